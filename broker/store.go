@@ -1,0 +1,98 @@
+package broker
+
+import (
+	"context"
+	"iter"
+	"time"
+)
+
+// A Store keeps what must outlive a connection, and the process. Its methods
+// are called from many goroutines. Errors that are no sentinel of this package
+// refuse the packet that caused them: nothing is acknowledged that a Store did
+// not take.
+type Store interface {
+	SessionStore
+	RetainedStore
+}
+
+// A Session is what is stored of one client's persistent session.
+type Session struct {
+	ClientID  string
+	Principal string
+	Version   byte // protocol level: 4 is MQTT 3.1.1, 5 is MQTT 5.0
+	// Expiry is how long the session outlives its connection.
+	Expiry time.Duration
+	// Disconnected is when the last connection ended; zero while connected.
+	// A session found connected when the store is opened was cut by a crash.
+	Disconnected  time.Time
+	Subscriptions []Subscription // ordered by Filter
+	// Will is set while a delayed will is pending.
+	Will *PendingWill
+}
+
+// A Subscription is one topic filter with its options.
+type Subscription struct {
+	Filter            string // as the client sent it, $share included
+	QoS               byte   // granted
+	NoLocal           bool
+	RetainAsPublished bool
+	RetainHandling    byte
+	Identifier        uint32 // 0 is none
+}
+
+// A PendingWill is a will to be published at Due unless its client is back.
+type PendingWill struct {
+	Message Message
+	Due     time.Time
+}
+
+// An Entry is one message for the queues of one or more sessions.
+type Entry struct {
+	Message   Message
+	ClientIDs []string
+}
+
+// A Queued is one message of a session's queue.
+type Queued struct {
+	Seq     uint64
+	Message Message
+}
+
+// A SessionStore keeps sessions and their queues: one log of messages, each
+// stored once however many sessions wait for it, and a position per session.
+type SessionStore interface {
+	// Sessions yields all stored sessions, in no particular order.
+	Sessions(ctx context.Context) iter.Seq2[Session, error]
+
+	// SaveSession stores s, replacing what was there, and returns once it is durable.
+	// The queue is left as it is.
+	SaveSession(ctx context.Context, s Session) error
+
+	// DeleteSession removes the session and its queue. Absent is no error.
+	DeleteSession(ctx context.Context, clientID string) error
+
+	// Enqueue appends all of batch or nothing, and returns once it is durable.
+	// The entries get consecutive sequence numbers from first on; numbers only
+	// grow, also over a restart. For one client no message becomes visible to
+	// Queue after one with a higher number.
+	Enqueue(ctx context.Context, batch []Entry) (first uint64, err error)
+
+	// Dequeue removes the messages of clientID's queue up to and including
+	// upTo. It need not be durable: what a crash brings back is delivered again.
+	Dequeue(ctx context.Context, clientID string, upTo uint64) error
+
+	// Queue yields the messages of clientID's queue with a number above after,
+	// in order. It may be left at any point.
+	Queue(ctx context.Context, clientID string, after uint64) iter.Seq2[Queued, error]
+}
+
+// A RetainedStore keeps the last retained message of each topic.
+type RetainedStore interface {
+	// SetRetained stores m as the retained message of its topic and returns
+	// once it is durable. An empty payload clears [MQTT-3.3.1-6].
+	SetRetained(ctx context.Context, m Message) error
+
+	// Retained yields the retained messages whose topics match filter, ordered by topic.
+	// A filter without wildcards must not cost more than a look-up.
+	Retained(ctx context.Context, filter string) iter.Seq2[Message, error]
+}
