@@ -1,0 +1,157 @@
+package brokerpebble
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/thingloom/thingloom/broker"
+)
+
+const recordFormat = 0x01
+
+// Flags of a message record.
+const (
+	msgQoS         = 0b11
+	msgRetain      = 1 << 2
+	msgFormat      = 1 << 3
+	msgExpiry      = 1 << 4
+	msgCorrelation = 1 << 5
+	msgUser        = 1 << 6
+	msgTime        = 1 << 7
+)
+
+// Flags of a session record, and of a subscription in it.
+const (
+	sessDisconnected = 1 << 0
+	sessWill         = 1 << 1
+
+	subQoS               = 0b11
+	subNoLocal           = 1 << 2
+	subRetainAsPublished = 1 << 3
+	subHandling          = 0b11 << 4
+)
+
+// checkMessage refuses what the record cannot say.
+func checkMessage(m *broker.Message) error {
+	p := &m.Properties
+	if m.QoS > 2 {
+		return fmt.Errorf("brokerpebble: message to %q: QoS %d", m.Topic, m.QoS)
+	}
+	if p.Expiry < 0 {
+		return fmt.Errorf("brokerpebble: message to %q: expiry %v", m.Topic, p.Expiry)
+	}
+	if len(m.Topic) > math.MaxUint16 || len(m.ClientID) > math.MaxUint16 {
+		return ErrTooLong
+	}
+	return nil
+}
+
+// appendMessage appends the record of m, which checkMessage accepted.
+func appendMessage(b []byte, m *broker.Message) []byte {
+	p := &m.Properties
+	flags := m.QoS & msgQoS
+	for _, f := range []struct {
+		set  bool
+		flag byte
+	}{
+		{m.Retain, msgRetain},
+		{p.PayloadFormat != nil, msgFormat},
+		{p.Expiry != 0, msgExpiry},
+		{p.CorrelationData != nil, msgCorrelation},
+		{len(p.User) > 0, msgUser},
+		{!m.Time.IsZero(), msgTime},
+	} {
+		if f.set {
+			flags |= f.flag
+		}
+	}
+	b = append(b, recordFormat, flags)
+	b = appendString(b, m.Topic)
+	b = appendString(b, m.ClientID)
+	b = appendString(b, m.Principal)
+	if flags&msgTime != 0 {
+		b = appendTime(b, m.Time)
+	}
+	if flags&msgFormat != 0 {
+		b = append(b, *p.PayloadFormat)
+	}
+	if flags&msgExpiry != 0 {
+		b = binary.AppendUvarint(b, uint64(p.Expiry))
+	}
+	b = appendString(b, p.ContentType)
+	b = appendString(b, p.ResponseTopic)
+	if flags&msgCorrelation != 0 {
+		b = appendString(b, p.CorrelationData)
+	}
+	if flags&msgUser != 0 {
+		b = binary.AppendUvarint(b, uint64(len(p.User)))
+		for _, u := range p.User {
+			b = appendString(b, u.Name)
+			b = appendString(b, u.Value)
+		}
+	}
+	return appendString(b, m.Payload)
+}
+
+func checkSession(s *broker.Session) error {
+	if len(s.ClientID) > math.MaxUint16 {
+		return ErrTooLong
+	}
+	for _, sub := range s.Subscriptions {
+		if sub.QoS > 2 || sub.RetainHandling > 2 {
+			return fmt.Errorf("brokerpebble: session %q: filter %q: QoS %d, retain handling %d",
+				s.ClientID, sub.Filter, sub.QoS, sub.RetainHandling)
+		}
+	}
+	if s.Will != nil {
+		return checkMessage(&s.Will.Message)
+	}
+	return nil
+}
+
+// appendSession appends the record of s, which checkSession accepted.
+func appendSession(b []byte, s *broker.Session) []byte {
+	var flags byte
+	if !s.Disconnected.IsZero() {
+		flags |= sessDisconnected
+	}
+	if s.Will != nil {
+		flags |= sessWill
+	}
+	b = append(b, recordFormat, s.Version, flags)
+	b = appendString(b, s.ClientID)
+	b = appendString(b, s.Principal)
+	b = binary.AppendVarint(b, int64(s.Expiry))
+	if flags&sessDisconnected != 0 {
+		b = appendTime(b, s.Disconnected)
+	}
+	b = binary.AppendUvarint(b, uint64(len(s.Subscriptions)))
+	for _, sub := range s.Subscriptions {
+		b = appendString(b, sub.Filter)
+		opts := sub.QoS&subQoS | sub.RetainHandling<<4&subHandling
+		if sub.NoLocal {
+			opts |= subNoLocal
+		}
+		if sub.RetainAsPublished {
+			opts |= subRetainAsPublished
+		}
+		b = append(b, opts)
+		b = binary.AppendUvarint(b, uint64(sub.Identifier))
+	}
+	if s.Will != nil {
+		b = appendTime(b, s.Will.Due)
+		b = appendString(b, appendMessage(nil, &s.Will.Message))
+	}
+	return b
+}
+
+func appendString[S string | []byte](b []byte, s S) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendTime(b []byte, t time.Time) []byte {
+	b = binary.AppendVarint(b, t.Unix())
+	return binary.AppendUvarint(b, uint64(t.Nanosecond()))
+}
