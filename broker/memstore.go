@@ -1,0 +1,226 @@
+package broker
+
+import (
+	"context"
+	"iter"
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/thingloom/thingloom/internal/topic"
+)
+
+// A MemStore is a [Store] in memory: for tests, examples and brokers that may
+// forget everything with their process. It has no limit of its own; the
+// broker's queue limits hold. The zero value is not usable: see [NewMemStore].
+type MemStore struct {
+	mu       sync.RWMutex
+	seq      uint64 // of the last message enqueued
+	sessions map[string]Session
+	queues   map[string][]Queued
+	retained map[string]Message
+	topics   []string // of retained, sorted unless dirty
+	dirty    bool
+}
+
+var _ Store = (*MemStore)(nil)
+
+// NewMemStore returns an empty MemStore.
+func NewMemStore() *MemStore {
+	return &MemStore{
+		sessions: map[string]Session{},
+		queues:   map[string][]Queued{},
+		retained: map[string]Message{},
+	}
+}
+
+// Sessions yields copies of all sessions as they were when it was called.
+func (s *MemStore) Sessions(ctx context.Context) iter.Seq2[Session, error] {
+	return func(yield func(Session, error) bool) {
+		s.mu.RLock()
+		all := slices.Collect(maps.Values(s.sessions))
+		s.mu.RUnlock()
+		for _, one := range all {
+			if err := ctx.Err(); err != nil {
+				yield(Session{}, err)
+				return
+			}
+			if !yield(one.clone(), nil) {
+				return
+			}
+		}
+	}
+}
+
+// SaveSession stores a copy of one.
+func (s *MemStore) SaveSession(ctx context.Context, one Session) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions[one.ClientID] = one.clone()
+	return nil
+}
+
+// DeleteSession removes the session and its queue.
+func (s *MemStore) DeleteSession(ctx context.Context, clientID string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, clientID)
+	delete(s.queues, clientID)
+	return nil
+}
+
+// Enqueue appends batch to the queues it names.
+func (s *MemStore) Enqueue(ctx context.Context, batch []Entry) (first uint64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first = s.seq + 1
+	for _, e := range batch {
+		s.seq++
+		m := e.Message.clone()
+		for _, id := range e.ClientIDs {
+			s.queues[id] = append(s.queues[id], Queued{s.seq, m})
+		}
+	}
+	return first, nil
+}
+
+// Dequeue removes the front of a queue.
+func (s *MemStore) Dequeue(ctx context.Context, clientID string, upTo uint64) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.queues[clientID]
+	n := after(q, upTo)
+	if n == len(q) {
+		delete(s.queues, clientID)
+		return nil
+	}
+	clear(q[:n]) // so that the messages can go before the array does
+	s.queues[clientID] = q[n:]
+	return nil
+}
+
+// after is the index of the first message numbered above seq.
+func after(q []Queued, seq uint64) int {
+	return sort.Search(len(q), func(i int) bool { return q[i].Seq > seq })
+}
+
+// Queue yields the messages of a queue. What is enqueued meanwhile is seen.
+func (s *MemStore) Queue(ctx context.Context, clientID string, seq uint64) iter.Seq2[Queued, error] {
+	return func(yield func(Queued, error) bool) {
+		for {
+			if err := ctx.Err(); err != nil {
+				yield(Queued{}, err)
+				return
+			}
+			s.mu.RLock()
+			q := s.queues[clientID]
+			i := after(q, seq)
+			var next Queued
+			if i < len(q) {
+				next = q[i]
+			}
+			s.mu.RUnlock()
+			if i >= len(q) || !yield(Queued{next.Seq, next.Message.clone()}, nil) {
+				return
+			}
+			seq = next.Seq
+		}
+	}
+}
+
+// SetRetained keeps a copy of m, or clears its topic if m has no payload.
+func (s *MemStore) SetRetained(ctx context.Context, m Message) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, had := s.retained[m.Topic]
+	if len(m.Payload) == 0 {
+		delete(s.retained, m.Topic)
+	} else {
+		s.retained[m.Topic] = m.clone()
+	}
+	s.dirty = s.dirty || had != (len(m.Payload) > 0)
+	return nil
+}
+
+// Retained yields copies of the retained messages that filter matches.
+func (s *MemStore) Retained(ctx context.Context, filter string) iter.Seq2[Message, error] {
+	return func(yield func(Message, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield(Message{}, err)
+			return
+		}
+		if !strings.ContainsAny(filter, "+#") {
+			s.mu.RLock()
+			m, ok := s.retained[filter]
+			s.mu.RUnlock()
+			if ok {
+				yield(m.clone(), nil)
+			}
+			return
+		}
+		for _, name := range s.sortedTopics() {
+			if !topic.Match(filter, name) {
+				continue
+			}
+			if err := ctx.Err(); err != nil {
+				yield(Message{}, err)
+				return
+			}
+			s.mu.RLock()
+			m, ok := s.retained[name]
+			s.mu.RUnlock()
+			if ok && !yield(m.clone(), nil) {
+				return
+			}
+		}
+	}
+}
+
+// sortedTopics is an immutable sorted list of the topics with a retained message.
+func (s *MemStore) sortedTopics() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dirty {
+		s.topics, s.dirty = slices.Sorted(maps.Keys(s.retained)), false
+	}
+	return s.topics
+}
+
+func (s Session) clone() Session {
+	s.Subscriptions = slices.Clone(s.Subscriptions)
+	if s.Will != nil {
+		w := *s.Will
+		w.Message = w.Message.clone()
+		s.Will = &w
+	}
+	return s
+}
+
+func (m Message) clone() Message {
+	m.Payload = slices.Clone(m.Payload)
+	p := &m.Properties
+	p.CorrelationData = slices.Clone(p.CorrelationData)
+	p.User = slices.Clone(p.User)
+	if p.PayloadFormat != nil {
+		f := *p.PayloadFormat
+		p.PayloadFormat = &f
+	}
+	return m
+}

@@ -1,0 +1,193 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Options are the optional parts of a [Broker]. A nil *Options is all
+// defaults, and admits nobody.
+type Options struct {
+	// Authenticator decides who a client is. Nil admits nobody; see [AllowAll].
+	Authenticator Authenticator
+	// Authorizer decides what a client may do. Nil allows nothing.
+	Authorizer Authorizer
+
+	// MaxPacketBytes is the largest packet accepted, its fixed header included,
+	// and announced as Maximum Packet Size. Zero means 1 MiB.
+	MaxPacketBytes int
+	// MaxConnections refuses clients above it with 0x97 (3.1.1: 3, server
+	// unavailable). Zero is no limit.
+	MaxConnections int
+	// ConnectTimeout is how long a peer may take until its CONNECT is
+	// complete, TLS handshake included. Zero means 10 s.
+	ConnectTimeout time.Duration
+	// DrainTimeout is how long [Broker.Serve] waits, once its context is done, for
+	// connections to finish what they are doing. Zero means 5 s.
+	DrainTimeout time.Duration
+
+	// MaxClientIDBytes refuses longer client ids with 0x85. Zero means 256.
+	MaxClientIDBytes int
+	// RefuseDollarClientIDs refuses client ids that begin with '$', as AWS IoT does.
+	RefuseDollarClientIDs bool
+
+	// MinKeepAlive and MaxKeepAlive bound the keep alive of a client: less is
+	// raised, more and none is lowered, and MQTT 5 clients are told. Zero is no bound.
+	MinKeepAlive, MaxKeepAlive time.Duration
+
+	// MaxSessionExpiry bounds how long a session outlives its connection.
+	// Zero means 7 days.
+	MaxSessionExpiry time.Duration
+	// SessionExpiry is how long a session of MQTT 3.1.1 with clean session 0
+	// outlives its connection. Zero means MaxSessionExpiry.
+	SessionExpiry time.Duration
+
+	// ReceiveMaximum is how many QoS 1 and 2 publishes of one client may be
+	// unacknowledged, 1 to 65535. Zero means 100.
+	ReceiveMaximum int
+	// MaxInflight is how many deliveries to one client may be unacknowledged,
+	// less if the client says so, 1 to 16384. Zero means 100.
+	MaxInflight int
+	// TopicAliasMaximum is how many topic aliases a client may set up, up to
+	// 65535. Zero means 8, negative none.
+	TopicAliasMaximum int
+
+	// MaxTopicBytes and MaxTopicLevels bound topic names and filters. Zero
+	// means 1024 bytes and 64 levels.
+	MaxTopicBytes, MaxTopicLevels int
+	// MaxFilters bounds the filters of one SUBSCRIBE. Zero is no limit.
+	MaxFilters int
+	// MaxSubscriptions bounds the subscriptions of one session. Zero means 10,000.
+	MaxSubscriptions int
+	// HashBelow makes the filter a/# not match the topic a, as AWS IoT has it.
+	HashBelow bool
+
+	// MaxOutboxBytes is how much may wait to be written to one connection
+	// before QoS 0 messages to it are dropped. Zero means 1 MiB.
+	MaxOutboxBytes int
+	// MaxPendingBytes is how much QoS 1 may wait in memory for one connection.
+	// Beyond it a persistent session's messages wait in the Store alone, and
+	// a client without one is disconnected with 0x97: its session ends, so
+	// nothing that was promised is lost in silence. Zero means 4 MiB.
+	MaxPendingBytes int
+
+	// MaxQueueMessages, MaxQueueBytes and MaxQueueAge bound what waits in the
+	// Store for one session. Zero means 100,000 messages, 64 MiB and no age.
+	MaxQueueMessages int
+	MaxQueueBytes    int64
+	MaxQueueAge      time.Duration
+	// QueueOverflow says what happens at MaxQueueMessages and MaxQueueBytes.
+	QueueOverflow Overflow
+
+	// LifecycleEvents publishes $aws/events/presence/... and
+	// $aws/events/subscriptions/... as AWS IoT does.
+	LifecycleEvents bool
+
+	// Trace is called at moments of the broker's life.
+	Trace *Trace
+	// Logger gets state changes and errors that were swallowed. Nil is silence.
+	Logger *slog.Logger
+	// Now gives the times written into messages and sessions. Nil means time.Now.
+	Now func() time.Time
+}
+
+// An Overflow is what happens to a message for a session whose queue is full.
+type Overflow int
+
+const (
+	// DropNewest drops the message for that session.
+	DropNewest Overflow = iota
+	// DropOldest drops the session's oldest messages.
+	DropOldest
+	// RefusePublish refuses the message for everybody: MQTT 5 publishers get 0x97, 3.1.1
+	// publishers no PUBACK and the end of their connection.
+	RefusePublish
+)
+
+const (
+	day = 24 * time.Hour
+	// maxFrame is what the four bytes of remaining length allow, with them.
+	maxFrame = 268_435_455 + 5
+)
+
+// filled is o with its defaults, checked.
+func (o *Options) filled() (Options, error) {
+	var f Options
+	if o != nil {
+		f = *o
+	}
+	if f.Authenticator == nil {
+		f.Authenticator = denyAll{}
+	}
+	if f.Authorizer == nil {
+		f.Authorizer = denyAll{}
+	}
+	if f.Trace == nil {
+		f.Trace = &Trace{}
+	}
+	if f.Logger == nil {
+		f.Logger = slog.New(slog.DiscardHandler)
+	}
+	if f.Now == nil {
+		f.Now = time.Now
+	}
+	var errs []error
+	number := func(name string, v *int, def, least, most int) {
+		if *v == 0 {
+			*v = def
+		}
+		if *v < least || *v > most {
+			errs = append(errs, fmt.Errorf("broker: options: %s is %d, not in %d to %d", name, *v, least, most))
+		}
+	}
+	span := func(name string, v *time.Duration, def time.Duration) {
+		if *v == 0 {
+			*v = def
+		}
+		if *v < 0 {
+			errs = append(errs, fmt.Errorf("broker: options: %s is negative", name))
+		}
+	}
+	const any = int(^uint(0) >> 1)
+	number("MaxPacketBytes", &f.MaxPacketBytes, 1<<20, 64, maxFrame)
+	number("MaxConnections", &f.MaxConnections, any, 1, any)
+	number("MaxClientIDBytes", &f.MaxClientIDBytes, 256, 1, 65535)
+	number("ReceiveMaximum", &f.ReceiveMaximum, 100, 1, 65535)
+	number("MaxInflight", &f.MaxInflight, 100, 1, 16384)
+	f.TopicAliasMaximum = max(f.TopicAliasMaximum, -1)
+	number("TopicAliasMaximum", &f.TopicAliasMaximum, 8, -1, 65535)
+	f.TopicAliasMaximum = max(f.TopicAliasMaximum, 0)
+	number("MaxTopicBytes", &f.MaxTopicBytes, 1024, 1, 65535)
+	number("MaxTopicLevels", &f.MaxTopicLevels, 64, 1, 65535)
+	number("MaxFilters", &f.MaxFilters, any, 1, any)
+	number("MaxSubscriptions", &f.MaxSubscriptions, 10_000, 1, any)
+	number("MaxOutboxBytes", &f.MaxOutboxBytes, 1<<20, 1, any)
+	number("MaxPendingBytes", &f.MaxPendingBytes, 4<<20, 1, any)
+	number("MaxQueueMessages", &f.MaxQueueMessages, 100_000, 1, any)
+	if f.MaxQueueBytes == 0 {
+		f.MaxQueueBytes = 64 << 20
+	}
+	if f.MaxQueueBytes < 0 {
+		errs = append(errs, errors.New("broker: options: MaxQueueBytes is negative"))
+	}
+	if f.QueueOverflow < DropNewest || f.QueueOverflow > RefusePublish {
+		errs = append(errs, fmt.Errorf("broker: options: QueueOverflow %d is unknown", f.QueueOverflow))
+	}
+	span("ConnectTimeout", &f.ConnectTimeout, 10*time.Second)
+	span("DrainTimeout", &f.DrainTimeout, 5*time.Second)
+	span("MinKeepAlive", &f.MinKeepAlive, 0)
+	span("MaxKeepAlive", &f.MaxKeepAlive, 0)
+	span("MaxSessionExpiry", &f.MaxSessionExpiry, 7*day)
+	span("SessionExpiry", &f.SessionExpiry, f.MaxSessionExpiry)
+	f.SessionExpiry = min(f.SessionExpiry, f.MaxSessionExpiry)
+	span("MaxQueueAge", &f.MaxQueueAge, 0)
+	if f.MaxKeepAlive > 0 && f.MinKeepAlive > f.MaxKeepAlive {
+		errs = append(errs, errors.New("broker: options: MinKeepAlive is above MaxKeepAlive"))
+	}
+	if f.MinKeepAlive > 65535*time.Second || f.MaxKeepAlive > 65535*time.Second {
+		errs = append(errs, errors.New("broker: options: keep alive bounds end at 65535 s"))
+	}
+	return f, errors.Join(errs...)
+}
