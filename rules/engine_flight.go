@@ -1,0 +1,314 @@
+package rules
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"hash/maphash"
+	"slices"
+	"sync"
+)
+
+// A flight is one message on its way through the actions of one rule, from the
+// first Invoke until the last action has reported, and then until the error
+// action has.
+type flight struct {
+	ctx hopContext // what actions are given; its cancellation is the caller's
+	e   *Engine
+	en  *entry
+
+	trace string
+	vars  []Variable
+
+	mu       sync.Mutex
+	open     uint64 // a bit for each action that has not reported, and for the steps below
+	failures []*failure
+	pending  bool // land has returned; en is referenced
+}
+
+// The bits of flight.open above those of the actions.
+const (
+	maxTracked = 62              // actions
+	launching  = 1 << maxTracked // land has not been called
+	erring     = launching << 1  // the error action is called for and has not reported
+)
+
+// A failure is what an action reported.
+type failure struct {
+	action   int
+	inline   bool // returned by Invoke, so that Handle can still tell its caller
+	resource string
+	err      error
+}
+
+// newFlight is a flight of the actions whose bits are set.
+func (e *Engine) newFlight(ctx context.Context, en *entry, trace string, hops int, actions uint64) *flight {
+	f := &flight{ctx: hopContext{ctx, hops + 1}, e: e, en: en, trace: trace, open: launching | actions}
+	if en.settled {
+		e.flights.add(f)
+	}
+	return f
+}
+
+// newTrace is a random UUID.
+func newTrace() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	text := make([]byte, 0, 36)
+	for i, n := range [...]int{4, 2, 2, 2, 6} {
+		if i > 0 {
+			text = append(text, '-')
+		}
+		text = hex.AppendEncode(text, b[:n])
+		copy(b[:], b[n:])
+	}
+	return string(text)
+}
+
+func (f *flight) firing(action int, m *Message, out []byte) Firing {
+	return Firing{Rule: f.en.rule.Name, Version: f.en.rule.Version, Action: action, Trace: f.trace,
+		Message: m, Output: out, Variables: f.vars, Hops: f.ctx.hops, flight: f}
+}
+
+// invoke calls the action, and makes an error of a panic.
+func invoke(ctx context.Context, a Action, firing Firing) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = newPanicError(v)
+		}
+	}()
+	return a.Invoke(ctx, firing)
+}
+
+// report takes the outcome of one action. Whoever reports last ends the flight.
+func (f *flight) report(action int, m *Message, failed *failure) {
+	f.mu.Lock()
+	bit := uint64(1) << action
+	if f.open&bit == 0 {
+		f.mu.Unlock()
+		return
+	}
+	f.open &^= bit
+	if failed != nil {
+		f.failures = append(f.failures, failed)
+	}
+	last := f.open == 0
+	if last && len(f.failures) > 0 && f.en.onError != nil {
+		f.open = erring
+	}
+	f.mu.Unlock()
+	if last {
+		// The call of Handle is over, and its cancellation no business of ours.
+		ctx := &hopContext{context.WithoutCancel(f.ctx.Context), f.ctx.hops}
+		_ = f.end(ctx, m) // counted and logged; Handle has returned
+	}
+}
+
+// land is called when all actions have been invoked. It ends the flight if none
+// is pending, and returns what Handle's caller must know.
+func (f *flight) land(m *Message) error {
+	f.mu.Lock()
+	f.open &^= launching
+	if f.open != 0 {
+		// From here on the flight outlives the caller's pin of the index.
+		f.pending = true
+		f.en.refs.Add(1)
+		var err error
+		if f.en.onError == nil {
+			err = f.lost()
+		}
+		f.mu.Unlock()
+		return err
+	}
+	if len(f.failures) > 0 && f.en.onError != nil {
+		f.open = erring
+	}
+	f.mu.Unlock()
+	return f.end(&f.ctx, m)
+}
+
+// end counts the outcome when all actions have reported, and runs the error
+// action if there is need and one. The error is non-nil if another try of the
+// message might deliver what is lost.
+func (f *flight) end(ctx context.Context, m *Message) error {
+	slices.SortFunc(f.failures, func(a, b *failure) int { return a.action - b.action })
+	switch {
+	case len(f.failures) == 0:
+		f.en.ledger.delivered.Add(1)
+		f.over()
+		return nil
+	case f.en.onError == nil:
+		f.e.lose(f.en, ReasonNoErrorAction, f.err())
+		lost := f.lost()
+		f.over()
+		return lost
+	}
+	firing := f.firing(ErrorAction, m, f.document(m))
+	firing.Err = f.err()
+	err := invoke(ctx, f.en.onError, firing)
+	if errors.Is(err, ErrPending) {
+		f.stayForErrorAction()
+		return nil
+	}
+	if err == nil {
+		f.errorActionDone(nil)
+		return nil
+	}
+	lost := f.lost()
+	f.errorActionDone(&failure{action: ErrorAction, err: err})
+	return lost
+}
+
+// stayForErrorAction keeps the entry while the error action is pending.
+func (f *flight) stayForErrorAction() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.open&erring != 0 && !f.pending {
+		f.pending = true
+		f.en.refs.Add(1)
+	}
+}
+
+// errorActionDone takes the outcome of the error action and ends the flight.
+func (f *flight) errorActionDone(failed *failure) {
+	f.mu.Lock()
+	was := f.open
+	f.open &^= erring
+	f.mu.Unlock()
+	if was&erring == 0 {
+		return
+	}
+	if failed == nil {
+		f.e.lose(f.en, ReasonErrorAction, f.err())
+	} else {
+		f.e.lose(f.en, ReasonErrorActionFailed, errors.Join(f.err(), f.en.actionError(failed)))
+	}
+	f.over()
+}
+
+// over forgets the flight.
+func (f *flight) over() {
+	if f.en.settled {
+		f.e.flights.remove(f)
+	}
+	f.mu.Lock()
+	release := f.pending
+	f.pending = false
+	f.mu.Unlock()
+	if release {
+		f.en.release()
+	}
+}
+
+// err joins all failures.
+func (f *flight) err() error {
+	all := make([]error, len(f.failures))
+	for i, failed := range f.failures {
+		all[i] = f.en.actionError(failed)
+	}
+	return errors.Join(all...)
+}
+
+// lost joins the failures that Handle's caller can do something about.
+func (f *flight) lost() error {
+	var all []error
+	for _, failed := range f.failures {
+		if failed.inline && !isPermanent(failed.err) {
+			all = append(all, f.en.actionError(failed))
+		}
+	}
+	return errors.Join(all...)
+}
+
+func (e *entry) actionError(f *failure) error {
+	return &ActionError{Rule: e.rule.Name, Action: f.action, Type: e.actionType(f.action), Err: f.err}
+}
+
+// action is nil for one that an earlier version of the rule had.
+func (e *entry) action(i int) Action {
+	switch {
+	case i == ErrorAction:
+		return e.onError
+	case i < len(e.actions):
+		return e.actions[i]
+	}
+	return nil
+}
+
+// actionType is empty for an action that an earlier version of the rule had.
+func (e *entry) actionType(action int) string {
+	switch {
+	case action == ErrorAction && e.rule.ErrorAction != nil:
+		return e.rule.ErrorAction.Type
+	case action >= 0 && action < len(e.rule.Actions):
+		return e.rule.Actions[action].Type
+	}
+	return ""
+}
+
+// flights finds the flights of rules with a Settler by trace and rule. Its
+// locks are met only by those.
+type flights struct {
+	shards [16]flightShard
+}
+
+type flightShard struct {
+	mu sync.Mutex
+	by map[flightKey][]*flight // more than one where a trace was used again
+}
+
+type flightKey struct{ trace, rule string }
+
+func (t *flights) init() {
+	for i := range t.shards {
+		t.shards[i].by = make(map[flightKey][]*flight)
+	}
+}
+
+func (t *flights) shard(trace string) *flightShard {
+	return &t.shards[maphash.String(seed, trace)%uint64(len(t.shards))]
+}
+
+func (t *flights) add(f *flight) {
+	s := t.shard(f.trace)
+	key := flightKey{f.trace, f.en.rule.Name}
+	s.mu.Lock()
+	s.by[key] = append(s.by[key], f)
+	s.mu.Unlock()
+}
+
+func (t *flights) remove(f *flight) {
+	s := t.shard(f.trace)
+	key := flightKey{f.trace, f.en.rule.Name}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rest := slices.DeleteFunc(s.by[key], func(g *flight) bool { return g == f })
+	if len(rest) == 0 {
+		delete(s.by, key)
+	} else {
+		s.by[key] = rest
+	}
+}
+
+// find returns the oldest flight in which that action has not reported.
+func (t *flights) find(trace, rule string, action int) *flight {
+	bit := uint64(erring)
+	if action != ErrorAction {
+		bit = 1 << action
+	}
+	s := t.shard(trace)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.by[flightKey{trace, rule}] {
+		f.mu.Lock()
+		open := f.open&bit != 0
+		f.mu.Unlock()
+		if open {
+			return f
+		}
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package rules
+
+import (
+	"math/bits"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// A Reason says what became of a message that a rule did not deliver.
+type Reason string
+
+// The reasons.
+const (
+	// ReasonWhere: WHERE was not true. The only reason for Filtered.
+	ReasonWhere Reason = "where"
+
+	// ReasonStatement: the evaluation failed, because a function that asks the
+	// outside did, or at a limit. Failed.
+	ReasonStatement Reason = "statement"
+
+	// ReasonPanic: a function of the statement panicked. Failed.
+	ReasonPanic Reason = "panic"
+
+	// ReasonErrorAction: an action failed, and the error action has the
+	// document. The only reason for DeadLettered.
+	ReasonErrorAction Reason = "error_action"
+
+	// ReasonNoErrorAction: an action failed, and the rule has no error
+	// action. Failed.
+	ReasonNoErrorAction Reason = "no_error_action"
+
+	// ReasonErrorActionFailed: an action failed, and the error action too.
+	// Failed.
+	ReasonErrorActionFailed Reason = "error_action_failed"
+)
+
+// A Ledger says what became of the messages whose topic matched the FROM
+// filter of a rule, since the engine was opened and over all versions of the
+// rule. At every moment
+//
+//	Matched = Filtered + Delivered + Pending + DeadLettered + Failed
+//
+// Messages are counted, not actions: a message is Delivered when every action
+// of the rule has delivered it. All but Pending only grow.
+type Ledger struct {
+	// Matched includes Carried and messages that came by Basic Ingest.
+	Matched uint64
+
+	// Filtered are those whose WHERE was not true.
+	Filtered uint64
+
+	// Delivered are those that every action delivered.
+	Delivered uint64
+
+	// Pending are those without an outcome yet: an action has taken them and
+	// not reported, or they are being worked on at this moment.
+	Pending uint64
+
+	// DeadLettered are those that an action finally failed to deliver and that
+	// the error action took, with the document that lists the failures.
+	DeadLettered uint64
+
+	// Failed are the others that were not delivered; Reasons counts them by
+	// reason and adds up to Failed.
+	Failed  uint64
+	Reasons map[Reason]uint64
+
+	// Carried are deliveries of an earlier process that Engine.Settle
+	// reported here. They count one by one, since what belonged to one message
+	// went with that process.
+	Carried uint64
+
+	// LastFailure is the latest of DeadLettered and Failed, or nil.
+	LastFailure *LastFailure
+}
+
+// A LastFailure is why the latest message failed.
+type LastFailure struct {
+	Time   time.Time
+	Reason Reason
+	Err    error
+}
+
+// failedReasons are those that add up to Ledger.Failed, in the order of
+// ledger.failed.
+var failedReasons = [...]Reason{ReasonStatement, ReasonPanic, ReasonNoErrorAction, ReasonErrorActionFailed}
+
+// A ledger counts without a lock.
+type ledger struct {
+	matched, filtered, delivered, dead, carried atomic.Uint64
+
+	failed [len(failedReasons)]atomic.Uint64
+	last   atomic.Pointer[LastFailure]
+}
+
+// lose counts a message that was not delivered, and reports whether it is the
+// 1st, 2nd, 4th, 8th and so on of its reason.
+func (l *ledger) lose(reason Reason, err error, now time.Time) (log bool) {
+	l.last.Store(&LastFailure{now, reason, err})
+	counter := &l.dead
+	if i := slices.Index(failedReasons[:], reason); i >= 0 {
+		counter = &l.failed[i]
+	}
+	return bits.OnesCount64(counter.Add(1)) == 1
+}
+
+// read gives the numbers. Outcomes are read before what they are outcomes of,
+// so that Pending, the difference, is never negative.
+func (l *ledger) read() Ledger {
+	var out Ledger
+	out.Filtered = l.filtered.Load()
+	out.Delivered = l.delivered.Load()
+	out.DeadLettered = l.dead.Load()
+	out.Reasons = make(map[Reason]uint64)
+	for i, r := range failedReasons {
+		if n := l.failed[i].Load(); n > 0 {
+			out.Reasons[r] = n
+			out.Failed += n
+		}
+	}
+	out.LastFailure = l.last.Load()
+	out.Carried = l.carried.Load()
+	out.Matched = l.matched.Load()
+	out.Pending = out.Matched - out.Filtered - out.Delivered - out.DeadLettered - out.Failed
+	return out
+}
