@@ -1,8 +1,6 @@
 package rules
 
 import (
-	"bytes"
-	"encoding/json"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -52,13 +50,11 @@ func (f *flight) document(m *Message) []byte {
 		d.Failures = append(d.Failures, ErrorFailure{Action: failedAction(f.en.actionType(failed.action)),
 			Resource: failed.resource, Message: failed.err.Error()})
 	}
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(d); err != nil { // strings and bytes always encode
+	out, err := encode(d)
+	if err != nil { // strings and bytes always encode
 		panic("rules: " + err.Error())
 	}
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
+	return out
 }
 
 // failedAction is the name of an action as error documents have it.

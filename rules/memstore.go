@@ -62,6 +62,10 @@ func (s *MemStore) Delete(ctx context.Context, name string) error {
 // All implements [Store]. It yields the rules of the moment it began.
 func (s *MemStore) All(ctx context.Context) iter.Seq2[Rule, error] {
 	return func(yield func(Rule, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield(Rule{}, err)
+			return
+		}
 		s.mu.RLock()
 		rules := maps.Clone(s.rules)
 		s.mu.RUnlock()

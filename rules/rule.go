@@ -73,11 +73,27 @@ type ActionSpec struct {
 
 // MarshalJSON writes the object with one member.
 func (s ActionSpec) MarshalJSON() ([]byte, error) {
-	params := s.Params
-	if len(params) == 0 {
-		params = json.RawMessage("{}")
+	out, err := encode(s.Type)
+	if err != nil {
+		return nil, err
 	}
-	return json.Marshal(map[string]json.RawMessage{s.Type: params})
+	out = append(append([]byte{'{'}, out...), ':')
+	if len(s.Params) == 0 {
+		return append(out, "{}}"...), nil
+	}
+	return append(append(out, s.Params...), '}'), nil
+}
+
+// encode is json.Marshal without the escapes that HTML needs, which would make
+// other bytes of parameters and a statement unreadable.
+func encode(v any) ([]byte, error) {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
 // UnmarshalJSON reads an object with exactly one member.
@@ -125,7 +141,7 @@ func (o *options) check(r *Rule) error {
 // size is that of the rule payload: statement, actions, error action, version
 // and description as JSON.
 func (r *Rule) size() int {
-	text, err := json.Marshal(Rule{SQL: r.SQL, SQLVersion: r.SQLVersion, Description: r.Description,
+	text, err := encode(Rule{SQL: r.SQL, SQLVersion: r.SQLVersion, Description: r.Description,
 		Disabled: r.Disabled, Actions: r.Actions, ErrorAction: r.ErrorAction})
 	if err != nil { // checkSpec has seen to it that parameters are JSON
 		panic("rules: " + err.Error())

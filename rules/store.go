@@ -8,7 +8,8 @@ import (
 // A Store keeps rules. It does not know what a rule means: the [Engine] checks,
 // stamps and compiles, and calls Save and Delete one at a time.
 //
-// A Store is safe for concurrent use. What goes in and what comes out shares
+// Parameters of actions keep their text but for white space; times keep their
+// moment. A Store is safe for concurrent use. What goes in and what comes out shares
 // no memory with what is stored. A method whose ctx is done before it began
 // returns the error of ctx and changes nothing.
 type Store interface {

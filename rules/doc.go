@@ -1,0 +1,53 @@
+// Package rules runs AWS IoT rules: SQL over messages, and actions for what it
+// selects.
+//
+//	SELECT t, topic(2) AS thing FROM 'sensors/+/climate' WHERE t > 30
+//
+// A statement alone is a [Query]: [Compile] once, [Query.Eval] often. An
+// [Engine] holds many rules, keeps them in a [Store], and offers every message
+// to those whose filter matches its topic:
+//
+//	engine, err := rules.Open(ctx, rules.NewMemStore(), binder, nil)
+//	err = engine.Put(ctx, rules.Rule{
+//		Name:    "hot",
+//		SQL:     "SELECT t, topic(2) AS thing FROM 'sensors/+/climate' WHERE t > 30",
+//		Actions: []rules.ActionSpec{{Type: "log"}},
+//	})
+//	err = engine.Handle(ctx, &rules.Message{Topic: "sensors/s1/climate", Payload: []byte(`{"t": 31}`)})
+//
+// What actions there are is not this package's business: a [Binder] of the
+// program makes an [Action] of each [ActionSpec] when the rule is put.
+//
+// # Edits
+//
+// [Engine.Create], [Engine.Replace], [Engine.Put], [Engine.Enable],
+// [Engine.Disable] and [Engine.Delete] check the rule, save it, and swap an
+// immutable index for another. A message meets the rules of one moment: never
+// two versions of a rule, nor none of a rule that is being replaced. Handle
+// takes no lock for it and an edit does not wait for messages. What was
+// acknowledged is in the store, the desired state included: a rule that was
+// disabled is disabled after a restart.
+//
+// # Failures
+//
+// Each rule stands for itself: an error, or a panic, in its statement or its
+// actions ends in its own [Ledger] and its own error action. The error action
+// gets one [ErrorDocument] for a message however many actions failed. When a
+// failure should keep the publisher from being told that its message arrived
+// is explained at [Engine.Handle].
+//
+// Actions run on the goroutine of the publisher. One that is slow queues the
+// delivery, returns [ErrPending], and reports through [Firing.Done], or, from
+// a durable queue, through [Engine.Settle], in a later process if need be.
+//
+// # Guarantees and limits
+//
+// Delivery is at least once, in no order between rules or actions. Deliveries
+// of one message have the same [Firing.ID] at each try if the message has a
+// TraceID. The Ledger counts since Open and starts at zero in a new process.
+// A document that waits for the last of several actions to report is lost in a
+// crash before that; what the actions' own queues hold is not.
+//
+// Rules that publish to topics of rules are cut after Options.MaxHops hops: the
+// count travels in the context of an action, see [Hops].
+package rules
