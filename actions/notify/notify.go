@@ -1,0 +1,166 @@
+// Package notify is the action plugin "notify": a push notification through a
+// server that speaks ntfy's JSON publishing, or any webhook that takes such an
+// object.
+//
+//	{"notify": {"title": "${topic(2)} is hot", "message": "${temperature} degrees", "priority": 4}}
+//
+// One request is a POST of
+//
+//	{"topic": "alerts", "title": "...", "message": "...", "priority": 4, "tags": ["warning"], "click": "..."}
+//
+// with absent members left out.
+package notify
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/thingloom/thingloom/actions"
+)
+
+// Options are the optional parts of the plugin. A nil *Options is all defaults.
+type Options struct {
+	// Client sends the requests. Nil means a client of the plugin's own that
+	// follows no redirect: a notification does not go where nobody said.
+	Client *http.Client
+	// URL is the server for actions that name none, with the topic as the
+	// last element of its path: "https://ntfy.example/alerts".
+	URL string
+	// Token is sent as bearer authorization if it is not empty.
+	Token string
+}
+
+// Params are the parameters of the action.
+type Params struct {
+	URL      string           `json:"url" doc:"server and topic, such as https://ntfy.example/alerts; by default the program's own"`
+	Title    actions.Template `json:"title" doc:"title of the notification"`
+	Message  actions.Template `json:"message" required:"true" doc:"text of the notification"`
+	Priority int              `json:"priority" doc:"1 (min) to 5 (max); 3 by default"`
+	Tags     []string         `json:"tags" doc:"tags or emoji names"`
+	Click    actions.Template `json:"click" doc:"URL that opens when the notification is tapped"`
+}
+
+// A notification is the object that is sent.
+type notification struct {
+	Topic    string   `json:"topic"`
+	Title    string   `json:"title,omitempty"`
+	Message  string   `json:"message"`
+	Priority int      `json:"priority,omitempty"`
+	Tags     []string `json:"tags,omitempty"`
+	Click    string   `json:"click,omitempty"`
+}
+
+// maxAnswer is how much of an answer is read: enough for the reason of a
+// refusal, and for a connection to be used again.
+const maxAnswer = 16 << 10
+
+// Spec returns the plugin.
+func Spec(opts *Options) actions.Spec {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	if o.Client == nil {
+		o.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	}
+	return actions.NewSpec("notify", "send a push notification", func(_ context.Context, p *Params) (actions.Action, error) {
+		if p.Priority < 0 || p.Priority > 5 {
+			return nil, &actions.ParamError{Path: "priority", Err: fmt.Errorf("%d is not in 1 to 5", p.Priority)}
+		}
+		target := p.URL
+		if target == "" {
+			target = o.URL
+		}
+		server, topic, err := split(target)
+		if err != nil {
+			return nil, &actions.ParamError{Path: "url", Err: err}
+		}
+		return &action{options: o, params: p, server: server, topic: topic}, nil
+	})
+}
+
+// split takes the topic off the end of a URL.
+func split(target string) (server, topic string, err error) {
+	u, err := url.Parse(target)
+	if err != nil {
+		return "", "", err
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return "", "", fmt.Errorf("%q is no http or https URL", target)
+	}
+	path := strings.TrimSuffix(u.Path, "/")
+	cut := strings.LastIndexByte(path, '/')
+	if cut < 0 || path[cut+1:] == "" {
+		return "", "", fmt.Errorf("%q has no topic after the server", target)
+	}
+	topic = path[cut+1:]
+	u.Path = path[:cut+1]
+	return u.String(), topic, nil
+}
+
+type action struct {
+	options       Options
+	params        *Params
+	server, topic string
+}
+
+var _ actions.Action = (*action)(nil)
+
+func (a *action) Do(ctx context.Context, r *actions.Request) error {
+	title, err1 := a.params.Title.Expand(ctx, r)
+	message, err2 := a.params.Message.Expand(ctx, r)
+	click, err3 := a.params.Click.Expand(ctx, r)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return err
+	}
+	if message == "" {
+		return actions.Permanent(errors.New("notify: the message is empty after substitution"))
+	}
+	body, err := json.Marshal(notification{a.topic, title, message, a.params.Priority, a.params.Tags, click})
+	if err != nil {
+		return actions.Permanent(err)
+	}
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, a.server, bytes.NewReader(body))
+	if err != nil {
+		return actions.Permanent(err)
+	}
+	q.Header.Set("Content-Type", "application/json")
+	q.Header.Set("X-Request-Id", r.ID) // the same for every attempt, for servers that drop repetitions
+	if a.options.Token != "" {
+		q.Header.Set("Authorization", "Bearer "+a.options.Token)
+	}
+	answer, err := a.options.Client.Do(q)
+	if err != nil {
+		return fmt.Errorf("notify: %w", err)
+	}
+	defer answer.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	return outcome(answer, text)
+}
+
+// outcome makes an error of an answer that is no success: one that passes,
+// for 429 and 5xx, or a permanent one.
+func outcome(answer *http.Response, text []byte) error {
+	if answer.StatusCode/100 == 2 {
+		return nil
+	}
+	err := fmt.Errorf("notify: server answered %s: %.200s", answer.Status, bytes.TrimSpace(text))
+	switch {
+	case answer.StatusCode != http.StatusTooManyRequests && answer.StatusCode < 500:
+		return actions.Permanent(err)
+	default:
+		if seconds, bad := strconv.Atoi(answer.Header.Get("Retry-After")); bad == nil && seconds > 0 {
+			return actions.RetryAfter(err, time.Duration(seconds)*time.Second)
+		}
+		return err
+	}
+}
