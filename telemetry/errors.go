@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/thingloom/thingloom/internal/sql"
 )
 
 // ErrClosed is returned by Put once the stream's Run has begun to end. What
@@ -82,3 +84,29 @@ func (e *LateError) Error() string {
 
 // Unwrap returns ErrLate.
 func (e *LateError) Unwrap() error { return ErrLate }
+
+// A SyntaxError is window SQL that Compile refuses. Its text has line, column
+// and reason on one line; Snippet shows the place.
+type SyntaxError struct {
+	Offset   int    // byte offset into the text
+	Line     int    // from 1
+	Column   int    // from 1, in characters
+	Msg      string // what is wrong
+	Expected string // what would have been right, or empty
+	Nearest  string // the known name nearest to a misspelt one, or empty
+	Snippet  string // the line, a newline, and a caret below the column
+
+	text string
+}
+
+func (e *SyntaxError) Error() string { return "telemetry: window SQL: " + e.text }
+
+// syntaxError turns an error of internal/sql into one of this package.
+func syntaxError(err error) error {
+	var se *sql.SyntaxError
+	if !errors.As(err, &se) {
+		return fmt.Errorf("telemetry: window SQL: %w", err)
+	}
+	return &SyntaxError{Offset: se.Offset, Line: se.Line, Column: se.Column, Msg: se.Msg,
+		Expected: se.Expected, Nearest: se.Nearest, Snippet: se.Snippet, text: se.Error()}
+}
