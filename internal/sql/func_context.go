@@ -1,0 +1,126 @@
+package sql
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"strings"
+)
+
+var contextFuncs = map[string]builtin{
+	"accountid": {0, 0, false, false, func(e *env, _ []Value) Value { return textOrNone(e.in.AccountID) }},
+	"clientid": {0, 0, false, false, func(e *env, _ []Value) Value {
+		if e.in.ClientID == "" {
+			return Value{kind: String, s: "n/a"}
+		}
+		return textOrNone(e.in.ClientID)
+	}},
+	"newuuid":             {0, 0, false, false, newUUID},
+	"principal":           {0, 0, false, false, func(e *env, _ []Value) Value { return textOrNone(e.in.Principal) }},
+	"sourceip":            {0, 0, true, false, func(e *env, _ []Value) Value { return textOrNone(e.in.SourceIP) }},
+	"sql_version":         {0, 0, false, false, func(e *env, _ []Value) Value { return textOrNone(e.p.version) }},
+	"timestamp":           {0, 0, false, false, func(e *env, _ []Value) Value { return IntValue(e.timestamp()) }},
+	"topic":               {0, 1, false, false, topicLevel},
+	"traceid":             {0, 0, false, false, func(e *env, _ []Value) Value { return textOrNone(e.in.TraceID) }},
+	"get_mqtt_property":   {1, 1, true, false, mqttProperty},
+	"get_user_properties": {0, 1, true, false, userProperties},
+}
+
+// textOrNone is s as a String, Undefined for what is unknown.
+func textOrNone(s string) Value {
+	if s == "" {
+		return Value{}
+	}
+	return Value{kind: String, s: strings.ToValidUTF8(s, "\uFFFD")}
+}
+
+func newUUID(e *env, _ []Value) Value {
+	var u [16]byte
+	_, _ = rand.Read(u[:]) // never fails
+	u[6] = u[6]&0x0f | 0x40
+	u[8] = u[8]&0x3f | 0x80
+	b := e.sc.grow(36)
+	b = append(hex.AppendEncode(b, u[:4]), '-')
+	b = append(hex.AppendEncode(b, u[4:6]), '-')
+	b = append(hex.AppendEncode(b, u[6:8]), '-')
+	b = append(hex.AppendEncode(b, u[8:10]), '-')
+	return e.string(hex.AppendEncode(b, u[10:]))
+}
+
+// plainTopic is the topic without the prefix of Basic Ingest.
+func plainTopic(topic string) string {
+	rest, ok := strings.CutPrefix(topic, "$aws/rules/")
+	if !ok {
+		return topic
+	}
+	_, rest, _ = strings.Cut(rest, "/")
+	return rest
+}
+
+func topicLevel(e *env, a []Value) Value {
+	topic := plainTopic(e.in.Topic)
+	if len(a) == 0 {
+		return textOrNone(topic)
+	}
+	n, ok := index(a[0])
+	if !ok || n < 1 {
+		return Value{}
+	}
+	for ; n > 1; n-- {
+		if _, topic, ok = strings.Cut(topic, "/"); !ok {
+			return Value{}
+		}
+	}
+	level, _, _ := strings.Cut(topic, "/")
+	return Value{kind: String, s: strings.ToValidUTF8(level, "\uFFFD")}
+}
+
+func mqttProperty(e *env, a []Value) Value {
+	p := &e.in.Properties
+	if a[0].kind != String {
+		return Value{}
+	}
+	switch a[0].s {
+	case "content_type":
+		return textOrNone(p.ContentType)
+	case "response_topic":
+		return textOrNone(p.ResponseTopic)
+	case "correlation_data":
+		if len(p.CorrelationData) == 0 {
+			return Value{}
+		}
+		return e.string(base64.StdEncoding.AppendEncode(e.sc.grow(2*len(p.CorrelationData)+4), p.CorrelationData))
+	case "format_indicator":
+		if p.UTF8 {
+			return Value{kind: String, s: "UTF8_DATA"}
+		}
+		return Value{kind: String, s: "UNSPECIFIED_BYTES"}
+	}
+	return Value{}
+}
+
+// userProperties are the values of one key, or all as objects of one member.
+func userProperties(e *env, a []Value) Value {
+	b := append(e.buffer(), '[')
+	defer func() { e.done(b) }()
+	for _, p := range e.in.Properties.User {
+		if len(a) == 1 && (a[0].kind != String || p.Name != a[0].s) {
+			continue
+		}
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		name, value := strings.ToValidUTF8(p.Name, "\uFFFD"), strings.ToValidUTF8(p.Value, "\uFFFD")
+		if len(a) == 1 {
+			b = appendString(b, value)
+			continue
+		}
+		b = append(appendString(append(b, '{'), name), ':')
+		b = append(appendString(b, value), '}')
+	}
+	if len(b) == 1 {
+		return Value{} // none
+	}
+	b = append(b, ']')
+	return e.raw(Array, append(e.sc.grow(len(b)), b...))
+}

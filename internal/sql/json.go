@@ -1,0 +1,396 @@
+package sql
+
+import (
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+const (
+	// maxJSONDepth is how deep a JSON text from outside may nest. Deeper
+	// payloads are treated as bytes that are not JSON.
+	maxJSONDepth = 512
+
+	// maxDepth is how deep the texts that expressions build of such ones can
+	// nest: 10 variables and an item, each 100 literals deep at most, and the
+	// same again in a template on those variables.
+	maxDepth = 4096
+
+	// foreign is the depth at which the check of a text from outside begins.
+	foreign = maxDepth - maxJSONDepth
+)
+
+// validJSON is the one JSON value in s, without the space around it.
+func validJSON(s string) (raw string, ok bool) {
+	if !utf8.ValidString(s) {
+		return "", false
+	}
+	i := skipSpace(s, 0)
+	j, ok := skipValue(s, i, foreign)
+	if !ok || skipSpace(s, j) != len(s) {
+		return "", false
+	}
+	return s[i:j], true
+}
+
+func skipSpace(s string, i int) int {
+	for i < len(s) && (s[i] == ' ' || s[i] == '\n' || s[i] == '\t' || s[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// skipValue finds the end of the JSON value at s[i], checking its syntax.
+// depth is how deep it stands already.
+func skipValue(s string, i, depth int) (end int, ok bool) {
+	if i >= len(s) {
+		return i, false
+	}
+	switch c := s[i]; {
+	case c == '"':
+		return skipString(s, i)
+	case c == '{' || c == '[':
+		return skipNested(s, i, depth)
+	case c == '-' || isDigit(c):
+		return skipNumber(s, i)
+	}
+	for _, word := range [...]string{"true", "false", "null"} {
+		if len(s)-i >= len(word) && s[i:i+len(word)] == word {
+			return i + len(word), true
+		}
+	}
+	return i, false
+}
+
+// skipString finds the end of the string at s[i].
+func skipString(s string, i int) (end int, ok bool) {
+	for i++; i < len(s); i++ {
+		c := s[i]
+		if c >= 0x20 && c != '"' && c != '\\' {
+			continue
+		}
+		if c == '"' {
+			return i + 1, true
+		}
+		if c < 0x20 || i+1 >= len(s) {
+			return i, false
+		}
+		i++
+		switch s[i] {
+		case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		case 'u':
+			for range 4 {
+				if i++; i >= len(s) || !isHex(s[i]) {
+					return i, false
+				}
+			}
+		default:
+			return i, false
+		}
+	}
+	return i, false
+}
+
+func isHex(c byte) bool { return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'f' }
+
+func skipNumber(s string, i int) (end int, ok bool) {
+	digits := func() bool {
+		start := i
+		for i < len(s) && isDigit(s[i]) {
+			i++
+		}
+		return i > start
+	}
+	if s[i] == '-' {
+		i++
+	}
+	if i < len(s) && s[i] == '0' {
+		i++
+	} else if !digits() {
+		return i, false
+	}
+	if i < len(s) && s[i] == '.' {
+		if i++; !digits() {
+			return i, false
+		}
+	}
+	if i < len(s) && s[i]|0x20 == 'e' {
+		i++
+		if i < len(s) && (s[i] == '+' || s[i] == '-') {
+			i++
+		}
+		if !digits() {
+			return i, false
+		}
+	}
+	return i, true
+}
+
+// skipNested finds the end of the object or array at s[i] without recursion:
+// stack has a bit per level, set for objects.
+func skipNested(s string, i, depth int) (end int, ok bool) {
+	var small [4]uint64
+	stack := small[:]
+	base := depth
+	depth = 0
+	for {
+		// A value begins at i.
+		if i >= len(s) {
+			return i, false
+		}
+		switch c := s[i]; c {
+		case '{', '[':
+			if base+depth >= maxDepth {
+				return i, false
+			}
+			if depth/64 == len(stack) {
+				stack = append(stack, 0)
+			}
+			bit := uint64(1) << (depth % 64)
+			stack[depth/64] &^= bit
+			if c == '{' {
+				stack[depth/64] |= bit
+			}
+			depth++
+			i = skipSpace(s, i+1)
+			if i < len(s) && s[i] == c+2 { // empty; } and ] are two after { and [
+				break
+			}
+			if c == '{' {
+				if i, ok = skipKey(s, i); !ok {
+					return i, false
+				}
+			}
+			continue
+		default:
+			if i, ok = skipValue(s, i, depth); !ok {
+				return i, false
+			}
+		}
+		// A value has ended, or an empty container is about to.
+		for {
+			i = skipSpace(s, i)
+			if i >= len(s) {
+				return i, false
+			}
+			object := stack[(depth-1)/64]>>((depth-1)%64)&1 == 1
+			c := s[i]
+			if c == ',' {
+				i = skipSpace(s, i+1)
+				if object {
+					if i, ok = skipKey(s, i); !ok {
+						return i, false
+					}
+				}
+				break
+			}
+			if object && c != '}' || !object && c != ']' {
+				return i, false
+			}
+			i++
+			if depth--; depth == 0 {
+				return i, true
+			}
+		}
+	}
+}
+
+// skipKey reads a key and its colon, and the space around them.
+func skipKey(s string, i int) (next int, ok bool) {
+	if i >= len(s) || s[i] != '"' {
+		return i, false
+	}
+	if i, ok = skipString(s, i); !ok {
+		return i, false
+	}
+	if i = skipSpace(s, i); i >= len(s) || s[i] != ':' {
+		return i, false
+	}
+	return skipSpace(s, i+1), true
+}
+
+// A walk goes through the members of a valid object or the elements of a
+// valid array, of which it is made with i 0.
+type walk struct {
+	raw string
+	i   int
+}
+
+// member is the next key, as its raw string with quotes, and its raw value.
+func (w *walk) member() (key, value string, ok bool) {
+	i := skipSpace(w.raw, w.i+1) // past the brace or the comma
+	if i >= len(w.raw) || w.raw[i] != '"' {
+		return "", "", false
+	}
+	k, _ := skipString(w.raw, i)
+	v := skipSpace(w.raw, skipSpace(w.raw, k)+1)
+	end, _ := skipValue(w.raw, v, 0)
+	w.i = skipSpace(w.raw, end)
+	return w.raw[i:k], w.raw[v:end], true
+}
+
+// element is the next raw element.
+func (w *walk) element() (elem string, ok bool) {
+	i := skipSpace(w.raw, w.i+1)
+	if i >= len(w.raw) || w.raw[i] == ']' {
+		return "", false
+	}
+	end, _ := skipValue(w.raw, i, 0)
+	w.i = skipSpace(w.raw, end)
+	return w.raw[i:end], true
+}
+
+// keyIs reports whether the raw string key, with quotes, spells name.
+func keyIs(key, name string) bool {
+	if in := key[1 : len(key)-1]; len(in) == len(name) && in == name {
+		return true
+	}
+	if len(key)-2 <= len(name) || !hasEscape(key) {
+		return false
+	}
+	var buf [128]byte
+	return string(appendUnescaped(buf[:0], key[1:len(key)-1])) == name
+}
+
+func hasEscape(s string) bool {
+	for i := range len(s) {
+		if s[i] == '\\' {
+			return true
+		}
+	}
+	return false
+}
+
+// lookup is the raw member name of the raw value object, the last of several,
+// or empty.
+func lookup(object, name string) string {
+	found := ""
+	if object != "" && object[0] == '{' {
+		w := walk{raw: object}
+		for k, v, ok := w.member(); ok; k, v, ok = w.member() {
+			if keyIs(k, name) {
+				found = v
+			}
+		}
+	}
+	return found
+}
+
+// appendUnescaped appends the content of a JSON string. A lone surrogate
+// becomes U+FFFD.
+func appendUnescaped(b []byte, s string) []byte {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c != '\\' {
+			b = append(b, c)
+			continue
+		}
+		i++
+		switch s[i] {
+		case 'b':
+			b = append(b, '\b')
+		case 'f':
+			b = append(b, '\f')
+		case 'n':
+			b = append(b, '\n')
+		case 'r':
+			b = append(b, '\r')
+		case 't':
+			b = append(b, '\t')
+		case 'u':
+			r := hex4(s[i+1:])
+			i += 4
+			if utf16.IsSurrogate(r) {
+				low := rune(-1)
+				if i+6 < len(s) && s[i+1] == '\\' && s[i+2] == 'u' {
+					low = hex4(s[i+3:])
+				}
+				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
+					i += 6
+				}
+			}
+			b = utf8.AppendRune(b, r)
+		default:
+			b = append(b, s[i])
+		}
+	}
+	return b
+}
+
+func hex4(s string) rune {
+	n, _ := strconv.ParseUint(s[:4], 16, 32)
+	return rune(n)
+}
+
+// loadRaw is the value of a valid JSON text without space around it. The
+// value shares memory with raw or sc. A legacy number written with a point or
+// an exponent stays a Decimal.
+func loadRaw(raw string, sc *arena, legacy bool) Value {
+	if raw == "" {
+		return Value{}
+	}
+	switch raw[0] {
+	case '{':
+		return Value{kind: Object, s: raw}
+	case '[':
+		return Value{kind: Array, s: raw}
+	case '"':
+		return Value{kind: String, s: unquote(raw, sc)}
+	case 't':
+		return Value{kind: Bool, flag: flagTrue}
+	case 'f':
+		return Value{kind: Bool}
+	case 'n':
+		return Value{kind: Null}
+	}
+	n, point, exact, ok := parseNumber(raw)
+	v := Value{kind: Int, num: n, s: raw}
+	if legacy && point || !legacy && n.exp != 0 || point && !exact {
+		v.kind = Decimal
+	}
+	if !ok {
+		v.flag = flagHuge
+		if point {
+			v.kind = Decimal
+		}
+	} else if !exact {
+		v.flag = flagInexact
+	}
+	return v
+}
+
+// unquote is the content of the raw string s, which has its quotes.
+func unquote(s string, sc *arena) string {
+	in := s[1 : len(s)-1]
+	if !hasEscape(in) {
+		return in
+	}
+	return sc.string(appendUnescaped(sc.grow(len(in)), in))
+}
+
+// appendCompact appends a valid JSON text without space, numbers in their
+// one form, strings escaped no more than they must be.
+func appendCompact(b []byte, s string, legacy bool) []byte {
+	for i := 0; i < len(s); {
+		switch c := s[i]; {
+		case c == ' ' || c == '\n' || c == '\t' || c == '\r':
+			i++
+		case c == '"':
+			end, _ := skipString(s, i)
+			if tok := s[i:end]; hasEscape(tok) {
+				b = appendString(b, string(appendUnescaped(nil, tok[1:len(tok)-1])))
+			} else {
+				b = append(b, tok...)
+			}
+			i = end
+		case c == '-' || isDigit(c):
+			end, _ := skipNumber(s, i)
+			b, _ = loadRaw(s[i:end], nil, legacy).appendText(b, legacy)
+			i = end
+		default:
+			b = append(b, c)
+			i++
+		}
+	}
+	return b
+}

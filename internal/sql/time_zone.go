@@ -1,0 +1,185 @@
+package sql
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A zone is a time zone that a program has looked up; loc is nil if there is
+// no such zone.
+type zone struct{ loc *time.Location }
+
+// maxZones bounds the zones that a program remembers.
+const maxZones = 64
+
+// find is the zone of an ID, or nil.
+func (c *zoneCache) find(id string) *time.Location {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if z, ok := c.zones[id]; ok {
+		return z.loc
+	}
+	loc := loadZone(id)
+	if c.zones == nil || len(c.zones) >= maxZones {
+		c.zones = map[string]*zone{}
+	}
+	c.zones[id] = &zone{loc}
+	return loc
+}
+
+// loadZone knows Z, offsets, UTC, GMT and UT with and without one, and the
+// regions of the host's time zone data.
+func loadZone(id string) *time.Location {
+	rest := id
+	for _, p := range []string{"UTC", "GMT", "UT"} {
+		if r, ok := strings.CutPrefix(id, p); ok {
+			rest = r
+			break
+		}
+	}
+	switch {
+	case id == "" || len(id) > 64 || id == "Local":
+		return nil
+	case rest == "" || id == "Z":
+		return time.FixedZone(strings.Replace(id, "Z", "UTC", 1), 0)
+	}
+	if secs, n := parseOffset(rest); n == len(rest) {
+		return time.FixedZone(offsetText(secs, true), secs)
+	}
+	loc, err := time.LoadLocation(id)
+	if err != nil {
+		return nil
+	}
+	return loc
+}
+
+// parseOffset reads [+-]h, hh, hhmm, hh:mm, hhmmss or hh:mm:ss and tells how
+// many bytes that took, 0 if there is none.
+func parseOffset(s string) (secs, n int) {
+	if s == "" || s[0] != '+' && s[0] != '-' {
+		return 0, 0
+	}
+	two := func(i int) (int, bool) {
+		if i+2 <= len(s) && isDigit(s[i]) && isDigit(s[i+1]) {
+			return int(s[i]-'0')*10 + int(s[i+1]-'0'), true
+		}
+		return 0, false
+	}
+	h, ok := two(1)
+	n = 3
+	if !ok {
+		if len(s) < 2 || !isDigit(s[1]) {
+			return 0, 0
+		}
+		h, n = int(s[1]-'0'), 2
+	}
+	secs = h * 3600
+	for _, unit := range []int{60, 1} {
+		skip := 0
+		if n < len(s) && s[n] == ':' {
+			skip = 1
+		}
+		v, ok := two(n + skip)
+		if !ok || v > 59 {
+			break
+		}
+		secs += v * unit
+		n += skip + 2
+	}
+	if secs > 18*3600 {
+		return 0, 0
+	}
+	if s[0] == '-' {
+		secs = -secs
+	}
+	return secs, n
+}
+
+func offsetText(secs int, colon bool) string {
+	sign := '+'
+	if secs < 0 {
+		sign, secs = '-', -secs
+	}
+	if colon {
+		return fmt.Sprintf("%c%02d:%02d", sign, secs/3600, secs/60%60)
+	}
+	return fmt.Sprintf("%c%02d%02d", sign, secs/3600, secs/60%60)
+}
+
+// zoneNames are abbreviations with a full name, and a region where they hold.
+var zoneNames = []struct{ short, long, region string }{
+	{"UTC", "Coordinated Universal Time", "UTC"},
+	{"GMT", "Greenwich Mean Time", "UTC"},
+	{"BST", "British Summer Time", "Europe/London"},
+	{"CET", "Central European Standard Time", "Europe/Paris"},
+	{"CEST", "Central European Summer Time", "Europe/Paris"},
+	{"EET", "Eastern European Standard Time", "Europe/Athens"},
+	{"EEST", "Eastern European Summer Time", "Europe/Athens"},
+	{"MSK", "Moscow Standard Time", "Europe/Moscow"},
+	{"IST", "India Standard Time", "Asia/Kolkata"},
+	{"JST", "Japan Standard Time", "Asia/Tokyo"},
+	{"PST", "Pacific Standard Time", "America/Los_Angeles"},
+	{"PDT", "Pacific Daylight Time", "America/Los_Angeles"},
+	{"MST", "Mountain Standard Time", "America/Denver"},
+	{"MDT", "Mountain Daylight Time", "America/Denver"},
+	{"CST", "Central Standard Time", "America/Chicago"},
+	{"CDT", "Central Daylight Time", "America/Chicago"},
+	{"EST", "Eastern Standard Time", "America/New_York"},
+	{"EDT", "Eastern Daylight Time", "America/New_York"},
+}
+
+// A field is a run of one pattern letter, or literal text when letter is 0.
+type field struct {
+	letter byte
+	count  int
+	text   string
+}
+
+// splitPattern takes a pattern apart. Quotes make letters literal, two quotes
+// stand for one. Every letter must be one of letters.
+func splitPattern(s, letters string) ([]field, bool) {
+	var all []field
+	for i := 0; i < len(s); {
+		c := s[i]
+		switch {
+		case c == '\'':
+			if strings.HasPrefix(s[i:], "''") {
+				all = append(all, field{text: "'"})
+				i += 2
+				continue
+			}
+			var b strings.Builder
+			for i++; ; i++ {
+				if i >= len(s) {
+					return nil, false
+				}
+				if s[i] != '\'' {
+					b.WriteByte(s[i])
+				} else if i+1 < len(s) && s[i+1] == '\'' {
+					b.WriteByte('\'')
+					i++
+				} else {
+					break
+				}
+			}
+			i++
+			all = append(all, field{text: b.String()})
+		case c|0x20 >= 'a' && c|0x20 <= 'z' || strings.IndexByte("[]{}#", c) >= 0 && strings.IndexByte(letters, '[') >= 0:
+			j := i
+			for j < len(s) && s[j] == c && c != '[' && c != ']' {
+				j++
+			}
+			j = max(j, i+1)
+			if strings.IndexByte(letters, c) < 0 || j-i > 19 {
+				return nil, false
+			}
+			all = append(all, field{letter: c, count: j - i})
+			i = j
+		default:
+			all = append(all, field{text: s[i : i+1]})
+			i++
+		}
+	}
+	return all, true
+}

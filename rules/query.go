@@ -1,0 +1,88 @@
+package rules
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/thingloom/thingloom/internal/sql"
+	"github.com/thingloom/thingloom/internal/topic"
+)
+
+// A Query is a compiled statement. It is immutable and safe for concurrent
+// use.
+type Query struct {
+	st        *sql.Statement
+	filter    string
+	hasFilter bool
+	account   string
+}
+
+// Filter is the topic filter after FROM, or empty if the statement has none:
+// such a rule is reached by Basic Ingest alone.
+func (q *Query) Filter() string { return q.filter }
+
+// Version is the language version in force, what sql_version() returns.
+func (q *Query) Version() string { return q.st.Version() }
+
+// MatchTopic reports whether FROM matches a topic. As with AWS, and unlike
+// MQTT, sensor/# does not match sensor itself.
+func (q *Query) MatchTopic(name string) bool {
+	return q.hasFilter && topic.MatchBelow(q.filter, name)
+}
+
+// basicIngest is how topics begin that name the rule they are for.
+const basicIngest = "$aws/rules/"
+
+// Eval evaluates the statement on m. FROM is not consulted: finding the rules
+// for a topic is the caller's affair, see MatchTopic. matched says that WHERE
+// is true or absent; out is then what SELECT made: JSON, the payload's own
+// bytes for SELECT *, or nothing for a SELECT VALUE that is Undefined.
+//
+// Bad data is no error, it is Undefined. An error abandons the rule for this
+// message: it wraps what a function that asks the outside returned, a
+// [*PanicError], [ErrLimit] or [ErrNotJSON].
+func (q *Query) Eval(ctx context.Context, m *Message) (out []byte, matched bool, err error) {
+	in := q.input(m)
+	out, matched, err = q.st.Eval(ctx, &in)
+	if err != nil {
+		return nil, false, fmt.Errorf("rules: %w", asPanic(err))
+	}
+	return out, matched, nil
+}
+
+// A Variable is a variable of a SET clause and its value as JSON, nil for
+// Undefined.
+type Variable struct {
+	Name  string // without the @
+	Value json.RawMessage
+}
+
+// EvalVariables is Eval, and returns the values of the SET clause, which
+// templates of the rule's actions may use.
+func (q *Query) EvalVariables(ctx context.Context, m *Message) (out []byte, vars []Variable, matched bool, err error) {
+	in := q.input(m)
+	out, set, matched, err := q.st.EvalVariables(ctx, &in)
+	if err != nil {
+		return nil, nil, false, fmt.Errorf("rules: %w", asPanic(err))
+	}
+	for _, v := range set {
+		vars = append(vars, Variable{v.Name, v.Value.JSON()})
+	}
+	return out, vars, matched, nil
+}
+
+// Variables are the names of the SET clause, in order.
+func (q *Query) Variables() []string { return q.st.Variables() }
+
+// basicIngestRule is the rule that a topic names, if it is one of Basic
+// Ingest: $aws/rules/<rule>/<rest>.
+func basicIngestRule(name string) (rule, rest string, ok bool) {
+	after, ok := strings.CutPrefix(name, basicIngest)
+	if !ok {
+		return "", "", false
+	}
+	rule, rest, _ = strings.Cut(after, "/")
+	return rule, rest, true
+}
