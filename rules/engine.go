@@ -112,6 +112,9 @@ type Info struct {
 	// Ingest reaches, and for a broken one.
 	Filter string
 
+	// Language is the version of the language in force; empty for a broken rule.
+	Language string
+
 	// Broken is why the rule does not run whatever its desired state: what it
 	// says does not compile or bind any more. Nil for a sound rule.
 	Broken error
@@ -123,7 +126,7 @@ type Info struct {
 func (e *entry) info() Info {
 	i := Info{Rule: e.rule.clone(), Broken: e.broken, Ledger: e.ledger.read()}
 	if e.query != nil {
-		i.Filter = e.query.Filter()
+		i.Filter, i.Language = e.query.Filter(), e.query.Version()
 	}
 	return i
 }
