@@ -364,6 +364,11 @@ func (c *queryCompiler) compileWindow(n sql.Node) (*sql.Expr, error) {
 					}
 					return windowSlots + len(c.q.groups) + i, true
 				}
+				for _, arg := range n.Args {
+					if star, ok := arg.(*sql.Star); ok {
+						return fail(c.errorf(star.Pos(), "* stands for a record, a window has many"))
+					}
+				}
 			case *sql.Star:
 				return fail(c.errorf(n.Pos(), "* stands for a record, a window has many"))
 			case *sql.Subquery:
