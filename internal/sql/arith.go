@@ -1,6 +1,9 @@
 package sql
 
-import "math/big"
+import (
+	"math/big"
+	"math/bits"
+)
 
 // add is a + b. It fails, as all arithmetic here, beyond the largest number.
 func add(a, b number) (number, bool) {
@@ -45,11 +48,30 @@ func quo(a, b number) (number, bool) {
 	if a.exp >= b.exp && a.coef.hi|b.coef.hi == 0 && a.coef.lo%b.coef.lo == 0 {
 		return finish(u128{0, a.coef.lo / b.coef.lo}, int(a.exp)-int(b.exp), a.neg != b.neg, false)
 	}
+	if a.coef.hi|b.coef.hi == 0 {
+		return quoShort(a, b)
+	}
 	// Enough digits that the quotient has more than 34 whatever the lengths.
 	const up = 2*maxDigits + 2
 	var q, r big.Int
 	q.QuoRem(a.big(up), b.big(0), &r)
 	return finishBig(&q, int(a.exp)-int(b.exp)-up, r.Sign() != 0)
+}
+
+// quoShort is quo for coefficients of 64 bits: long division, up to 18 digits
+// at a time.
+func quoShort(a, b number) (number, bool) {
+	q, r := u128{0, a.coef.lo / b.coef.lo}, a.coef.lo%b.coef.lo
+	exp := int(a.exp) - int(b.exp)
+	for d := q.digits(); r != 0 && d < maxDigits+2; d = q.digits() {
+		step := min(18, maxDigits+3-d)
+		hi, lo := bits.Mul64(r, pow10[step].lo) // below b * 10^18, so hi < b
+		digits, rest := bits.Div64(hi, lo, b.coef.lo)
+		q, _ = q.scale(step)
+		q, _ = q.add(u128{0, digits})
+		r, exp = rest, exp-step
+	}
+	return finish(q, exp, a.neg != b.neg, r != 0)
 }
 
 // quoInt is a / b without its fraction, for b that is not zero.

@@ -139,17 +139,24 @@ func (c *compiler) expr(n Node) code {
 	if c.err != nil {
 		return constant(Value{})
 	}
-	if c.host != nil {
-		if slot, ok := c.host(n); ok {
-			return evaluated(func(e *env) Value {
-				if slot < len(e.in.Host) {
-					return e.in.Host[slot]
-				}
-				return Value{}
-			})
-		}
+	if r, ok := c.hosted(n); ok {
+		return r
 	}
 	return c.node(n)
+}
+
+// hosted is the code of a node that the host answers itself.
+func (c *compiler) hosted(n Node) (code, bool) {
+	if c.host == nil {
+		return code{}, false
+	}
+	slot, ok := c.host(n)
+	return evaluated(func(e *env) Value {
+		if slot < len(e.in.Host) {
+			return e.in.Host[slot]
+		}
+		return Value{}
+	}), ok
 }
 
 func (c *compiler) node(n Node) code {
@@ -290,22 +297,17 @@ func (c *compiler) member(n *Member) code {
 		x = m.X
 	}
 	slices.Reverse(names)
-	if c.host == nil || !c.claimed(x) {
+	base, ok := c.hosted(x)
+	if !ok {
 		switch x := x.(type) {
 		case *Ident:
 			return c.path(x.Name, names)
 		case *VarRef:
 			return c.variable(x, names)
 		}
+		base = c.node(x)
 	}
-	base := c.expr(x)
 	return c.fold(evaluated(func(e *env) Value { return e.descend(base.eval(e), names) }), base)
-}
-
-// claimed reports whether the host answers n itself.
-func (c *compiler) claimed(n Node) bool {
-	_, ok := c.host(n)
-	return ok
 }
 
 // descend is the value at a path below v.

@@ -8,7 +8,8 @@ type ExprOptions struct {
 	Options
 
 	// Host, if set, is asked for every node before it is compiled, from the
-	// outermost inwards. Where it reports true the node's value is
+	// outermost inwards, once each; of a path a.b.c it sees the whole and
+	// a. Where it reports true the node's value is
 	// Input.Host[slot], and what is below the node is not compiled: it is
 	// the host's own name (as key in window SQL) or its own function (as an
 	// aggregate, whose argument the host compiles separately).

@@ -1,9 +1,13 @@
 package sql
 
 import (
+	"encoding/binary"
+	"math/bits"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 )
 
 const (
@@ -64,11 +68,11 @@ func skipValue(s string, i, depth int) (end int, ok bool) {
 
 // skipString finds the end of the string at s[i].
 func skipString(s string, i int) (end int, ok bool) {
-	for i++; i < len(s); i++ {
-		c := s[i]
-		if c >= 0x20 && c != '"' && c != '\\' {
-			continue
+	for i++; ; i++ {
+		if i = plainRun(s, i); i >= len(s) {
+			return i, false
 		}
+		c := s[i]
 		if c == '"' {
 			return i + 1, true
 		}
@@ -88,7 +92,28 @@ func skipString(s string, i int) (end int, ok bool) {
 			return i, false
 		}
 	}
-	return i, false
+}
+
+// plainRun is the index of the first byte from s[i] that is a quote, a
+// backslash or a control character, or len(s). It looks at eight bytes at
+// once: strings are most of what a payload consists of.
+func plainRun(s string, i int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	b := unsafe.Slice(unsafe.StringData(s), len(s))
+	for ; i+8 <= len(b); i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:])
+		quote, slash := x^ones*'"', x^ones*'\\'
+		// The lowest bit that is set belongs to the first such byte; borrows
+		// can only make bits above it wrong.
+		found := ((x-ones*0x20)&^x | (quote-ones)&^quote | (slash-ones)&^slash) & highs
+		if found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i < len(b) && b[i] >= 0x20 && b[i] != '"' && b[i] != '\\' {
+		i++
+	}
+	return i
 }
 
 func isHex(c byte) bool { return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'f' }
@@ -252,14 +277,7 @@ func keyIs(key, name string) bool {
 	return string(appendUnescaped(buf[:0], key[1:len(key)-1])) == name
 }
 
-func hasEscape(s string) bool {
-	for i := range len(s) {
-		if s[i] == '\\' {
-			return true
-		}
-	}
-	return false
-}
+func hasEscape(s string) bool { return strings.IndexByte(s, '\\') >= 0 }
 
 // lookup is the raw member name of the raw value object, the last of several,
 // or empty.
