@@ -1,0 +1,36 @@
+package shadow
+
+import "sync/atomic"
+
+// Stats are the counters of a Service since New. They only grow.
+type Stats struct {
+	Gets, Updates, Deletes uint64 // refused ones included
+	Refused                uint64 // requests that the caller can mend: codes 400 to 499
+	Failed                 uint64 // requests that failed in the store: code 500
+	Retries                uint64 // merges repeated because another writer won
+	Panics                 uint64 // of observers
+	Purged                 uint64 // versions of deleted shadows forgotten
+}
+
+type counters struct {
+	gets, updates, deletes, refused, failed, retries, panics, purged atomic.Uint64
+}
+
+// count counts one request, and its error if there is one.
+func (c *counters) count(requests *atomic.Uint64, err error) {
+	requests.Add(1)
+	if err == nil {
+		return
+	}
+	if code, _ := Code(err); code < 500 {
+		c.refused.Add(1)
+	} else {
+		c.failed.Add(1)
+	}
+}
+
+// Stats returns the counters.
+func (s *Service) Stats() Stats {
+	c := &s.stats
+	return Stats{c.gets.Load(), c.updates.Load(), c.deletes.Load(), c.refused.Load(), c.failed.Load(), c.retries.Load(), c.panics.Load(), c.purged.Load()}
+}
