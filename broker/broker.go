@@ -2,44 +2,129 @@ package broker
 
 import (
 	"context"
-	"iter"
-	"net"
+	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/thingloom/thingloom/internal/topic"
 )
 
+// A Broker is an MQTT server in this process. All its methods may be called
+// from many goroutines.
 type Broker struct {
-	count    counters
+	opts  Options
+	store Store
+	count counters
+
+	// admission serialises what changes a client id's session, over the
+	// Store's I/O: connecting, subscribing, ending. No publisher waits for it.
+	admission [64]sync.Mutex
+
+	commits committer
+	authGen atomic.Uint64 // grows with InvalidateAuth
+
+	subs struct {
+		sync.RWMutex
+		tree topic.Tree[*subscriber]
+		last uint64 // order of the last subscriber added
+	}
+	turn    atomic.Uint64 // rotates shared subscriptions
+	subsGen atomic.Uint64 // grows with every change of subs, and when a session comes back
+
 	mu       sync.Mutex
-	conns    map[int]int
-	sessions map[string]int
+	conns    map[*conn]struct{}
+	sessions map[string]*session
+	versions map[string]versionNumber
+	timers   timers
+	keepers  int           // running Serve, ServeConn and Run calls
+	stopKeep chan struct{} // closed to end the housekeeping
+	keepDone chan struct{}
 }
 
-func New(store Store, opts *Options) (*Broker, error)                             { panic("soon") }
-func (b *Broker) Serve(ctx context.Context, l net.Listener) error                 { panic("soon") }
-func (b *Broker) ServeConn(ctx context.Context, c net.Conn) error                 { panic("soon") }
-func (b *Broker) Run(ctx context.Context) error                                   { panic("soon") }
-func (b *Broker) Publish(ctx context.Context, topic string, payload []byte) error { panic("soon") }
-func (b *Broker) PublishMessage(ctx context.Context, m Message) error             { panic("soon") }
-func (b *Broker) Subscribe(filter string, h func(ctx context.Context, topic string, payload []byte) error) (cancel func(), err error) {
-	panic("soon")
-}
-func (b *Broker) SubscribeMessages(filter string, h func(context.Context, Message) error) (cancel func(), err error) {
-	panic("soon")
+// New returns a broker on store and reads the sessions stored there. Nothing
+// runs until [Broker.Serve], [Broker.ServeConn] or [Broker.Run]; in-process publishes and
+// subscriptions work at once. The error joins all that is wrong with opts.
+func New(store Store, opts *Options) (*Broker, error) {
+	o, err := opts.filled()
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{
+		opts: o, store: store,
+		conns:    map[*conn]struct{}{},
+		sessions: map[string]*session{},
+		versions: map[string]versionNumber{},
+	}
+	b.subs.tree.HashBelow = o.HashBelow
+	if err := b.load(context.Background()); err != nil {
+		return nil, fmt.Errorf("broker: read sessions: %w", err)
+	}
+	return b, nil
 }
 
-type KickOptions struct {
-	Reason       DisconnectReason
-	SuppressWill bool
-	EndSession   bool
+// load makes sessions of what the store has.
+func (b *Broker) load(ctx context.Context) error {
+	now := b.opts.Now()
+	for stored, err := range b.store.Sessions(ctx) {
+		if err != nil {
+			return err
+		}
+		if stored.Disconnected.IsZero() {
+			stored.Disconnected = now // a crash cut it
+		}
+		s := &session{id: stored.ClientID, principal: stored.Principal, version: stored.Version, durable: true,
+			expiry: stored.Expiry, disconnectedAt: stored.Disconnected, will: stored.Will,
+			subs: make(map[string]*subscriber, len(stored.Subscriptions))}
+		for q, err := range b.store.Queue(ctx, s.id, 0) {
+			if err != nil {
+				return err
+			}
+			s.out.Known(q.Seq)
+			s.queued.Add(1)
+			s.queuedBytes.Add(int64(queuedSize(&q.Message)))
+		}
+		b.sessions[s.id] = s
+		for _, sub := range stored.Subscriptions {
+			if err := b.addSubscription(s, sub); err != nil {
+				return fmt.Errorf("session %q: %w", s.id, err)
+			}
+		}
+		b.mu.Lock()
+		b.schedule(s)
+		b.mu.Unlock()
+	}
+	return nil
 }
 
-func (b *Broker) Kick(clientID string, reason DisconnectReason) error   { panic("soon") }
-func (b *Broker) Disconnect(clientID string, o KickOptions) error       { panic("soon") }
-func (b *Broker) DisconnectPrincipal(principal string) int              { panic("soon") }
-func (b *Broker) InvalidateAuth()                                       { panic("soon") }
-func (b *Broker) Clients() iter.Seq[ClientInfo]                         { panic("soon") }
-func (b *Broker) Client(clientID string) (ClientInfo, error)            { panic("soon") }
-func (b *Broker) Subscriptions(clientID string) ([]Subscription, error) { panic("soon") }
-func (b *Broker) Retained(ctx context.Context, filter string) iter.Seq2[Message, error] {
-	panic("soon")
+// InvalidateAuth makes the broker ask its [Authorizer] again before what it
+// remembers is used once more. Call it when policies change.
+func (b *Broker) InvalidateAuth() { b.authGen.Add(1) }
+
+// now is the time for data.
+func (b *Broker) now() time.Time { return b.opts.Now() }
+
+// admit locks the admission of a client id.
+func (b *Broker) admit(clientID string) *sync.Mutex {
+	h := uint32(2166136261)
+	for i := range len(clientID) {
+		h = (h ^ uint32(clientID[i])) * 16777619
+	}
+	m := &b.admission[h%uint32(len(b.admission))]
+	m.Lock()
+	return m
+}
+
+func (b *Broker) session(clientID string) *session {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sessions[clientID]
+}
+
+// dropped counts a message that did not reach a client, and tells.
+func (b *Broker) dropped(clientID, topic string, reason DropReason) {
+	b.count.dropped.add(reason, 1)
+	if f := b.opts.Trace.Dropped; f != nil {
+		f(clientID, topic, reason)
+	}
 }

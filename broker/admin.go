@@ -1,0 +1,149 @@
+package broker
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/thingloom/thingloom/broker/internal/wire"
+)
+
+// DisconnectOptions say how a client is disconnected.
+type DisconnectOptions struct {
+	// Reason is what lifecycle events and traces say. Empty means APIInitiatedDisconnect.
+	Reason DisconnectReason
+	// NoWill suppresses the client's will.
+	NoWill bool
+	// EndSession ends the session as well, also of a client that is not connected.
+	EndSession bool
+}
+
+// Kick disconnects a client. See [Broker.Disconnect].
+func (b *Broker) Kick(clientID string, reason DisconnectReason) error {
+	return b.Disconnect(clientID, DisconnectOptions{Reason: reason})
+}
+
+// Disconnect ends the connection of a client. An MQTT 5 client is told 0x87 for
+// AuthError, 0x97 for Throttled, else 0x98. It does not wait for the end. ErrNotFound
+// says that there is no such connection, or no such session with EndSession.
+func (b *Broker) Disconnect(clientID string, o DisconnectOptions) error {
+	defer b.admit(clientID).Unlock()
+	s := b.session(clientID)
+	if s == nil {
+		return fmt.Errorf("%w: %q", ErrNotFound, clientID)
+	}
+	reason := cmp.Or(o.Reason, APIInitiatedDisconnect)
+	s.mu.Lock()
+	c := s.conn
+	if c != nil && o.EndSession {
+		c.forget.Store(true)
+	}
+	if c == nil && o.NoWill {
+		s.will = nil
+	}
+	s.mu.Unlock()
+	switch {
+	case c != nil:
+		if o.NoWill {
+			c.suppress.Store(true)
+		}
+		c.end(codeFor(reason), reason, errKicked)
+		return nil
+	case o.EndSession:
+		return b.endSession(s)
+	}
+	return fmt.Errorf("%w: %q is not connected", ErrNotFound, clientID)
+}
+
+// DisconnectPrincipal disconnects all clients of a principal whose right to be
+// here has ended, with AuthError, and returns how many. New connections are the
+// Authenticator's to refuse.
+func (b *Broker) DisconnectPrincipal(principal string) int {
+	b.InvalidateAuth()
+	var cut []*conn
+	b.mu.Lock()
+	for c := range b.conns {
+		if c.access.Principal == principal {
+			cut = append(cut, c)
+		}
+	}
+	b.mu.Unlock()
+	for _, c := range cut {
+		c.end(notAuthorized, AuthError, errKicked)
+	}
+	return len(cut)
+}
+
+func codeFor(reason DisconnectReason) byte {
+	switch reason {
+	case AuthError, ForbiddenAccess:
+		return notAuthorized
+	case Throttled:
+		return quotaExceeded
+	case ServerInitiatedDisconnect:
+		return serverShuttingDown
+	}
+	return byte(wire.AdminAction)
+}
+
+// Clients yields all sessions, connected or not, ordered by client id.
+func (b *Broker) Clients() iter.Seq[ClientInfo] {
+	return func(yield func(ClientInfo) bool) {
+		b.mu.Lock()
+		all := make([]*session, 0, len(b.sessions))
+		for _, s := range b.sessions {
+			all = append(all, s)
+		}
+		b.mu.Unlock()
+		slices.SortFunc(all, func(a, b *session) int { return cmp.Compare(a.id, b.id) })
+		for _, s := range all {
+			if !yield(s.describe()) {
+				return
+			}
+		}
+	}
+}
+
+// Client describes one session. ErrNotFound says that there is none.
+func (b *Broker) Client(clientID string) (ClientInfo, error) {
+	s := b.session(clientID)
+	if s == nil {
+		return ClientInfo{}, fmt.Errorf("%w: %q", ErrNotFound, clientID)
+	}
+	return s.describe(), nil
+}
+
+// Subscriptions lists the subscriptions of a session, ordered by filter.
+// ErrNotFound says that there is no such session.
+func (b *Broker) Subscriptions(clientID string) ([]Subscription, error) {
+	s := b.session(clientID)
+	if s == nil {
+		return nil, fmt.Errorf("%w: %q", ErrNotFound, clientID)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.subscriptions(), nil
+}
+
+func (s *session) describe() ClientInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	info := s.info
+	info.ClientID, info.Principal, info.Version, info.Expiry = s.id, s.principal, s.version, s.expiry
+	info.Connected = s.conn != nil
+	info.DisconnectedAt, info.DisconnectReason = s.disconnectedAt, s.reason
+	info.Subscriptions = len(s.subs)
+	info.Queued, info.QueuedBytes = int(s.queued.Load()), s.queuedBytes.Load()
+	if !s.durable {
+		info.Queued = s.out.Waiting()
+	}
+	return info
+}
+
+// Publisher is what the republish of rules and others need of a broker.
+var _ interface {
+	Publish(ctx context.Context, topic string, payload []byte) error
+	Subscribe(filter string, h func(ctx context.Context, topic string, payload []byte) error) (cancel func(), err error)
+} = (*Broker)(nil)

@@ -1,0 +1,176 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/thingloom/thingloom/broker/internal/engine"
+	"github.com/thingloom/thingloom/broker/internal/wire"
+	"github.com/thingloom/thingloom/internal/topic"
+)
+
+// publish takes a PUBLISH of the client. What it refuses is said in the PUBACK, or
+// by the end of the connection where there is none to say it in.
+func (c *conn) publish(p *wire.Publish) error {
+	r := c.routes[string(p.Topic)]
+	if r == nil || !c.b.fresh(r) {
+		r = c.makeRoute(string(p.Topic))
+	}
+	err := r.publish
+	if err == nil && p.Retain {
+		err = c.mayRetain(r)
+	}
+	if err == nil {
+		err = c.route(p, r)
+	}
+	if p.QoS == 0 {
+		return c.refusedQoS0(err)
+	}
+	a := ack{id: p.PacketID, durable: true}
+	if err != nil {
+		a.code = refusal(err)
+		if c.engine.Version != 5 {
+			c.b.count.refused.Add(1)
+			reason := ServerError
+			if errors.Is(err, ErrNotAuthorized) {
+				reason = AuthError
+			} else if errors.Is(err, ErrTopic) {
+				reason = ClientError
+			}
+			return &ConnError{Reason: reason, Code: a.code, Err: err}
+		}
+		if errors.Is(err, ErrProtocol) {
+			return &ConnError{Reason: ClientError, Code: a.code, Err: err}
+		}
+	}
+	c.acks = append(c.acks, a)
+	return nil
+}
+
+// refusedQoS0 ends the connection for a message without an acknowledgement if it is
+// the client that is to blame. Handlers and stores that fail are counted and no more.
+func (c *conn) refusedQoS0(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrNotAuthorized):
+		return &ConnError{Reason: AuthError, Code: notAuthorized, Err: err}
+	case errors.Is(err, ErrTopic):
+		return &ConnError{Reason: ClientError, Code: topicNameInvalid, Err: err}
+	}
+	c.b.count.refused.Add(1)
+	c.b.opts.Logger.Warn("publish at QoS 0", "client_id", c.info.ClientID, "err", err)
+	return nil
+}
+
+// makeRoute checks a topic and finds who gets its messages. It is remembered,
+// refusals too, for as long as nothing changes.
+func (c *conn) makeRoute(name string) *route {
+	r := &route{topic: name}
+	auth := c.b.authGen.Load()
+	if r.publish = c.mayPublish(name); r.publish == nil {
+		c.b.findRoute(name, c.info.ClientID, r)
+	} else {
+		r.subs = c.b.subsGen.Load()
+	}
+	r.auth = auth
+	if err := r.publish; err != nil && !errors.Is(err, ErrNotAuthorized) && !errors.Is(err, ErrTopic) {
+		return r // the Authorizer could not tell: ask again
+	}
+	if len(c.routes) >= maxRoutes {
+		clear(c.routes)
+	}
+	if c.routes == nil {
+		c.routes = map[string]*route{}
+	}
+	c.routes[name] = r
+	return r
+}
+
+func (c *conn) mayPublish(name string) error {
+	if err := topic.CheckName(name); err != nil {
+		return fmt.Errorf("%w: %w: %w", ErrProtocol, ErrTopic, err) // [MQTT-3.3.2-2]
+	}
+	if err := c.b.checkLimits(name); err != nil {
+		return err
+	}
+	if strings.HasPrefix(name, "$aws/events/") {
+		return fmt.Errorf("%w: %s is the backend's own", ErrNotAuthorized, name)
+	}
+	return c.may(ActionPublish, "topic/"+name)
+}
+
+func (c *conn) mayRetain(r *route) error {
+	if !r.retainKnown {
+		r.retain = c.may(ActionRetainPublish, "topic/"+r.topic)
+		r.retainKnown = r.retain == nil || errors.Is(r.retain, ErrNotAuthorized)
+	}
+	return r.retain
+}
+
+// mayReceive asks whether this client may get messages of a topic. Publishers
+// call it when they look for receivers.
+func (c *conn) mayReceive(name string) bool {
+	auth := c.b.authGen.Load()
+	c.receive.Lock()
+	if c.receive.auth != auth || len(c.receive.known) >= maxRoutes {
+		clear(c.receive.known)
+		c.receive.auth = auth
+	}
+	may, known := c.receive.known[name]
+	c.receive.Unlock()
+	if known {
+		return may
+	}
+	err := c.may(ActionReceive, "topic/"+name)
+	if err == nil || errors.Is(err, ErrNotAuthorized) {
+		c.receive.Lock()
+		if c.receive.known == nil {
+			c.receive.known = map[string]bool{}
+		}
+		if c.receive.auth == auth {
+			c.receive.known[name] = err == nil
+		}
+		c.receive.Unlock()
+	}
+	return err == nil
+}
+
+// route sends p on its way. Its bytes are copied only if somebody keeps them.
+func (c *conn) route(p *wire.Publish, r *route) error {
+	var msg *engine.Message
+	pub := publication{b: c.b, r: r, qos: p.QoS, retain: p.Retain, lenient: p.QoS == 0,
+		now: c.now.UnixNano(), dirty: &c.dirty, commit: &c.batch}
+	if p.QoS == 0 {
+		msg = &c.scratch
+		*msg = engine.Message{Topic: r.topic, Payload: p.Payload, Props: p.Props}
+		pub.own = func() {
+			own := *msg
+			own.Payload, own.Props = slices.Clone(own.Payload), slices.Clone(own.Props)
+			pub.msg = &own
+		}
+	} else {
+		// One piece of memory for both.
+		mem := make([]byte, len(p.Payload)+len(p.Props))
+		n := copy(mem, p.Payload)
+		copy(mem[n:], p.Props)
+		msg = &engine.Message{Topic: r.topic, Payload: mem[:n:n], Props: mem[n:]}
+	}
+	expiry := seconds(0)
+	if p.HasExpiry {
+		expiry = max(seconds(p.Expiry), seconds(1))
+		msg.Expires = c.now.Add(expiry).UnixNano()
+	}
+	pub.msg = msg
+	pub.whole = func() Message {
+		return Message{Topic: r.topic, ClientID: c.info.ClientID, Principal: c.info.Principal, Payload: pub.msg.Payload,
+			QoS: p.QoS, Retain: p.Retain, Time: c.now, Properties: toProperties(pub.msg.Props, expiry)}
+	}
+	if len(r.handlers) > 0 && len(c.dirty) > 0 && time.Since(c.flushed) > time.Millisecond {
+		c.flushDirty() // handlers take their time: what is ready does not wait for them
+	}
+	return pub.run(c.ctx)
+}

@@ -1,0 +1,28 @@
+package broker
+
+import (
+	"errors"
+
+	"github.com/thingloom/thingloom/broker/internal/wire"
+)
+
+// maxQoS is the highest quality of service granted.
+const maxQoS = 1
+
+// Reason codes where they are said as bytes.
+const (
+	unspecified        = byte(wire.Unspecified)
+	notAuthorized      = byte(wire.NotAuthorized)
+	topicNameInvalid   = byte(wire.TopicNameInvalid)
+	quotaExceeded      = byte(wire.QuotaExceeded)
+	serverShuttingDown = byte(wire.ServerShuttingDown)
+)
+
+var (
+	errSlow      = errors.New("broker: the client reads too slowly for what it must get")
+	errTakenOver = errors.New("broker: another connection has the same client id")
+	errDraining  = errors.New("broker: shutting down")
+	errSilent    = errors.New("broker: nothing came within one and a half keep alive intervals")
+	errNoConnect = errors.New("broker: no CONNECT in time")
+	errKicked    = errors.New("broker: disconnected by the application")
+)

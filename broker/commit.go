@@ -1,0 +1,125 @@
+package broker
+
+import (
+	"context"
+	"sync"
+
+	"github.com/thingloom/thingloom/broker/internal/engine"
+)
+
+// A committer puts messages into the Store for many publishers at once. The
+// first to come leads: it takes what others have brought meanwhile, stores it
+// in one call and hands it to the sessions in the order of the numbers, so that a
+// session sees its queue in order. Then it passes the lead on. No goroutine is needed for it.
+type committer struct {
+	mu      sync.Mutex
+	waiting []*commit
+	leading bool
+}
+
+// A commit is what one publisher wants stored.
+type commit struct {
+	entries []Entry
+	routes  []stored // as many
+	bytes   int
+	err     error
+	dirty   []*conn   // to be flushed by the publisher
+	wake    chan bool // true: lead; false: it is done
+}
+
+// stored is what becomes of an entry once it is in the Store.
+type stored struct {
+	msg     *engine.Message
+	targets []target
+	retain  bool
+}
+
+func (c *commit) add(m Message, msg *engine.Message, targets []target, ids []string) {
+	c.entries = append(c.entries, Entry{Message: m, ClientIDs: ids})
+	c.routes = append(c.routes, stored{msg, targets, m.Retain})
+	c.bytes += msg.Size()
+}
+
+// commit returns once all of c is durable and handed to its sessions, or failed.
+func (b *Broker) commit(c *commit) error {
+	if len(c.entries) == 0 {
+		return nil
+	}
+	q := &b.commits
+	q.mu.Lock()
+	if q.leading {
+		if c.wake == nil {
+			c.wake = make(chan bool, 1)
+		}
+		q.waiting = append(q.waiting, c)
+		q.mu.Unlock()
+		if lead := <-c.wake; !lead {
+			return c.err
+		}
+		q.mu.Lock()
+	} else {
+		q.leading = true
+		q.waiting = append(q.waiting, c)
+	}
+	group := q.waiting
+	q.waiting = nil
+	q.mu.Unlock()
+
+	b.storeGroup(group)
+	for _, one := range group {
+		if one != c {
+			one.wake <- false
+		}
+	}
+	q.mu.Lock()
+	if len(q.waiting) > 0 {
+		q.waiting[0].wake <- true
+	} else {
+		q.leading = false
+	}
+	q.mu.Unlock()
+	return c.err
+}
+
+// storeGroup stores the entries of all of group and hands them on.
+func (b *Broker) storeGroup(group []*commit) {
+	entries := group[0].entries
+	if len(group) > 1 {
+		entries = nil
+		for _, c := range group {
+			entries = append(entries, c.entries...)
+		}
+	}
+	// Not the publisher's context: others depend on this call.
+	seq, err := b.store.Enqueue(context.Background(), entries)
+	if err != nil {
+		b.count.storeErrors.Add(1)
+		b.opts.Logger.Error("enqueue", "messages", len(entries), "err", err)
+		for _, c := range group {
+			c.err = err
+		}
+		return
+	}
+	b.count.stored.Add(int64(len(entries)))
+	now := b.now().UnixNano()
+	for _, c := range group {
+		for _, r := range c.routes {
+			for i := range r.targets {
+				t := &r.targets[i]
+				d := engine.Delivery{Msg: r.msg, Seq: seq, QoS: 1, Retain: r.retain, SubIDs: t.ids}
+				if dirty := b.deliverStored(t.s, now, &d); dirty != nil {
+					c.dirty = append(c.dirty, dirty)
+				}
+			}
+			seq++
+		}
+	}
+}
+
+// reset makes c ready for the next batch. What it referred to can go.
+func (c *commit) reset() {
+	clear(c.entries)
+	clear(c.routes)
+	clear(c.dirty)
+	*c = commit{entries: c.entries[:0], routes: c.routes[:0], dirty: c.dirty[:0], wake: c.wake}
+}

@@ -1,0 +1,384 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/thingloom/thingloom/broker/internal/engine"
+	"github.com/thingloom/thingloom/broker/internal/wire"
+)
+
+// A conn is one network connection. Its reader goroutine, which is that of
+// ServeConn, owns everything that stands above mu.
+type conn struct {
+	b  *Broker
+	nc net.Conn
+	in input
+
+	engine engine.Inbound
+	ctx    context.Context // of handlers: depth 1
+	cancel context.CancelFunc
+
+	sess     *session   // once CONNECT was accepted
+	info     ClientInfo // written with mu held
+	access   Access     // what all accesses of this client have in common
+	will     *Message
+	willWait time.Duration
+	expiry   time.Duration // of the session after this connection
+	noWill   bool
+
+	routes  map[string]*route // by topic of this client's publishes
+	batch   commit
+	acks    []ack
+	dirty   []*conn        // given something in this batch, and not flushed yet
+	flushed time.Time      // when they were
+	scratch engine.Message // of QoS 0 messages that nobody keeps
+	now     time.Time      // of this batch
+	backlog []*retainedScan
+	parting *wire.Disconnect // the client's own
+
+	receive struct {
+		sync.Mutex
+		auth  uint64
+		known map[string]bool
+	}
+
+	silence time.Duration // after which the connection is given up; 0 is never
+	alive   atomic.Int64  // when the last whole packet came, in Unix nanoseconds
+
+	suppress, forget atomic.Bool // asked for from outside: no will; no session
+
+	mu   sync.Mutex
+	cond sync.Cond // room in the outbox, or the end
+	buf  *buffer   // what waits to be written; nil if nothing
+	// writing says that a goroutine has taken bytes out of buf and writes
+	// them: inWrite of them. There is never more than one.
+	writing bool
+	inWrite int
+	busy    bool // the reader works on a batch
+	closing bool // the socket is closed once buf is written
+	stop    stop
+	resumed bool // with a takeover: the session goes on
+	writers sync.WaitGroup
+}
+
+// A stop is why a connection ends.
+type stop struct {
+	set    bool
+	code   byte
+	reason DisconnectReason
+	err    error
+}
+
+// An ack is owed for a publish of this batch.
+type ack struct {
+	id      uint16
+	code    byte
+	durable bool // only if the batch could be stored
+}
+
+const (
+	// closeTimeout bounds saying goodbye to a peer that does not read.
+	closeTimeout = time.Second
+	// maxRoutes bounds the topics remembered for one publisher.
+	maxRoutes = 256
+	// maxBatch bounds what is stored in one go for one publisher.
+	maxBatch = 256 << 10
+)
+
+// ServeConn serves one client on nc, whatever it is: TCP, TLS (*tls.Conn, or
+// anything with its ConnectionState method), a WebSocket's net.Conn, one end of a net.Pipe. It blocks until
+// the connection is over and closes nc. When ctx is done the client is told 0x8B and
+// disconnected. It returns nil for an orderly end and a [*ConnError] otherwise.
+func (b *Broker) ServeConn(ctx context.Context, nc net.Conn) error {
+	defer b.keepHouse()()
+	c := newConn(b, nc)
+	defer context.AfterFunc(ctx, func() {
+		c.end(byte(wire.ServerShuttingDown), ServerInitiatedDisconnect, errDraining)
+	})()
+	return c.serve(ctx)
+}
+
+func newConn(b *Broker, nc net.Conn) *conn {
+	c := &conn{b: b, nc: nc}
+	c.cond.L = &c.mu
+	c.in.init(nc)
+	c.engine.Limits = engine.Limits{MaxPacket: b.opts.MaxPacketBytes, ReceiveMax: b.opts.ReceiveMaximum,
+		AliasMax: b.opts.TopicAliasMaximum, MaxQoS: maxQoS}
+	// A drain lets handlers finish: they see the end only when the connection is closed.
+	return c
+}
+
+func (c *conn) serve(ctx context.Context) error {
+	c.ctx, c.cancel = context.WithCancel(WithDepth(context.WithoutCancel(ctx), 1))
+	defer c.cancel()
+	late := time.AfterFunc(c.b.opts.ConnectTimeout, func() {
+		c.end(byte(wire.Unspecified), ClientError, errNoConnect)
+	})
+	err := c.read(late)
+	late.Stop()
+	return c.finish(err)
+}
+
+// read works through what the peer sends until there is no more.
+func (c *conn) read(late *time.Timer) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.b.count.panics.Add(1)
+			c.b.opts.Logger.Error("panic", "client_id", c.info.ClientID, "panic", r, "stack", string(debug.Stack()))
+			err = &ConnError{Reason: ServerError, Code: byte(wire.Unspecified), Err: fmt.Errorf("broker: panic: %v", r)}
+		}
+	}()
+	if tc, ok := c.nc.(interface{ HandshakeContext(context.Context) error }); ok {
+		if err := tc.HandshakeContext(c.ctx); err != nil {
+			return &ConnError{Reason: AuthError, Err: fmt.Errorf("broker: TLS: %w", err)}
+		}
+	}
+	for {
+		n, err := c.in.fill()
+		if err != nil {
+			return err
+		}
+		c.b.count.bytesIn.Add(int64(n))
+		if !c.begin() {
+			c.in.consume(len(c.in.data), 0) // on the way out: what comes is not looked at
+			continue
+		}
+		err = c.process()
+		if c.sess != nil {
+			late.Stop()
+			err = errors.Join(c.endBatch(), err)
+			if err == nil {
+				err = c.refill()
+			}
+			if err == nil {
+				err = c.pumpRetained()
+			}
+		}
+		c.rest(err)
+		c.flushDirty()
+		c.flush()
+		c.waitRoom()
+	}
+}
+
+// process works through the whole packets that are there.
+func (c *conn) process() error {
+	done, need := 0, 0
+	defer func() {
+		c.in.consume(done, need)
+		if done > 0 {
+			c.alive.Store(time.Now().UnixNano()) // whole packets keep a connection alive, bytes do not
+		}
+	}()
+	c.now = c.b.now()
+	for done < len(c.in.data) {
+		t, size, err := c.engine.Next(c.in.data[done:])
+		if err != nil {
+			return c.protocol(err)
+		}
+		if t == 0 {
+			need = size
+			return nil
+		}
+		done += size
+		if err := c.packet(t); err != nil {
+			return err
+		}
+		if c.batch.bytes > maxBatch {
+			if err := c.endBatch(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *conn) packet(t wire.Type) error {
+	switch t {
+	case wire.CONNECT:
+		return c.connect(&c.engine.Connect)
+	case wire.PUBLISH:
+		return c.publish(&c.engine.Publish)
+	case wire.PUBACK:
+		c.acknowledged(&c.engine.Ack)
+	case wire.SUBSCRIBE:
+		return c.subscribe(&c.engine.Subscribe)
+	case wire.UNSUBSCRIBE:
+		return c.unsubscribe(&c.engine.Unsubscribe)
+	case wire.PINGREQ:
+		c.send(wire.AppendPingresp)
+	case wire.DISCONNECT:
+		d := c.engine.Disconnect
+		c.parting = &d
+		if d.Code != wire.Success {
+			return &ConnError{Reason: ClientInitiatedDisconnect, Code: 0, Err: errClosed}
+		}
+		c.noWill = true // [MQTT-3.14.4-3]
+		return &ConnError{Reason: ClientInitiatedDisconnect, Err: errClosed}
+	}
+	return nil
+}
+
+// protocol turns an error of the codec into the end of the connection.
+func (c *conn) protocol(err error) error {
+	var we *wire.Error
+	code := byte(wire.Malformed)
+	if errors.As(err, &we) {
+		code = byte(we.Code)
+	}
+	return &ConnError{Reason: ClientError, Code: code, Err: fmt.Errorf("%w: %w", ErrProtocol, err)}
+}
+
+// acknowledged takes a PUBACK. One for a packet id that is not in use says
+// nothing [MQTT5 3.4.2.1].
+func (c *conn) acknowledged(a *wire.Ack) {
+	s := c.sess
+	s.mu.Lock()
+	if s.conn == c {
+		c.mu.Lock()
+		buf := c.outbox()
+		buf.b, _ = s.out.Ack(buf.b, c.now.UnixNano(), a.PacketID)
+		c.mu.Unlock()
+	}
+	e := s.out.Effects()
+	s.mu.Unlock()
+	c.b.effects(s, &e)
+}
+
+// endBatch makes durable what this batch published, and then acknowledges
+// all of it in the order in which it came [MQTT-4.6.0-2].
+func (c *conn) endBatch() error {
+	defer c.dequeue()
+	if len(c.acks) == 0 && len(c.batch.entries) == 0 {
+		return nil
+	}
+	if len(c.batch.entries) > 0 {
+		c.flushDirty() // others need not wait for the disk
+	}
+	err := c.b.commit(&c.batch)
+	flush(c.batch.dirty)
+	c.batch.reset()
+
+	version, refused := c.engine.Version, 0
+	c.send(func(b []byte) []byte {
+		for _, a := range c.acks {
+			if err != nil && a.durable {
+				a.code = refusal(err)
+			}
+			if a.code != 0 {
+				c.b.count.refused.Add(1)
+				if version != 5 {
+					refused++ // 3.1.1 has no refusal: none from here on, and the end
+					break
+				}
+			}
+			b = wire.AppendAck(b, version, wire.PUBACK, a.id, wire.Code(a.code))
+		}
+		return b
+	})
+	c.engine.Acked(len(c.acks))
+	c.acks = c.acks[:0]
+	if refused > 0 {
+		return &ConnError{Reason: ServerError, Code: unspecified, Err: errors.Join(errors.New("broker: publish refused"), err)}
+	}
+	return nil
+}
+
+// flushDirty lets those write that this batch has given something.
+func (c *conn) flushDirty() {
+	flush(c.dirty)
+	clear(c.dirty)
+	c.dirty = c.dirty[:0]
+	c.flushed = time.Now()
+}
+
+// begin marks the reader as at work, unless the connection is ending.
+func (c *conn) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy = !c.stop.set
+	return c.busy
+}
+
+// rest marks it as idle, and begins the end if there is a reason: err, or what somebody
+// else asked for meanwhile.
+func (c *conn) rest(err error) {
+	c.mu.Lock()
+	c.busy = false
+	c.info.Version = c.engine.Version
+	if err != nil && !c.stop.set {
+		c.stop = reasonFor(err)
+	}
+	if c.stop.set {
+		c.part()
+	}
+	c.mu.Unlock()
+}
+
+func reasonFor(err error) stop {
+	var ce *ConnError
+	if errors.As(err, &ce) {
+		return stop{true, ce.Code, ce.Reason, ce.Err}
+	}
+	if errors.Is(err, io.EOF) || isNetwork(err) {
+		return stop{true, 0, ConnectionLost, err}
+	}
+	return stop{true, unspecified, ServerError, err}
+}
+
+func isNetwork(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// end ends the connection for a reason, after the batch that is being worked on. Only the
+// first reason counts. It does not wait.
+func (c *conn) end(code byte, reason DisconnectReason, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stop.set {
+		return
+	}
+	c.stop = stop{true, code, reason, err}
+	c.cond.Broadcast()
+	if !c.busy {
+		c.part()
+	}
+}
+
+// part says goodbye and lets the socket be closed once that is written. mu is held.
+func (c *conn) part() {
+	if c.closing {
+		return
+	}
+	switch code := wire.Code(c.stop.code); {
+	case code == wire.Success:
+	case !c.info.Connected && code == wire.UnsupportedVersion:
+		buf := c.outbox()
+		buf.b = wire.AppendConnack(buf.b, 4, &wire.Connack{Code: code})
+	case !c.info.Connected && (c.info.Version == 5 || c.info.Version == 4 && code > wire.ProtocolError):
+		buf := c.outbox()
+		buf.b = wire.AppendConnack(buf.b, c.info.Version, &wire.Connack{Code: code})
+	case c.info.Connected && c.info.Version == 5:
+		buf := c.outbox()
+		buf.b = wire.AppendDisconnect(buf.b, code)
+	}
+	c.closing = true
+	c.cond.Broadcast()
+	// Bounds a write that is stuck as well.
+	_ = c.nc.SetWriteDeadline(time.Now().Add(closeTimeout))
+	if !c.writing {
+		c.startWriter(nil)
+	}
+}
+
+// kill closes the socket at once.
+func (c *conn) kill() { _ = c.nc.Close() }

@@ -1,0 +1,310 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/thingloom/thingloom/broker/internal/wire"
+)
+
+// connect answers a CONNECT. An error refuses it; its code is said in CONNACK.
+func (c *conn) connect(p *wire.Connect) error {
+	err := c.accept(p)
+	if err == nil {
+		return nil
+	}
+	code := byte(wire.Unspecified)
+	var ce *ConnError
+	if errors.As(err, &ce) {
+		code = ce.Code
+	}
+	c.b.count.refusals.add(fmt.Sprintf("0x%02x", code), 1)
+	if f := c.b.opts.Trace.Refused; f != nil {
+		f(string(p.ClientID), err)
+	}
+	return err
+}
+
+func (c *conn) refuse(code wire.Code, reason DisconnectReason, err error) error {
+	return &ConnError{ClientID: c.info.ClientID, Reason: reason, Code: byte(code), Err: err}
+}
+
+func (c *conn) accept(p *wire.Connect) error {
+	b := c.b
+	ack := wire.Connack{ReceiveMax: uint16(b.opts.ReceiveMaximum), MaxQoS: maxQoS, MaxPacket: uint32(b.opts.MaxPacketBytes),
+		TopicAliasMax: uint16(b.opts.TopicAliasMaximum)}
+	id, err := c.clientID(p, &ack)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.info = ClientInfo{ClientID: id, Version: p.Version, CleanStart: p.CleanStart, RemoteAddr: addrOf(c.nc), SessionID: newUUID()}
+	c.mu.Unlock()
+	if p.HasAuthMethod {
+		return c.refuse(wire.BadAuthMethod, AuthError, errors.New("broker: enhanced authentication is not supported"))
+	}
+	if w := p.Will; w != nil {
+		if err := b.checkName(string(w.Topic)); err != nil {
+			return c.refuse(wire.TopicNameInvalid, ClientError, fmt.Errorf("will: %w", err))
+		}
+		if w.QoS > maxQoS {
+			return c.refuse(wire.QoSNotSupported, ClientError, fmt.Errorf("%w: will QoS %d", ErrProtocol, w.QoS)) // [MQTT-3.2.2-12]
+		}
+	}
+	if err := c.authenticate(p); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	full := len(b.conns) >= b.opts.MaxConnections
+	b.mu.Unlock()
+	if full {
+		return c.refuse(wire.QuotaExceeded, Throttled, errors.New("broker: too many connections"))
+	}
+	c.times(p, &ack)
+	if p.Will != nil {
+		c.keepWill(p.Will)
+	}
+	return c.begins(p, &ack)
+}
+
+// clientID checks the client id, or makes one up [MQTT-3.1.3-6].
+func (c *conn) clientID(p *wire.Connect, ack *wire.Connack) (string, error) {
+	id := string(p.ClientID)
+	switch {
+	case id == "" && p.Version == 4 && !p.CleanStart:
+		return "", c.refuse(wire.ClientIDInvalid, ClientError, errors.New("broker: no client id for a session that is to be kept")) // [MQTT-3.1.3-8] of 3.1.1
+	case id == "":
+		id = "auto-" + rand.Text()
+		ack.AssignedID = id // [MQTT-3.2.2-16]
+	case len(id) > c.b.opts.MaxClientIDBytes:
+		return "", c.refuse(wire.ClientIDInvalid, ClientError, fmt.Errorf("broker: client id of %d bytes", len(id)))
+	case id[0] == '$' && c.b.opts.RefuseDollarClientIDs:
+		return "", c.refuse(wire.ClientIDInvalid, ClientError, errors.New("broker: client id begins with '$'"))
+	}
+	return id, nil
+}
+
+// authenticate asks who the client is, and whether it may connect with its will.
+func (c *conn) authenticate(p *wire.Connect) error {
+	cred := Credentials{ClientID: c.info.ClientID, Username: string(p.Username), Password: p.Password,
+		Version: p.Version, RemoteAddr: c.nc.RemoteAddr(), Conn: c.nc}
+	if t, ok := c.nc.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		state := t.ConnectionState()
+		cred.TLS = &state
+	}
+	principal, err := c.b.opts.Authenticator.Authenticate(c.ctx, cred)
+	if err != nil {
+		return c.authError(err)
+	}
+	c.mu.Lock()
+	c.info.Principal = principal
+	c.mu.Unlock()
+	c.access = Access{Principal: principal, ClientID: c.info.ClientID, SourceIP: ipOf(c.nc.RemoteAddr())}
+	if p.Version == 4 && !p.CleanStart || p.SessionExpiry > 0 {
+		c.access.ConnectAttributes = append(c.access.ConnectAttributes, "PersistentConnect")
+	}
+	if p.Will != nil {
+		c.access.ConnectAttributes = append(c.access.ConnectAttributes, "LastWill")
+	}
+	if err := c.may(ActionConnect, "client/"+c.info.ClientID); err != nil {
+		return c.authError(err)
+	}
+	if w := p.Will; w != nil {
+		err := c.may(ActionPublish, "topic/"+string(w.Topic))
+		if err == nil && w.Retain {
+			err = c.may(ActionRetainPublish, "topic/"+string(w.Topic))
+		}
+		if err != nil {
+			return c.authError(fmt.Errorf("will: %w", err))
+		}
+	}
+	return nil
+}
+
+func (c *conn) authError(err error) error {
+	switch {
+	case errors.Is(err, ErrBadCredentials):
+		return c.refuse(wire.BadCredentials, AuthError, err)
+	case errors.Is(err, ErrNotAuthorized):
+		return c.refuse(wire.NotAuthorized, AuthError, err)
+	}
+	return c.refuse(wire.Unspecified, ServerError, err)
+}
+
+// may asks the Authorizer.
+func (c *conn) may(action, resource string) error {
+	a := c.access
+	a.Action, a.Resource = action, resource
+	return c.b.opts.Authorizer.Authorize(c.ctx, a)
+}
+
+// times settles keep alive and session expiry.
+func (c *conn) times(p *wire.Connect, ack *wire.Connack) {
+	o := &c.b.opts
+	keep := time.Duration(p.KeepAlive) * time.Second
+	keep = max(keep, o.MinKeepAlive)
+	if p.KeepAlive == 0 {
+		keep = 0
+	}
+	if o.MaxKeepAlive > 0 && (keep == 0 || keep > o.MaxKeepAlive) {
+		keep = o.MaxKeepAlive
+	}
+	if secs := uint16(keep / time.Second); secs != p.KeepAlive {
+		ack.ServerKeepAlive, ack.HasKeepAlive = secs, true // [MQTT-3.2.2-22]
+	}
+	c.silence = keep * 3 / 2 // [MQTT-3.1.2-22]
+
+	switch {
+	case p.Version == 4 && !p.CleanStart:
+		c.expiry = o.SessionExpiry
+	case p.Version == 5:
+		c.expiry = min(seconds(p.SessionExpiry), o.MaxSessionExpiry)
+		if secs := uint32(c.expiry / time.Second); secs != p.SessionExpiry {
+			ack.SessionExpiry, ack.HasSessionExpiry = secs, true
+		}
+	}
+	c.mu.Lock()
+	c.info.KeepAlive, c.info.Expiry = keep, c.expiry
+	c.mu.Unlock()
+}
+
+// begins gives the connection its session, and tells.
+func (c *conn) begins(p *wire.Connect, ack *wire.Connack) error {
+	b := c.b
+	will, err := c.takeSession(p, ack)
+	if will != nil { // of a session that has ended now
+		b.publishWill(c.ctx, &will.Message)
+	}
+	if err != nil {
+		return err
+	}
+	b.count.connects[p.Version-4].Add(1)
+	b.opts.Logger.Info("connected", "client_id", c.sess.id, "principal", c.sess.principal, "version", p.Version, "resumed", ack.SessionPresent)
+	if f := b.opts.Trace.Connected; f != nil {
+		f(c.info)
+	}
+	b.presence(&c.info, "")
+	return nil
+}
+
+// takeSession finds or makes the session, takes over from an earlier connection of the
+// same client id, and says CONNACK. It returns a delayed will that is due.
+func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) (will *PendingWill, err error) {
+	b, id := c.b, c.info.ClientID
+	defer b.admit(id).Unlock()
+
+	old := b.session(id)
+	s, resumed := old, false
+	if old != nil {
+		old.mu.Lock()
+		resumed = !p.CleanStart && old.durable && old.principal == c.info.Principal && old.version == p.Version &&
+			(old.conn != nil || b.now().Before(old.disconnectedAt.Add(old.expiry)))
+		if prev := old.conn; prev != nil {
+			old.conn = nil
+			old.online.Store(false)
+			old.out.Detach()
+			prev.mu.Lock()
+			prev.resumed = resumed
+			prev.mu.Unlock()
+			prev.end(byte(wire.SessionTakenOver), DuplicateClientID, errTakenOver) // [MQTT-3.1.4-3]
+		}
+		if !resumed {
+			will = old.will
+		}
+		old.will = nil // published, or its client is back in time [MQTT-3.1.3-9]
+		old.mu.Unlock()
+		if !resumed {
+			if err := b.endSession(old); err != nil {
+				return will, c.refuse(wire.ServerUnavailable, ServerError, err)
+			}
+		}
+	}
+	if !resumed {
+		s = &session{id: id, principal: c.info.Principal, version: p.Version, durable: c.expiry > 0, subs: map[string]*subscriber{}}
+	}
+	s.mu.Lock()
+	s.expiry = c.expiry
+	s.disconnectedAt = time.Time{}
+	saved := s.stored()
+	s.mu.Unlock()
+	if s.durable {
+		if err := b.store.SaveSession(context.Background(), saved); err != nil {
+			b.count.storeErrors.Add(1)
+			s.mu.Lock()
+			s.disconnectedAt = b.now()
+			s.mu.Unlock()
+			return will, c.refuse(wire.ServerUnavailable, ServerError, err)
+		}
+	}
+	c.attach(s, p, ack, resumed)
+	if resumed {
+		b.subsGen.Add(1) // others' routes must ask what this connection may receive
+	}
+	return will, nil
+}
+
+// attach makes c the connection of s. CONNACK is the first thing in the
+// outbox [MQTT-3.2.0-1], and from here on publishers may append.
+func (c *conn) attach(s *session, p *wire.Connect, ack *wire.Connack, resumed bool) {
+	b, now := c.b, c.b.now()
+	ack.SessionPresent = resumed
+	version := b.nextVersion(s.id)
+	c.sess = s
+
+	s.mu.Lock()
+	c.mu.Lock()
+	c.info.Connected, c.info.ConnectedAt, c.info.Connections = true, now, version
+	buf := c.outbox()
+	buf.b = wire.AppendConnack(buf.b, p.Version, ack)
+	s.info = c.info
+	c.mu.Unlock()
+	s.conn = c
+	s.online.Store(true)
+	s.out.Attach(p.Version, min(int(p.ReceiveMax), b.opts.MaxInflight), int(p.MaxPacket), b.opts.MaxPendingBytes)
+	s.mu.Unlock()
+
+	c.alive.Store(time.Now().UnixNano())
+	b.mu.Lock()
+	b.sessions[s.id] = s
+	b.conns[c] = struct{}{}
+	b.unschedule(s)
+	b.mu.Unlock()
+}
+
+func addrOf(nc net.Conn) string {
+	if a := nc.RemoteAddr(); a != nil {
+		return a.String()
+	}
+	return ""
+}
+
+// ipOf is the address without port and zone, empty if it is none.
+func ipOf(a net.Addr) string {
+	if a == nil {
+		return ""
+	}
+	return ipOfText(a.String())
+}
+
+func ipOfText(addr string) string {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		host = addr
+	}
+	if ip := net.ParseIP(host); ip != nil {
+		return ip.String()
+	}
+	return ""
+}
+
+func newUUID() string {
+	var u [16]byte
+	_, _ = rand.Read(u[:]) // never fails
+	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
+}

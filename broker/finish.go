@@ -1,0 +1,141 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"github.com/thingloom/thingloom/broker/internal/wire"
+)
+
+// finish is the end of a connection: the socket is closed, the session detached or
+// ended, the will published or scheduled.
+func (c *conn) finish(err error) error {
+	c.mu.Lock()
+	if !c.stop.set {
+		c.stop = reasonFor(err)
+	}
+	c.busy, c.closing = false, true
+	c.cond.Broadcast()
+	why, resumed := c.stop, c.resumed
+	c.mu.Unlock()
+	c.kill()
+	c.writers.Wait()
+	c.in.give()
+	if c.buf != nil {
+		c.buf.release()
+		c.buf = nil
+	}
+	for _, scan := range c.backlog {
+		scan.close()
+	}
+	if c.sess != nil {
+		c.detach(why, resumed)
+	}
+	if c.orderly(why) {
+		return nil
+	}
+	return &ConnError{ClientID: c.info.ClientID, Reason: why.reason, Code: why.code, Err: why.err}
+}
+
+// orderly reports whether the end needs no explanation to whoever serves.
+func (c *conn) orderly(why stop) bool {
+	switch why.reason {
+	case ClientInitiatedDisconnect, ServerInitiatedDisconnect, APIInitiatedDisconnect, DuplicateClientID:
+		return true
+	}
+	return false
+}
+
+func (c *conn) detach(why stop, resumed bool) {
+	b, s := c.b, c.sess
+	now := b.now()
+	c.noWill = c.noWill || c.suppress.Load()
+	lock := b.admit(s.id)
+	s.mu.Lock()
+	mine := s.conn == c // else another connection has taken over
+	over := !mine && !resumed
+	var saved Session
+	if mine {
+		s.conn = nil
+		s.online.Store(false)
+		if d := c.parting; d != nil && d.HasSessionExpiry {
+			s.expiry = min(seconds(d.SessionExpiry), b.opts.MaxSessionExpiry)
+		}
+		if c.forget.Load() {
+			s.expiry = 0
+		}
+		over = s.expiry == 0
+		if s.durable && !over {
+			s.out.Detach()
+		}
+		s.disconnectedAt, s.reason = now, why.reason
+		if wait := min(c.willWait, s.expiry); c.will != nil && !c.noWill && wait > 0 {
+			s.will = &PendingWill{Message: *c.will, Due: now.Add(wait)}
+		}
+		saved = s.stored()
+	}
+	s.mu.Unlock()
+
+	publish := c.will != nil && !c.noWill && (over || c.willWait == 0) // [MQTT-3.1.2-8] [MQTT-3.1.3-9]
+	b.mu.Lock()
+	delete(b.conns, c)
+	b.mu.Unlock()
+	if mine && over {
+		_ = b.endSession(s) // counted and logged; a session left in the store expires
+	} else if mine {
+		b.mu.Lock()
+		b.schedule(s)
+		b.mu.Unlock()
+		if err := b.store.SaveSession(context.Background(), saved); err != nil {
+			b.count.storeErrors.Add(1)
+			b.opts.Logger.Error("save session", "client_id", s.id, "err", err)
+		}
+	}
+	lock.Unlock()
+
+	b.count.disconnects.add(why.reason, 1)
+	b.opts.Logger.Info("disconnected", "client_id", s.id, "reason", string(why.reason), "err", why.err)
+	info := c.info
+	info.Connected, info.DisconnectedAt, info.DisconnectReason = false, now, why.reason
+	if publish {
+		b.publishWillAs(context.WithoutCancel(c.ctx), c)
+	}
+	if f := b.opts.Trace.Disconnected; f != nil {
+		f(info, why.reason)
+	}
+	b.presence(&info, why.reason)
+}
+
+// keepWill copies the will of a CONNECT.
+func (c *conn) keepWill(w *wire.Will) {
+	var expiry time.Duration
+	if w.HasExpiry {
+		expiry = max(seconds(w.Expiry), time.Second)
+	}
+	c.will = &Message{Topic: string(w.Topic), ClientID: c.info.ClientID, Principal: c.info.Principal,
+		Payload: append([]byte{}, w.Payload...), QoS: w.QoS, Retain: w.Retain,
+		Properties: toProperties(w.Props, expiry)}
+	c.willWait = seconds(w.Delay)
+}
+
+// publishWillAs publishes the will of c if its client may still do so.
+func (b *Broker) publishWillAs(ctx context.Context, c *conn) {
+	err := c.may(ActionPublish, "topic/"+c.will.Topic)
+	if err == nil && c.will.Retain {
+		err = c.may(ActionRetainPublish, "topic/"+c.will.Topic)
+	}
+	if err != nil {
+		b.opts.Logger.Warn("will refused", "client_id", c.info.ClientID, "topic", c.will.Topic, "err", err)
+		b.count.refused.Add(1)
+		return
+	}
+	b.publishWill(ctx, c.will)
+}
+
+func (b *Broker) publishWill(ctx context.Context, m *Message) {
+	w := *m
+	w.Time = b.now()
+	if err := b.publishWhole(WithDepth(ctx, 1), w, fromMessage(&w)); err != nil {
+		b.opts.Logger.Warn("will", "client_id", m.ClientID, "topic", m.Topic, "err", err)
+	}
+}

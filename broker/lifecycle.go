@@ -1,0 +1,110 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// A versionNumber counts the connections of a client id, also of sessions that
+// do not outlive them: what orders lifecycle events.
+type versionNumber struct {
+	next uint64
+	seen time.Time
+}
+
+const (
+	versionMemory = time.Hour // after it a client id begins at 0 again
+	versionsKept  = 100_000   // above it all are looked through for old ones
+)
+
+func (b *Broker) nextVersion(clientID string) uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	v := b.versions[clientID]
+	if now.Sub(v.seen) > versionMemory {
+		v.next = 0
+	}
+	b.versions[clientID] = versionNumber{v.next + 1, now}
+	return v.next
+}
+
+// forgetVersions bounds the memory of version numbers.
+func (b *Broker) forgetVersions(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.versions) <= max(versionsKept, 2*len(b.conns)) {
+		return
+	}
+	for id, v := range b.versions {
+		if now.Sub(v.seen) > versionMemory {
+			delete(b.versions, id)
+		}
+	}
+}
+
+// presenceEvent is the payload of $aws/events/presence/...
+type presenceEvent struct {
+	ClientID                  string           `json:"clientId"`
+	Timestamp                 int64            `json:"timestamp"`
+	EventType                 string           `json:"eventType"`
+	ClientInitiatedDisconnect *bool            `json:"clientInitiatedDisconnect,omitempty"`
+	SessionIdentifier         string           `json:"sessionIdentifier"`
+	PrincipalIdentifier       string           `json:"principalIdentifier"`
+	DisconnectReason          DisconnectReason `json:"disconnectReason,omitempty"`
+	IPAddress                 string           `json:"ipAddress,omitempty"`
+	VersionNumber             uint64           `json:"versionNumber"`
+}
+
+// subscriptionEvent is the payload of $aws/events/subscriptions/...
+type subscriptionEvent struct {
+	ClientID            string   `json:"clientId"`
+	Timestamp           int64    `json:"timestamp"`
+	EventType           string   `json:"eventType"`
+	SessionIdentifier   string   `json:"sessionIdentifier"`
+	PrincipalIdentifier string   `json:"principalIdentifier"`
+	Topics              []string `json:"topics"`
+}
+
+// presence publishes that a client came, or went for a reason.
+func (b *Broker) presence(c *ClientInfo, reason DisconnectReason) {
+	if !b.tells(c.ClientID) {
+		return
+	}
+	e := presenceEvent{ClientID: c.ClientID, EventType: "connected", SessionIdentifier: c.SessionID, PrincipalIdentifier: c.Principal,
+		VersionNumber: c.Connections, Timestamp: c.ConnectedAt.UnixMilli()}
+	if reason == "" {
+		e.IPAddress = ipOfText(c.RemoteAddr)
+	} else {
+		by := reason == ClientInitiatedDisconnect
+		e.EventType, e.DisconnectReason, e.ClientInitiatedDisconnect = "disconnected", reason, &by
+		e.Timestamp = c.DisconnectedAt.UnixMilli()
+	}
+	b.tell("$aws/events/presence/"+e.EventType+"/"+c.ClientID, e)
+}
+
+func (b *Broker) subscriptionEvent(c *ClientInfo, kind string, filters []string) {
+	if !b.tells(c.ClientID) {
+		return
+	}
+	b.tell("$aws/events/subscriptions/"+kind+"/"+c.ClientID, subscriptionEvent{ClientID: c.ClientID, Timestamp: b.now().UnixMilli(),
+		EventType: kind, SessionIdentifier: c.SessionID, PrincipalIdentifier: c.Principal, Topics: filters})
+}
+
+// tells reports whether events are published of a client. One whose id has wildcards
+// cannot be in a topic.
+func (b *Broker) tells(clientID string) bool {
+	return b.opts.LifecycleEvents && !strings.ContainsAny(clientID, "+#")
+}
+
+func (b *Broker) tell(topic string, event any) {
+	payload, err := json.Marshal(event)
+	if err == nil {
+		err = b.Publish(context.Background(), topic, payload)
+	}
+	if err != nil {
+		b.opts.Logger.Warn("lifecycle event", "topic", topic, "err", err)
+	}
+}

@@ -1,0 +1,220 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/thingloom/thingloom/broker/internal/engine"
+)
+
+// A publication is one message on its way through the broker.
+type publication struct {
+	b     *Broker
+	r     *route
+	msg   *engine.Message // Topic, Payload, Props, Expires
+	whole func() Message  // msg as a Message, its memory not shared with a read buffer
+	own   func()          // makes msg's memory its own; nil if it is
+	qos   byte
+	retain,
+	lenient bool // a handler's error does not refuse: QoS 0 from a client
+	now    int64
+	dirty  *[]*conn
+	commit *commit
+}
+
+// run routes p: first the in-process handlers, whose error refuses it, then
+// the retained message, then the clients. What must be durable is added
+// to p.commit, and is on its way only when that is committed.
+func (p *publication) run(ctx context.Context) error {
+	b, r := p.b, p.r
+	if b.opts.QueueOverflow == RefusePublish && p.qos > 0 && b.anyFull(r) {
+		return ErrQueueFull
+	}
+	if b.opts.Trace.Published != nil {
+		b.opts.Trace.Published(p.message())
+	}
+	if len(r.handlers) > 0 {
+		if err := b.callHandlers(ctx, r.handlers, p.message()); err != nil && !p.lenient {
+			return err
+		}
+	}
+	if p.retain {
+		if err := b.store.SetRetained(ctx, p.message()); err != nil {
+			b.count.storeErrors.Add(1)
+			return fmt.Errorf("broker: retain: %w", err)
+		}
+	}
+	b.count.published[p.qos].Add(1)
+	for _, id := range r.denied {
+		b.dropped(id, r.topic, DropNotAuthorized)
+	}
+	if p.qos > 0 && r.durables == len(r.targets) && r.durables > 0 && !p.retain && len(r.shared) == 0 && !b.anyFull(r) {
+		p.commit.add(p.message(), p.msg, r.targets, r.ids) // the common case, without a copy
+		return nil
+	}
+	p.deliver()
+	return nil
+}
+
+// message is p as a Message, for those who keep it.
+func (p *publication) message() Message {
+	p.keep()
+	return p.whole()
+}
+
+// keep makes p.msg safe to be kept.
+func (p *publication) keep() {
+	if p.own != nil {
+		p.own()
+		p.own = nil
+	}
+}
+
+// deliver sends to each target what need not be stored, and collects the others.
+func (p *publication) deliver() {
+	var plain, retained []target // to be stored
+	give := func(t *target) {
+		retain := p.retain && t.retain
+		qos := min(p.qos, t.qos)
+		if qos == 0 || !t.durable {
+			if qos > 0 {
+				p.keep()
+			}
+			d := engine.Delivery{Msg: p.msg, QoS: qos, Retain: retain, SubIDs: t.ids}
+			p.flushLater(p.b.deliver(t.s, p.now, &d))
+			return
+		}
+		if !p.b.makeRoom(t.s) {
+			p.b.dropped(t.s.id, p.r.topic, DropQueueFull)
+		} else if retain {
+			retained = append(retained, *t)
+		} else {
+			plain = append(plain, *t)
+		}
+	}
+	for i := range p.r.targets {
+		give(&p.r.targets[i])
+	}
+	for _, group := range p.r.shared {
+		if t := p.b.member(group, p.qos, p.b.turn.Add(1)); t != nil {
+			give(t)
+		} else {
+			p.b.dropped(group[0].s.id, p.r.topic, DropOffline)
+		}
+	}
+	p.store(plain, false)
+	p.store(retained, true)
+}
+
+func (p *publication) store(targets []target, retain bool) {
+	if len(targets) == 0 {
+		return
+	}
+	m := p.message()
+	m.Retain = retain // as these sessions are to see it
+	p.commit.add(m, p.msg, targets, clientIDs(targets))
+}
+
+func clientIDs(targets []target) []string {
+	ids := make([]string, len(targets))
+	for i := range targets {
+		ids[i] = targets[i].s.id
+	}
+	return ids
+}
+
+// flushLater remembers c, once in a row.
+func (p *publication) flushLater(c *conn) {
+	if d := *p.dirty; c != nil && (len(d) == 0 || d[len(d)-1] != c) {
+		*p.dirty = append(d, c)
+	}
+}
+
+// full reports whether the queue of s is at its limit.
+func (b *Broker) full(s *session) bool {
+	return s.queued.Load() >= int64(b.opts.MaxQueueMessages) || s.queuedBytes.Load() >= b.opts.MaxQueueBytes
+}
+
+func (b *Broker) anyFull(r *route) bool {
+	if r.durables > 0 {
+		for i := range r.targets {
+			if t := &r.targets[i]; t.durable && b.full(t.s) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// makeRoom reports whether the queue of s has room for one more message. With
+// DropOldest it makes some, unless s is connected: what is unacknowledged
+// there cannot be taken back.
+func (b *Broker) makeRoom(s *session) bool {
+	if !b.full(s) {
+		return true
+	}
+	if b.opts.QueueOverflow != DropOldest {
+		return false
+	}
+	defer b.admit(s.id).Unlock()
+	if !b.full(s) {
+		return true
+	}
+	s.mu.Lock()
+	connected := s.conn != nil || s.ended
+	s.mu.Unlock()
+	if connected {
+		return false
+	}
+	ctx := context.Background()
+	var oldest []Queued
+	some := max(1, min(64, b.opts.MaxQueueMessages/16))
+	for q, err := range b.store.Queue(ctx, s.id, 0) {
+		if err != nil {
+			b.count.storeErrors.Add(1)
+			return false
+		}
+		if oldest = append(oldest, q); len(oldest) == some {
+			break
+		}
+	}
+	if len(oldest) == 0 {
+		return false
+	}
+	last := oldest[len(oldest)-1].Seq
+	if err := b.store.Dequeue(ctx, s.id, last); err != nil {
+		b.count.storeErrors.Add(1)
+		return false
+	}
+	s.mu.Lock()
+	s.out.Discard(last)
+	s.out.Effects()
+	s.mu.Unlock()
+	for i := range oldest {
+		s.queued.Add(-1)
+		s.queuedBytes.Add(-int64(queuedSize(&oldest[i].Message)))
+		b.dropped(s.id, oldest[i].Message.Topic, DropQueueFull)
+	}
+	return !b.full(s)
+}
+
+// flush writes what was given to connections, each once.
+func flush(dirty []*conn) {
+	for _, c := range dirty {
+		c.flush()
+	}
+}
+
+// refusal is the reason code for a publish that failed with err.
+func refusal(err error) byte {
+	switch {
+	case errors.Is(err, ErrQueueFull):
+		return quotaExceeded
+	case errors.Is(err, ErrNotAuthorized):
+		return notAuthorized
+	case errors.Is(err, ErrTopic):
+		return topicNameInvalid
+	}
+	return unspecified
+}

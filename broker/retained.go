@@ -1,0 +1,155 @@
+package broker
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/thingloom/thingloom/broker/internal/engine"
+)
+
+// Retained yields the retained messages whose topics match filter, ordered by
+// topic, expired ones left out.
+func (b *Broker) Retained(ctx context.Context, filter string) iter.Seq2[Message, error] {
+	return func(yield func(Message, error) bool) {
+		for m, err := range b.store.Retained(ctx, filter) {
+			if err == nil && expired(&m, b.now()) {
+				continue
+			}
+			if !yield(m, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func expired(m *Message, now time.Time) bool {
+	return m.Properties.Expiry > 0 && !now.Before(m.Time.Add(m.Properties.Expiry))
+}
+
+// A retainedScan sends a new subscription the retained messages it matches, as
+// fast as the client takes them.
+type retainedScan struct {
+	sub  Subscription
+	next func() (Message, error, bool) // nil before it has begun
+	stop func()
+}
+
+// newScan is nil if the subscription gets no retained messages [MQTT-3.3.1-9]
+// [MQTT-3.3.1-10] [MQTT-3.3.1-11].
+func newScan(sub *Subscription, group string, existed bool) *retainedScan {
+	if group != "" || sub.RetainHandling == 2 || sub.RetainHandling == 1 && existed {
+		return nil
+	}
+	return &retainedScan{sub: *sub}
+}
+
+func (r *retainedScan) close() {
+	if r.stop != nil {
+		r.stop()
+	}
+}
+
+// pumpRetained goes on with the scans. Messages that must be stored go to the
+// session's queue, the others are sent as long as the client keeps up; for
+// those of QoS 1 the next acknowledgement leads here again.
+func (c *conn) pumpRetained() error {
+	for len(c.backlog) > 0 {
+		scan := c.backlog[0]
+		if scan.next == nil {
+			scan.next, scan.stop = iter.Pull2(c.b.Retained(context.WithoutCancel(c.ctx), scan.sub.Filter))
+		}
+		done, err := c.pumpScan(scan)
+		if err != nil {
+			return &ConnError{Reason: ServerError, Code: unspecified, Err: err}
+		}
+		if !done {
+			return nil
+		}
+		scan.close()
+		c.backlog[0] = nil
+		c.backlog = c.backlog[1:]
+	}
+	c.backlog = nil
+	return nil
+}
+
+// pumpScan reports whether the scan is over.
+func (c *conn) pumpScan(scan *retainedScan) (done bool, err error) {
+	b, s := c.b, c.sess
+	durable := s.durable && scan.sub.QoS > 0
+	var ids []uint32
+	if scan.sub.Identifier > 0 {
+		ids = []uint32{scan.sub.Identifier}
+	}
+	for {
+		if !durable && !c.keepsUp() {
+			return c.over(), nil
+		}
+		m, err, ok := scan.next()
+		if err != nil {
+			b.count.storeErrors.Add(1)
+			return false, err
+		}
+		if !ok {
+			return true, c.storeScan()
+		}
+		if !c.mayReceive(m.Topic) {
+			b.dropped(s.id, m.Topic, DropNotAuthorized)
+			continue
+		}
+		qos := min(m.QoS, scan.sub.QoS)
+		msg := fromMessage(&m)
+		if durable && qos > 0 {
+			t := target{s: s, qos: qos, ids: ids, durable: true}
+			if b.full(s) {
+				b.dropped(s.id, m.Topic, DropQueueFull)
+				continue
+			}
+			m.Retain = true // [MQTT-3.3.1-8]
+			c.batch.add(m, msg, []target{t}, []string{s.id})
+			if len(c.batch.entries) >= 64 || c.batch.bytes > maxBatch {
+				if err := c.storeScan(); err != nil {
+					return false, err
+				}
+			}
+			continue
+		}
+		d := engine.Delivery{Msg: msg, QoS: qos, Retain: true, SubIDs: ids}
+		b.deliver(s, b.now().UnixNano(), &d)
+	}
+}
+
+func (c *conn) storeScan() error {
+	err := c.b.commit(&c.batch)
+	c.batch.reset()
+	if err == nil {
+		err = c.refill()
+	}
+	return err
+}
+
+// keepsUp waits until there is room in the outbox, and reports whether
+// deliveries of QoS 1 need not wait for acknowledgements.
+func (c *conn) keepsUp() bool {
+	c.mu.Lock()
+	half := c.outstanding() > c.b.opts.MaxOutboxBytes/2
+	c.mu.Unlock()
+	if half {
+		c.flush()
+		c.waitRoomFor(c.b.opts.MaxOutboxBytes / 2)
+	}
+	if c.over() {
+		return false
+	}
+	c.sess.mu.Lock()
+	defer c.sess.mu.Unlock()
+	return !c.sess.out.Holding()
+}
+
+// over reports whether the connection is ending.
+func (c *conn) over() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stop.set
+}

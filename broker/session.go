@@ -1,0 +1,264 @@
+package broker
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/thingloom/thingloom/broker/internal/engine"
+)
+
+// A session is what the broker knows of a client: for as long as its connection,
+// or as its expiry says.
+//
+// Locks: mu is taken before the connection's own, never the other way round,
+// and neither while anything is written or stored.
+type session struct {
+	id, principal string
+	version       byte
+	durable       bool // in the Store, with its QoS 1 messages
+
+	// Guarded by Broker.admit(id), and by mu for writing.
+	subs map[string]*subscriber // by filter as the client sent it
+
+	queued      atomic.Int64 // messages in the Store's queue
+	queuedBytes atomic.Int64
+	online      atomic.Bool
+
+	mu             sync.Mutex
+	conn           *conn // nil while disconnected
+	ended          bool
+	out            engine.Outbound
+	expiry         time.Duration
+	info           ClientInfo // of the last connection; see describe
+	disconnectedAt time.Time
+	reason         DisconnectReason
+	will           *PendingWill // while a delayed will waits
+
+	timer timer // guarded by Broker.mu
+}
+
+// stored is the session as the Store keeps it. mu is held.
+func (s *session) stored() Session {
+	st := Session{ClientID: s.id, Principal: s.principal, Version: s.version, Expiry: s.expiry,
+		Disconnected: s.disconnectedAt, Will: s.will}
+	st.Subscriptions = s.subscriptions()
+	return st
+}
+
+// effects counts what the engine did and tells. No lock is held.
+func (b *Broker) effects(s *session, e *engine.Effects) {
+	for qos, n := range e.Sent {
+		if n > 0 {
+			b.count.delivered[qos].Add(int64(n))
+		}
+	}
+	if e.Acked > 0 {
+		b.count.acknowledged.Add(int64(e.Acked))
+	}
+	if e.Settled > 0 {
+		if s.queued.Add(-int64(e.Settled)) <= 0 {
+			s.queuedBytes.Store(0) // properties read back may differ by a few bytes
+		} else {
+			s.queuedBytes.Add(-int64(e.Bytes))
+		}
+	}
+	for _, d := range e.Dropped {
+		b.dropped(s.id, d.Topic, dropReasons[d.Reason])
+	}
+}
+
+var dropReasons = [...]DropReason{
+	engine.DropExpired:       DropExpired,
+	engine.DropTooLarge:      DropTooLarge,
+	engine.DropAge:           DropQueueAge,
+	engine.DropNotAuthorized: DropNotAuthorized,
+}
+
+// deliver hands d, which is not in the Store, to the session's connection. It
+// returns the connection if something is to be flushed.
+func (b *Broker) deliver(s *session, now int64, d *engine.Delivery) *conn {
+	s.mu.Lock()
+	c := s.conn
+	if c == nil {
+		s.mu.Unlock()
+		return nil // QoS 0 is not kept for the absent
+	}
+	result, slow := engine.Refused, false
+	c.mu.Lock()
+	switch {
+	case c.stop.set:
+	case d.QoS == 0 && c.outstanding() > b.opts.MaxOutboxBytes:
+		slow = true
+	case d.QoS == 0:
+		buf := c.outbox()
+		buf.b, result = s.out.Send(buf.b, now, d)
+	default:
+		buf := c.outbox()
+		buf.b, result = s.out.Live(buf.b, now, d)
+	}
+	c.mu.Unlock()
+	e := s.out.Effects()
+	s.mu.Unlock()
+
+	b.effects(s, &e)
+	switch {
+	case slow:
+		b.dropped(s.id, d.Msg.Topic, DropSlowConsumer)
+	case result == engine.Full:
+		b.dropped(s.id, d.Msg.Topic, DropSlowConsumer)
+		c.end(quotaExceeded, Throttled, errSlow)
+	case result == engine.Sent:
+		b.traceDelivered(s.id, d.Msg.Topic)
+		return c
+	}
+	return nil
+}
+
+func (b *Broker) traceDelivered(clientID, topic string) {
+	if f := b.opts.Trace.Delivered; f != nil {
+		f(clientID, topic)
+	}
+}
+
+// deliverStored tells the session that d is in its queue.
+func (b *Broker) deliverStored(s *session, now int64, d *engine.Delivery) *conn {
+	s.queued.Add(1)
+	s.queuedBytes.Add(int64(d.Msg.Size()))
+	s.mu.Lock()
+	c := s.conn
+	if c == nil {
+		s.out.Stored(nil, now, d)
+		s.mu.Unlock()
+		return nil
+	}
+	c.mu.Lock()
+	buf := c.outbox()
+	buf.b = s.out.Stored(buf.b, now, d)
+	c.mu.Unlock()
+	e := s.out.Effects()
+	s.mu.Unlock()
+	b.effects(s, &e)
+	if e.Sent != [3]int{} {
+		b.traceDelivered(s.id, d.Msg.Topic)
+	}
+	return c
+}
+
+// refill reads stored messages back for as long as the session's window wants
+// some. It runs on the connection's reader.
+func (c *conn) refill() error {
+	s := c.sess
+	if !s.durable {
+		return nil
+	}
+	for {
+		s.mu.Lock()
+		if s.conn != c {
+			s.mu.Unlock()
+			return nil
+		}
+		after, ok := s.out.Need()
+		tail := s.out.Tail()
+		s.mu.Unlock()
+		if !ok {
+			return nil
+		}
+		got, end, err := c.readQueue(after)
+		if err != nil {
+			s.mu.Lock()
+			if s.conn == c {
+				s.out.Failed()
+			}
+			s.mu.Unlock()
+			c.b.count.storeErrors.Add(1)
+			return err
+		}
+		s.mu.Lock()
+		if s.conn == c {
+			c.mu.Lock()
+			buf := c.outbox()
+			buf.b = s.out.Filled(buf.b, c.b.now().UnixNano(), got, end, tail)
+			c.mu.Unlock()
+		}
+		e := s.out.Effects()
+		s.mu.Unlock()
+		c.b.effects(s, &e)
+		c.dequeue()
+	}
+}
+
+// readQueue reads some stored messages as deliveries for this connection.
+func (c *conn) readQueue(after uint64) (got []engine.Delivery, end bool, err error) {
+	const most, mostBytes = 64, 256 << 10
+	b, bytes := c.b, 0
+	for q, err := range b.store.Queue(context.Background(), c.sess.id, after) {
+		if err != nil {
+			return nil, false, err
+		}
+		m := fromMessage(&q.Message)
+		d := engine.Delivery{Msg: m, Seq: q.Seq, QoS: 1, Retain: q.Message.Retain, SubIDs: c.sess.identifiers(q.Message.Topic, b.opts.HashBelow)}
+		switch {
+		case b.opts.MaxQueueAge > 0 && b.now().Sub(q.Message.Time) > b.opts.MaxQueueAge:
+			d.Drop = engine.DropAge
+		case !c.mayReceive(q.Message.Topic):
+			d.Drop = engine.DropNotAuthorized
+		}
+		got = append(got, d)
+		if bytes += m.Size(); len(got) == most || bytes > mostBytes {
+			return got, false, nil
+		}
+	}
+	return got, true, nil
+}
+
+// dequeue tells the Store what is acknowledged. A failure is counted: the
+// messages come again, which QoS 1 allows.
+func (c *conn) dequeue() {
+	s := c.sess
+	s.mu.Lock()
+	upTo, ok := s.out.Dequeue()
+	s.mu.Unlock()
+	if !ok {
+		return
+	}
+	if err := c.b.store.Dequeue(context.Background(), s.id, upTo); err != nil {
+		c.b.count.storeErrors.Add(1)
+		c.b.opts.Logger.Error("dequeue", "client_id", s.id, "up_to", upTo, "err", err)
+	}
+}
+
+// endSession ends s for good. Broker.admit(s.id) is held, no connection is left.
+func (b *Broker) endSession(s *session) error {
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return nil
+	}
+	s.ended = true
+	waiting := s.out.Waiting()
+	s.mu.Unlock()
+	if waiting > 0 && !s.durable {
+		b.count.dropped.add(DropSessionEnded, int64(waiting))
+	}
+	if n := s.queued.Load(); n > 0 {
+		b.count.dropped.add(DropSessionEnded, n)
+	}
+	b.removeSubscriptions(s)
+	b.mu.Lock()
+	if b.sessions[s.id] == s {
+		delete(b.sessions, s.id)
+	}
+	b.unschedule(s)
+	b.mu.Unlock()
+	if !s.durable {
+		return nil
+	}
+	if err := b.store.DeleteSession(context.Background(), s.id); err != nil {
+		b.count.storeErrors.Add(1)
+		b.opts.Logger.Error("delete session", "client_id", s.id, "err", err)
+		return err
+	}
+	return nil
+}
