@@ -3,6 +3,7 @@ package rules
 import (
 	"context"
 	"encoding/json"
+	"time"
 )
 
 // Funcs answer the functions that ask the outside. A statement that calls one
@@ -10,8 +11,10 @@ import (
 // evaluation, unless get_or_default takes it back. All are called from many
 // goroutines, and should heed ctx.
 type Funcs struct {
-	// Lambda answers aws_lambda(arn, input).
-	Lambda func(ctx context.Context, arn string, input json.RawMessage) (json.RawMessage, error)
+	// Lambda answers aws_lambda(arn, input). Its context ends after
+	// LambdaTimeout; zero means 2 seconds, the AWS limit.
+	Lambda        func(ctx context.Context, arn string, input json.RawMessage) (json.RawMessage, error)
+	LambdaTimeout time.Duration
 
 	// Shadow answers get_thing_shadow(thing[, shadow], role). The shadow is
 	// empty for the classic one.

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -8,9 +9,13 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"time"
 
 	"github.com/thingloom/thingloom/internal/sql"
 )
+
+// lambdaTimeout is how long aws_lambda may take.
+const lambdaTimeout = 2 * time.Second
 
 type sqlFunc = func(ctx context.Context, args []sql.Value) (sql.Value, error)
 
@@ -30,6 +35,8 @@ func (f *Funcs) functions() ([]sql.Function, error) {
 		if !ok {
 			return sql.Value{}, nil
 		}
+		ctx, cancel := context.WithTimeout(ctx, cmp.Or(f.LambdaTimeout, lambdaTimeout))
+		defer cancel()
 		return parsed(f.Lambda(ctx, arn[0], orNull(a[1])))
 	})
 	add(f.Shadow != nil, "get_thing_shadow", func(ctx context.Context, a []sql.Value) (sql.Value, error) {
