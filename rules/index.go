@@ -21,14 +21,17 @@ type index struct {
 
 // An entry is one version of one rule, ready to run.
 type entry struct {
-	rule    Rule
+	// What every message needs comes first, in one cache line: among ten
+	// thousand rules it is not in the cache.
 	query   *Query // nil if broken
-	actions []Action
-	onError Action // nil without an error action
-	vars    bool   // the statement has a SET clause
-	settled bool   // some action reports through Engine.Settle
-	broken  error  // why the rule cannot run
 	ledger  *ledger
+	actions []Action
+	vars    bool // the statement has a SET clause
+	settled bool // some action reports through Engine.Settle
+
+	rule    Rule
+	onError Action // nil without an error action
+	broken  error  // why the rule cannot run
 
 	// refs is 1 for the index and 1 for each firing that is pending; at 0 the
 	// actions are closed.

@@ -12,21 +12,22 @@ import (
 // began with. It is a hash array mapped trie of 32-way nodes. The zero pmap is
 // empty.
 type pmap[V any] struct {
-	root *pnode[V]
+	root pnode[V]
 	n    int
 }
 
 // A pnode has a slot for each set bit, in the order of the bits. Below the last
 // bits of the hash, where only whole hashes collide, bits is 0 and the slots
-// are a list.
+// are a list. The zero pnode is empty.
 type pnode[V any] struct {
 	bits  uint32
 	slots []pslot[V]
 }
 
-// A pslot is a subtree, or an entry if node is nil.
+// A pslot is a subtree, or an entry if node is empty. It holds the node itself,
+// not a pointer: a step down costs one line of the cache, not two.
 type pslot[V any] struct {
-	node *pnode[V]
+	node pnode[V]
 	key  string
 	val  V
 }
@@ -43,7 +44,7 @@ func (m pmap[V]) len() int { return m.n }
 
 func (m pmap[V]) get(key string) (val V, ok bool) {
 	h := maphash.String(seed, key)
-	for n, shift := m.root, 0; n != nil; shift += levelBits {
+	for n, shift := &m.root, 0; len(n.slots) > 0; shift += levelBits {
 		if shift >= hashBits {
 			for i := range n.slots {
 				if n.slots[i].key == key {
@@ -57,13 +58,13 @@ func (m pmap[V]) get(key string) (val V, ok bool) {
 			return val, false
 		}
 		s := &n.slots[bits.OnesCount32(n.bits&(bit-1))]
-		if s.node == nil {
+		if len(s.node.slots) == 0 {
 			if s.key == key {
 				return s.val, true
 			}
 			return val, false
 		}
-		n = s.node
+		n = &s.node
 	}
 	return val, false
 }
@@ -86,10 +87,7 @@ func (m pmap[V]) without(key string) pmap[V] {
 	return m
 }
 
-func (n *pnode[V]) with(s pslot[V], h uint64, shift int) (_ *pnode[V], added bool) {
-	if n == nil {
-		n = &pnode[V]{}
-	}
+func (n pnode[V]) with(s pslot[V], h uint64, shift int) (_ pnode[V], added bool) {
 	if shift >= hashBits {
 		for i := range n.slots {
 			if n.slots[i].key == s.key {
@@ -105,23 +103,20 @@ func (n *pnode[V]) with(s pslot[V], h uint64, shift int) (_ *pnode[V], added boo
 	}
 	old := n.slots[i]
 	switch {
-	case old.node != nil:
-		var sub *pnode[V]
+	case len(old.node.slots) > 0:
+		var sub pnode[V]
 		sub, added = old.node.with(s, h, shift+levelBits)
 		return n.put(i, pslot[V]{node: sub}), added
 	case old.key == s.key:
 		return n.put(i, s), false
 	}
-	var sub *pnode[V]
+	var sub pnode[V]
 	sub, _ = sub.with(old, maphash.String(seed, old.key), shift+levelBits)
 	sub, _ = sub.with(s, h, shift+levelBits)
 	return n.put(i, pslot[V]{node: sub}), true
 }
 
-func (n *pnode[V]) without(key string, h uint64, shift int) (_ *pnode[V], removed bool) {
-	if n == nil {
-		return nil, false
-	}
+func (n pnode[V]) without(key string, h uint64, shift int) (_ pnode[V], removed bool) {
 	if shift >= hashBits {
 		for i := range n.slots {
 			if n.slots[i].key == key {
@@ -136,7 +131,7 @@ func (n *pnode[V]) without(key string, h uint64, shift int) (_ *pnode[V], remove
 	}
 	i := bits.OnesCount32(n.bits & (bit - 1))
 	old := n.slots[i]
-	if old.node == nil {
+	if len(old.node.slots) == 0 {
 		if old.key != key {
 			return n, false
 		}
@@ -146,38 +141,34 @@ func (n *pnode[V]) without(key string, h uint64, shift int) (_ *pnode[V], remove
 	switch {
 	case !removed:
 		return n, false
-	case sub == nil:
+	case len(sub.slots) == 0:
 		return n.remove(i, bit), true
-	case len(sub.slots) == 1 && sub.slots[0].node == nil:
+	case len(sub.slots) == 1 && len(sub.slots[0].node.slots) == 0:
 		return n.put(i, sub.slots[0]), true // a path of single nodes is drawn in
 	}
 	return n.put(i, pslot[V]{node: sub}), true
 }
 
-func (n *pnode[V]) put(i int, s pslot[V]) *pnode[V] {
+func (n pnode[V]) put(i int, s pslot[V]) pnode[V] {
 	slots := make([]pslot[V], len(n.slots))
 	copy(slots, n.slots)
 	slots[i] = s
-	return &pnode[V]{n.bits, slots}
+	return pnode[V]{n.bits, slots}
 }
 
-func (n *pnode[V]) insert(i int, bit uint32, s pslot[V]) *pnode[V] {
+func (n pnode[V]) insert(i int, bit uint32, s pslot[V]) pnode[V] {
 	slots := make([]pslot[V], len(n.slots)+1)
 	copy(slots, n.slots[:i])
 	slots[i] = s
 	copy(slots[i+1:], n.slots[i:])
-	return &pnode[V]{n.bits | bit, slots}
+	return pnode[V]{n.bits | bit, slots}
 }
 
-// remove returns nil when nothing is left.
-func (n *pnode[V]) remove(i int, bit uint32) *pnode[V] {
-	if len(n.slots) == 1 {
-		return nil
-	}
+func (n pnode[V]) remove(i int, bit uint32) pnode[V] {
 	slots := make([]pslot[V], len(n.slots)-1)
 	copy(slots, n.slots[:i])
 	copy(slots[i:], n.slots[i+1:])
-	return &pnode[V]{n.bits &^ bit, slots}
+	return pnode[V]{n.bits &^ bit, slots}
 }
 
 // all yields every entry, in the order of the hashes.
@@ -186,12 +177,9 @@ func (m pmap[V]) all() iter.Seq2[string, V] {
 }
 
 func (n *pnode[V]) each(yield func(string, V) bool) bool {
-	if n == nil {
-		return true
-	}
 	for i := range n.slots {
 		s := &n.slots[i]
-		if s.node != nil {
+		if len(s.node.slots) > 0 {
 			if !s.node.each(yield) {
 				return false
 			}

@@ -1,0 +1,116 @@
+package rules
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+var discard = binder{"discard": ActionFunc(func(context.Context, Firing) error { return nil })}
+
+// fill gives an engine n rules on distinct filters.
+func fill(tb testing.TB, n int) *Engine {
+	tb.Helper()
+	e := open(tb, NewMemStore(), discard, nil)
+	for i := range n {
+		put(tb, e, fmt.Sprint("rule", i), fmt.Sprintf(
+			"SELECT deviceId, temperature, timestamp() AS ts FROM 'sensors/%d/+' WHERE temperature > 30", i), "discard")
+	}
+	return e
+}
+
+const climate = `{"deviceId":"sensor-000123","temperature":31.5,"humidity":48.25,"pressure":1013.2,"battery":{"level":87,"voltage":3.71},` +
+	`"location":{"lat":52.520008,"lon":13.404954},"firmware":"2.11.4","tags":["roof","north"],"seq":18273645,"status":"ok"}`
+
+// BenchmarkHandle shows what one message costs beside many rules on other
+// filters.
+func BenchmarkHandle(b *testing.B) {
+	for _, n := range []int{10, 100, 1_000, 10_000} {
+		for _, where := range []string{"fires", "filtered"} {
+			payload := []byte(climate)
+			if where == "filtered" {
+				payload = []byte(strings.Replace(climate, "31.5", "3.15", 1))
+			}
+			b.Run(fmt.Sprintf("rules=%d/%s", n, where), func(b *testing.B) {
+				e := fill(b, n)
+				messages := make([]*Message, min(n, 1_000))
+				for i := range messages {
+					messages[i] = &Message{Topic: fmt.Sprintf("sensors/%d/climate", i*(n/len(messages))), TraceID: "t", Payload: payload}
+				}
+				ctx := context.Background()
+				b.ReportAllocs()
+				i := 0
+				for b.Loop() {
+					if err := e.Handle(ctx, messages[i]); err != nil {
+						b.Fatal(err)
+					}
+					if i++; i == len(messages) {
+						i = 0
+					}
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkPut shows that an edit does not depend on the number of rules.
+func BenchmarkPut(b *testing.B) {
+	for _, n := range []int{10, 10_000} {
+		b.Run(fmt.Sprintf("rules=%d", n), func(b *testing.B) {
+			e := fill(b, n)
+			b.ReportAllocs()
+			for b.Loop() {
+				put(b, e, "rule7", "SELECT * FROM 'sensors/7/+'", "discard")
+			}
+		})
+	}
+}
+
+// TestIdleRuleMemory holds the heap of an idle rule, its part of the store
+// excepted, below 4 KiB.
+func TestIdleRuleMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles 10,000 rules")
+	}
+	const n = 10_000
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	e := fill(t, n)
+	e.store = nil
+	after := heap()
+	each := (after - before) / n
+	t.Logf("%d bytes a rule", each)
+	if each > 4<<10 {
+		t.Errorf("an idle rule takes %d bytes of heap, want at most 4096", each)
+	}
+	runtime.KeepAlive(e)
+}
+
+// TestHandleAllocs states what a message costs the garbage collector: nothing
+// unless a rule fires, then the output and one flight.
+func TestHandleAllocs(t *testing.T) {
+	e := fill(t, 100)
+	hot := []byte(climate)
+	cold := []byte(strings.Replace(climate, "31.5", "3.15", 1))
+	for _, c := range []struct {
+		name string
+		m    Message
+		max  float64
+	}{
+		{"no filter matches", Message{Topic: "other/7/climate", Payload: hot}, 0},
+		{"WHERE is false", Message{Topic: "sensors/7/climate", Payload: cold}, 0},
+		{"the rule fires", Message{Topic: "sensors/7/climate", TraceID: "t", Payload: hot}, 2},
+	} {
+		if n := testing.AllocsPerRun(100, func() { _ = e.Handle(t.Context(), &c.m) }); n > c.max {
+			t.Errorf("%s: %v allocations, want at most %v", c.name, n, c.max)
+		}
+	}
+}
