@@ -18,6 +18,27 @@
 // What actions there are is not this package's business: a [Binder] of the
 // program makes an [Action] of each [ActionSpec] when the rule is put.
 //
+// # The language
+//
+// Statements are those of AWS IoT, version 2016-03-23 unless
+// [CompileOptions].Version says otherwise: SET, SELECT, SELECT VALUE, FROM,
+// WHERE, CASE, IN, EXISTS, nested queries, array and object literals, and the
+// functions of its reference. What differs from the habits of SQL databases:
+//
+//   - A missing attribute is Undefined, and so is what does not convert. It is
+//     no error: it leaves members out and makes conditions not true.
+//   - AND and OR with an Undefined on either side are Undefined.
+//   - Strings stand in single or double quotes; there are no comments.
+//   - Numbers are decimals of 34 digits. 7 / 2 is 3, 7 / 2.5 is 2.8;
+//     DecimalDivision makes the first 3.5.
+//   - sensor/# does not match sensor.
+//
+// A statement that does not compile is a [*SyntaxError] with line, column, the
+// line itself with a caret, what was expected, and the nearest known name.
+// Functions that ask the outside, and functions of your own in Go, are
+// [Funcs]. What payloads count as JSON, and what bounds the work for one
+// message ([ErrLimit]), is told at [Query.Eval] and [CompileOptions].
+//
 // # Edits
 //
 // [Engine.Create], [Engine.Replace], [Engine.Put], [Engine.Enable],

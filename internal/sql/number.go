@@ -28,7 +28,6 @@ func numberOf(i int64) number {
 	return number{coef: u128{0, uint64(i)}}
 }
 
-func (n number) whole() bool  { return n.exp >= 0 }
 func (n number) isZero() bool { return n.coef.isZero() }
 func (n number) negate() number {
 	n.neg = !n.neg && !n.isZero()
