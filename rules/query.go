@@ -40,6 +40,10 @@ const basicIngest = "$aws/rules/"
 // is true or absent; out is then what SELECT made: JSON, the payload's own
 // bytes for SELECT *, or nothing for a SELECT VALUE that is Undefined.
 //
+// A payload counts as JSON if it is an object or an array, valid by RFC 8259,
+// in UTF-8, and at most 512 levels deep; of duplicate keys the last counts. Of
+// any other payload every attribute is Undefined.
+//
 // Bad data is no error, it is Undefined. An error abandons the rule for this
 // message: it wraps what a function that asks the outside returned, a
 // [*PanicError], [ErrLimit] or [ErrNotJSON].
