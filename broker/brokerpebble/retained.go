@@ -117,7 +117,7 @@ const theEnd = "\xff"
 // The order is that of bytes, in which the topics below "a/" lie together, but
 // "a" does not stand beside them: "a", "a-b", "a/b".
 func matchOrSkip(filter, topic string) (match bool, to string) {
-	if strings.HasPrefix(topic, "$") && (filter[0] == '+' || filter[0] == '#') {
+	if strings.HasPrefix(topic, "$") && (strings.HasPrefix(filter, "+") || strings.HasPrefix(filter, "#")) {
 		return false, "%" // [MQTT-4.7.2-1]; '%' is the byte after '$'
 	}
 	f, at := filter, 0 // the levels before f and topic[at:] match
