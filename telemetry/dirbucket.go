@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // A DirBucket is a Bucket in a directory. An object becomes visible whole:
@@ -228,7 +229,7 @@ func (b *DirBucket) Open(ctx context.Context, key string) (io.ReadSeekCloser, Ob
 		return nil, Object{}, err
 	}
 	f, err := os.Open(filepath.Join(b.dir, filepath.FromSlash(key)))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, Object{}, fmt.Errorf("%w: %s", ErrNotFound, key)
 	}
 	if err != nil {
