@@ -1,0 +1,64 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestRun(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	const capture = `{"topic": "sensors/s1", "payload": {"t": 31}}
+{"topic": "sensors/s2", "payload": {"t": 3}}
+`
+	now := file("now.json", `{"ruleName": "hot", "sql": "SELECT t FROM 'sensors/+' WHERE t > 30", "actions": [{"republish": {"topic":"alerts/${topic(2)}"}}]}`)
+	next := file("next.json", `{"ruleName": "hot", "sql": "SELECT t FROM 'sensors/+' WHERE t > 2", "actions": [{"republish": {"topic":"alarms/${topic(2)}"}}]}`)
+	broken := file("broken.json", `{"ruleName": "hot", "sql": "SELEKT", "actions": []}`)
+	messages := file("capture.jsonl", capture)
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		want string
+	}{
+		{"the same rules", []string{"-before", now, "-after", now, messages}, exitSame,
+			"2 messages: 1 sent before, 1 after: 0 more, 0 less, 0 differently\n"},
+		{"other rules", []string{"-before", now, "-after", next}, exitDifferent,
+			"@ message 1 on sensors/s1\n- hot: republish {\"topic\":\"alerts/s1\"} <- {\"t\":31}\n" +
+				"+ hot: republish {\"topic\":\"alarms/s1\"} <- {\"t\":31}\n" +
+				"@ message 2 on sensors/s2\n+ hot: republish {\"topic\":\"alarms/s2\"} <- {\"t\":3}\n" +
+				"2 messages: 1 sent before, 2 after: 1 more, 0 less, 1 differently\n"},
+		{"the summary alone", []string{"-quiet", "-before", now, "-after", next, "-"}, exitDifferent,
+			"2 messages: 1 sent before, 2 after: 1 more, 0 less, 1 differently\n"},
+		{"a statement alone", []string{"-sql", "SELECT t + 1 AS x FROM 'sensors/+' WHERE t > 30"}, exitDifferent,
+			"@ message 1 on sensors/s1\n+ sql: print {} <- {\"x\":32}\n2 messages: 0 sent before, 1 after: 1 more, 0 less, 0 differently\n"},
+		{"a rule that does not compile", []string{"-after", broken, messages}, exitError, "line 1, column 1"},
+		{"no rules", nil, exitError, "either -after or -sql"},
+		{"two captures", []string{"-after", now, "a", "b"}, exitError, "at most one"},
+		{"a file that is not there", []string{"-after", filepath.Join(dir, "none")}, exitError, "none"},
+		{"a capture that is not there", []string{"-after", now, filepath.Join(dir, "none")}, exitError, "none"},
+		{"rules that are not JSON", []string{"-after", messages, messages}, exitError, "capture.jsonl"},
+		{"an unknown flag", []string{"-x"}, exitError, "flag provided but not defined"},
+		{"help", []string{"-help"}, exitSame, "-before"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var stdout, stderr strings.Builder
+			code := run(t.Context(), c.args, strings.NewReader(capture), &stdout, &stderr)
+			got := stdout.String()
+			if code == exitError || c.name == "help" {
+				got = stderr.String()
+			}
+			if code != c.code || !strings.Contains(got, c.want) || code != exitError && c.name != "help" && got != c.want {
+				t.Errorf("exit code %d, printed\n%s\nwant %d and\n%s", code, got, c.code, c.want)
+			}
+		})
+	}
+}
