@@ -67,7 +67,8 @@ type Options struct {
 	// MaxOutboxBytes is how much may wait to be written to one connection
 	// before QoS 0 messages to it are dropped. Zero means 1 MiB.
 	MaxOutboxBytes int
-	// MaxPendingBytes is how much QoS 1 may wait in memory for one connection.
+	// MaxPendingBytes is how much QoS 1 may wait in memory for one connection, and
+	// how much of it may be unacknowledged.
 	// Beyond it a persistent session's messages wait in the Store alone, and
 	// a client without one is disconnected with 0x97: its session ends, so
 	// nothing that was promised is lost in silence. Zero means 4 MiB.

@@ -70,7 +70,7 @@ func (o *Outbound) Attach(version byte, window, maxPacket, maxPending int) {
 	}
 	o.version, o.window, o.maxPacket, o.maxPending = version, window, maxPacket, maxPending
 	o.connected = true
-	o.next, o.unacked = o.head, 0
+	o.next, o.unacked, o.flight = o.head, 0, 0
 }
 
 // Detach ends a connection. Messages are let go of, since a durable session's
@@ -150,6 +150,7 @@ func (o *Outbound) Ack(dst []byte, now int64, id uint16) (_ []byte, ok bool) {
 	if i < 0 || i >= o.next || o.slots[i].done {
 		return dst, false
 	}
+	o.flight -= o.slots[i].size
 	o.unacked-- // the quota comes back whatever else happens [MQTT-4.9.0-2]
 	o.effects.Acked++
 	o.settle(i)
@@ -233,7 +234,12 @@ func after(id uint16, n int) uint16 { return uint16((int(id)-1+n)%65535 + 1) }
 // slots behind an unacknowledged one take part, so that a peer that never acknowledges one
 // message cannot make the ring grow forever.
 func (o *Outbound) roomy() bool {
-	return o.next == len(o.slots) && o.unacked < o.window && len(o.slots)-o.head < max(4*o.window, 64) && len(o.slots)-o.head < 65535
+	return o.next == len(o.slots) && o.open() && len(o.slots)-o.head < max(4*o.window, 64) && len(o.slots)-o.head < 65535
+}
+
+// open reports whether the peer may be sent one more to acknowledge.
+func (o *Outbound) open() bool {
+	return o.unacked < o.window && (o.unacked == 0 || o.flight < o.maxPending)
 }
 
 func (o *Outbound) hold(d *Delivery) {
@@ -246,6 +252,7 @@ func (o *Outbound) push(dst []byte, now int64, d *Delivery) []byte {
 	i := o.slot(d)
 	o.slots[i].sent = true
 	o.unacked++
+	o.flight += o.slots[i].size
 	return o.emit(dst, now, d, after(o.firstID, i-o.head), false)
 }
 
@@ -275,7 +282,7 @@ func (o *Outbound) pump(dst []byte, now int64) []byte {
 	for o.next < len(o.slots) {
 		s := &o.slots[o.next]
 		if !s.done {
-			if s.Msg == nil || o.unacked >= o.window {
+			if s.Msg == nil || !o.open() {
 				return dst
 			}
 			if o.unfit(now, &s.Delivery) == DropTooLarge { // for this connection; it was not for the last
@@ -285,6 +292,7 @@ func (o *Outbound) pump(dst []byte, now int64) []byte {
 			}
 			id := after(o.firstID, o.next-o.head)
 			o.unacked++
+			o.flight += s.size
 			dst = o.emit(dst, now, &s.Delivery, id, s.sent) // [MQTT-4.4.0-1] [MQTT-3.3.1-1]
 			s.sent = true
 		}
@@ -317,7 +325,7 @@ func (o *Outbound) Need() (after uint64, ok bool) {
 			return s.Seq - 1, true
 		}
 	}
-	if o.read >= o.tail || o.next < len(o.slots) || o.unacked >= o.window || o.pending.len() > o.window/2 {
+	if o.read >= o.tail || o.next < len(o.slots) || !o.open() || o.pending.len() > o.window/2 {
 		return 0, false
 	}
 	o.filling = true

@@ -1,0 +1,216 @@
+package broker
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestMalformed sends wrong bytes after CONNECT. An MQTT 5 client is told the code; a 3.1.1
+// client, where v4 says so, just sees the end.
+func TestMalformed(t *testing.T) {
+	for _, c := range []struct {
+		what, bytes string
+		code        byte // of MQTT 5
+		v4          bool // wrong in 3.1.1 as well
+	}{
+		{"type 0", "00 00", 0x81, true},
+		{"remaining length of five bytes", "30 ff ff ff ff 01", 0x81, true},
+		{"remaining length longer than needed", "c0 80 00", 0x81, true},
+		{"larger than allowed", "30 ff ff ff 7f", 0x95, true},
+		{"second CONNECT", "10 0d 00 04 4d 51 54 54 05 02 00 00 00 00 00", 0x82, true},
+		{"CONNACK from a client", "20 02 00 00", 0x82, true},
+		{"SUBACK from a client", "90 03 00 01 00", 0x82, true},
+		{"UNSUBACK from a client", "b0 02 00 01", 0x82, true},
+		{"PINGRESP from a client", "d0 00", 0x82, true},
+		{"AUTH without having asked", "f0 00", 0x82, true},
+		{"PINGREQ with a body", "c0 01 00", 0x81, true},
+		{"PINGREQ with flags", "c1 00", 0x81, true},
+		{"PUBLISH without topic", "30 00", 0x81, true},
+		{"PUBLISH with topic that ends early", "30 03 00 05 61", 0x81, true},
+		{"PUBLISH with QoS 3", "36 06 00 01 61 00 01 00", 0x81, true},
+		{"PUBLISH with DUP at QoS 0", "38 04 00 01 61 00", 0x81, true},
+		{"PUBLISH with packet id 0", "32 06 00 01 61 00 00 00", 0x82, true},
+		{"PUBLISH with wildcard", "30 06 00 03 61 2f 23 00", 0x90, true},
+		{"PUBLISH with U+0000 in its topic", "30 06 00 03 61 00 62 00", 0x81, true},
+		{"PUBLISH with topic that is not UTF-8", "30 05 00 02 c3 28 00", 0x81, true},
+		{"PUBLISH with a surrogate", "30 06 00 03 ed a0 80 00", 0x81, true},
+		{"PUBLISH at QoS 2", "34 06 00 01 61 00 01 00", 0x9B, true},
+		{"PUBLISH with empty topic and no alias", "30 03 00 00 00", 0x82, false},
+		{"PUBLISH with alias 0", "30 07 00 01 61 03 23 00 00", 0x94, false},
+		{"PUBLISH with alias above the maximum", "30 07 00 01 61 03 23 00 09", 0x94, false},
+		{"PUBLISH with alias that is not set", "30 06 00 00 03 23 00 01", 0x82, false},
+		{"PUBLISH with subscription identifier", "30 06 00 01 61 02 0b 01", 0x82, false},
+		{"PUBLISH with unknown property", "30 06 00 01 61 02 7e 01", 0x81, false},
+		{"PUBLISH with property given twice", "30 08 00 01 61 04 01 00 01 00", 0x82, false},
+		{"PUBLISH with properties longer than it", "30 06 00 01 61 7f 01 01", 0x81, false},
+		{"PUBLISH with payload format 2", "30 06 00 01 61 02 01 02", 0x82, false},
+		{"PUBLISH with wildcard in response topic", "30 08 00 01 61 04 08 00 01 2b", 0x82, false},
+		{"PUBLISH with half a user property", "30 08 00 01 61 04 26 00 01 61", 0x81, false},
+		{"PUBACK of one byte", "40 01 00", 0x81, true},
+		{"PUBACK with packet id 0", "40 02 00 00", 0x82, true},
+		{"PUBACK with flags", "41 02 00 01", 0x81, true},
+		{"PUBACK with wrong property", "40 06 00 01 00 02 01 00", 0x82, false},
+		{"PUBACK with bytes behind", "40 05 00 01 00 00 00", 0x81, true},
+		{"PUBREC", "50 02 00 01", 0x82, true},
+		{"PUBREL", "62 02 00 01", 0x82, true},
+		{"PUBREL with wrong flags", "60 02 00 01", 0x81, true},
+		{"PUBCOMP", "70 02 00 01", 0x82, true},
+		{"SUBSCRIBE with wrong flags", "80 07 00 01 00 00 01 61 00", 0x81, true},
+		{"SUBSCRIBE with packet id 0", "82 07 00 00 00 00 01 61 00", 0x82, true},
+		{"SUBSCRIBE without filter", "82 03 00 01 00", 0x82, false},
+		{"SUBSCRIBE without filter, 3.1.1", "82 02 00 01", 0x81, true},
+		{"SUBSCRIBE that ends within a string (the trap)", "82 06 00 01 00 00 01 61", 0x81, true},
+		{"SUBSCRIBE with QoS 3", "82 07 00 01 00 00 01 61 03", 0x82, false},
+		{"SUBSCRIBE with retain handling 3", "82 07 00 01 00 00 01 61 30", 0x82, false},
+		{"SUBSCRIBE with reserved options", "82 07 00 01 00 00 01 61 c0", 0x81, false},
+		{"SUBSCRIBE with empty filter", "82 06 00 01 00 00 00 00", 0x81, false},
+		{"SUBSCRIBE with identifier 0", "82 09 00 01 02 0b 00 00 01 61 00", 0x82, false},
+		{"SUBSCRIBE shared with no local", "82 11 00 01 00 00 0b 24 73 68 61 72 65 2f 67 2f 61 62 04", 0x82, false},
+		{"UNSUBSCRIBE with wrong flags", "a0 06 00 01 00 00 01 61", 0x81, true},
+		{"UNSUBSCRIBE without filter", "a2 03 00 01 00", 0x82, false},
+		{"UNSUBSCRIBE with packet id 0", "a2 06 00 00 00 00 01 61", 0x82, true},
+		{"DISCONNECT with flags", "e1 00", 0x81, true},
+		{"DISCONNECT with wrong property", "e0 04 00 02 01 00", 0x82, false},
+		{"DISCONNECT with server reference", "e0 06 00 04 1c 00 01 61", 0x82, false},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			bubble(t, func(t *testing.T, b *Broker) {
+				for _, v := range []byte{5, 4} {
+					if v == 4 && !c.v4 {
+						continue
+					}
+					p := join(t, b, connectOpts{v: v, id: "p"})
+					go func() { _, _ = p.nc.Write(unhex(t, c.bytes)) }() // may not be read to its end
+					code := c.code
+					if v == 4 {
+						code = 0
+					}
+					err := p.closed(code)
+					if !errors.Is(err, ErrProtocol) {
+						t.Errorf("version %d: ServeConn returned %v", v, err)
+					}
+				}
+				p := join(t, b, connectOpts{id: "next"}) // and others are served
+				p.leave()
+			})
+		})
+	}
+}
+
+// TestMalformedConnect sends wrong bytes instead of a CONNECT.
+func TestMalformedConnect(t *testing.T) {
+	five := func(f func(b []byte) []byte) []byte { return f(connectFrame(connectOpts{id: "x"})) }
+	set := func(at int, v byte) func([]byte) []byte {
+		return func(b []byte) []byte { b = bytes.Clone(b); b[at] = v; return b }
+	}
+	for _, c := range []struct {
+		what   string
+		bytes  []byte
+		answer string // "" is nothing
+	}{
+		{"not MQTT at all", []byte("GET / HTTP/1.1\r\n\r\n"), ""},
+		{"a TLS hello", unhex(t, "16030100c8010000c40303"), ""},
+		{"PUBLISH first", unhex(t, "30 03 00 01 61"), ""},
+		{"wrong protocol name", five(set(4, 'm')), ""},
+		{"MQTT 3.1", unhex(t, "10 0f 00 06 4d 51 49 73 64 70 03 02 00 00 00 01 61"), "20020001"},
+		{"level 6", five(set(8, 6)), "20020001"},
+		{"reserved flag", five(set(9, 3)), "2003008100"},
+		{"will QoS without a will", five(set(9, 8)), "2003008100"},
+		{"will QoS 3", five(set(9, 0x1e)), "2003008100"},
+		{"flags of the fixed header", five(set(0, 0x11)), ""},
+		{"ends early", five(func(b []byte) []byte { return frame(0x10, b[2:13]) }), "2003008100"},
+		{"bytes behind", five(func(b []byte) []byte { return frame(0x10, b[2:], []byte{0}) }), "2003008100"},
+		{"receive maximum 0", connectFrame(connectOpts{id: "x", props: []byte{0x21, 0, 0}}), "2003008200"},
+		{"maximum packet size 0", connectFrame(connectOpts{id: "x", props: []byte{0x27, 0, 0, 0, 0}}), "2003008200"},
+		{"property of another packet", connectFrame(connectOpts{id: "x", props: []byte{0x23, 0, 1}}), "2003008200"},
+		{"authentication data without method", connectFrame(connectOpts{id: "x", props: []byte{0x16, 0, 0}}), "2003008200"},
+		{"authentication method", connectFrame(connectOpts{id: "x", props: []byte{0x15, 0, 1, 'm'}}), "2003008c00"},
+		{"client id too long", connectFrame(connectOpts{id: strings.Repeat("x", 257)}), "2003008500"},
+		{"client id too long, 3.1.1", connectFrame(connectOpts{v: 4, id: strings.Repeat("x", 257)}), "20020002"},
+		{"client id with '$'", connectFrame(connectOpts{id: "$x"}), "2003008500"},
+		{"client id with U+0000", connectFrame(connectOpts{id: "a\x00"}), "2003008100"},
+		{"no client id and no clean session", connectFrame(connectOpts{v: 4, resume: true}), "20020002"},
+		{"will with wildcard", connectFrame(connectOpts{id: "x", will: &willOpts{topic: "a/#"}}), "2003009000"},
+		{"will at QoS 2", connectFrame(connectOpts{id: "x", will: &willOpts{topic: "a", qos: 2}}), "2003009b00"},
+		{"password without user, 3.1.1", frame(0x10, str("MQTT"), []byte{4, 0x42, 0, 0}, str("x"), str("p")), ""},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			bubble(t, func(t *testing.T, b *Broker) {
+				p := dial(t, b)
+				go func() { _, _ = p.nc.Write(c.bytes) }()
+				if c.answer != "" {
+					k := p.read()
+					if got := fmt.Sprintf("%02x%02x%x", k.first, len(k.body), k.body); got != c.answer {
+						t.Errorf("answer %s, want %s", got, c.answer)
+					}
+				}
+				var ce *ConnError
+				if err := p.closed(0); !errors.As(err, &ce) {
+					t.Errorf("ServeConn returned %v", err)
+				}
+				if s := b.Stats(); s.Connections != 0 || s.Sessions != 0 {
+					t.Errorf("left behind: %+v", s)
+				}
+			}, func(o *Options) { o.RefuseDollarClientIDs = true })
+		})
+	}
+}
+
+// FuzzConn gives a broker any bytes, before and after CONNECT, in any pieces.
+func FuzzConn(f *testing.F) {
+	f.Add(byte(0), []byte("\x10\x0d\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x00"), uint8(3))
+	f.Add(byte(5), unhex(f, "82 06 00 01 00 00 01 61"), uint8(1))
+	f.Add(byte(5), unhex(f, "32 0a 00 01 61 00 01 03 23 00 01 78 82 07 00 01 00 00 01 23 01 33 05 00 01 62 00 02 00"), uint8(200))
+	f.Add(byte(4), unhex(f, "82 06 00 01 00 01 23 01 33 06 00 01 62 00 02 00 40 02 00 01 a2 05 00 01 00 01 23 e0 00"), uint8(7))
+	f.Fuzz(func(t *testing.T, v byte, input []byte, piece uint8) {
+		b := open(t, NewMemStore(), nil)
+		witness := dial(t, b)
+		witness.connect(connectOpts{id: "witness"})
+		witness.connack(0)
+		p := dial(t, b)
+		if v == 4 || v == 5 {
+			p.connect(connectOpts{v: v, id: "p", expiry: 60, resume: true})
+			p.connack(0)
+		}
+		read := make(chan struct{})
+		go func() {
+			defer close(read)
+			buf := make([]byte, 4096)
+			for {
+				if _, err := p.nc.Read(buf); err != nil {
+					return
+				}
+			}
+		}()
+		for len(input) > 0 {
+			n := min(len(input), int(piece)+1)
+			if _, err := p.nc.Write(input[:n]); err != nil {
+				break
+			}
+			input = input[n:]
+		}
+		p.cut()
+		<-read
+		witness.write([]byte{0xC0, 0})
+		if k := witness.read(); k.first != 0xD0 {
+			t.Fatalf("witness got %v", k)
+		}
+		witness.cut()
+		if b.Stats().Panics > 0 {
+			t.Fatal("panic")
+		}
+	})
+}
