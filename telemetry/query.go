@@ -127,51 +127,6 @@ func (q *Query) fingerprint() uint64 {
 	return h.Sum64()
 }
 
-type windowKind byte
-
-const (
-	tumble windowKind = iota
-	hop
-	session
-)
-
-// A windowSpec is a window function; durations are whole milliseconds.
-type windowSpec struct {
-	kind   windowKind
-	size   int64 // of the window; the gap of a session
-	slide  int64 // from one window to the next
-	offset int64 // of the first window after 1970
-}
-
-// starts yields where the windows begin that hold t, in milliseconds, the
-// earliest first. Not for sessions.
-func (w windowSpec) starts(t int64) func(yield func(int64) bool) {
-	return func(yield func(int64) bool) {
-		last := t - floorMod(t-w.offset, w.slide)
-		n := (w.size - 1 - (t - last)) / w.slide
-		for s := last - n*w.slide; s <= last; s += w.slide {
-			if s+w.size > t && !yield(s) {
-				return
-			}
-		}
-	}
-}
-
-func floorMod(a, b int64) int64 {
-	m := a % b
-	if m < 0 {
-		m += b
-	}
-	return m
-}
-
-// recordInput is what an expression on a record is evaluated on.
-func recordInput(r *Record) *sql.Input {
-	return &sql.Input{Payload: r.Value, Time: r.Time, Host: []sql.Value{
-		slotKey: sql.StringValue(r.Key), slotEventTime: sql.IntValue(r.Time.UnixMilli()),
-	}}
-}
-
 // groupKey is the Key of a window's Record.
 func (q *Query) groupKey(values []sql.Value) string {
 	var parts []string

@@ -250,6 +250,8 @@ func TestConsumeCutsByHints(t *testing.T) {
 		put(t, s, "k", `1`, `2`, `3`, `4`)
 		synctest.Wait()
 		sizes := func() (n []int) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
 			for _, b := range a.batches {
 				n = append(n, len(b.Records))
 			}
@@ -260,6 +262,7 @@ func TestConsumeCutsByHints(t *testing.T) {
 		}
 		time.Sleep(59 * time.Second)
 		put(t, s, "k", `5`)
+		synctest.Wait()
 		if got := fmt.Sprint(sizes()); got != "[3]" {
 			t.Errorf("after 59 seconds: %s", got)
 		}

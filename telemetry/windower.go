@@ -13,83 +13,6 @@ import (
 	"github.com/thingloom/thingloom/internal/sql"
 )
 
-// WindowOptions are the optional parts of a Windower and of Aggregate. Nil is
-// all defaults.
-type WindowOptions struct {
-	// Lateness is how far records may be behind the latest event time seen
-	// in their partition and still find their window open. Zero means 10
-	// seconds, negative none at all.
-	Lateness time.Duration
-
-	// MaxWindows bounds the open windows, of all keys together. Zero means
-	// 100,000. A record that needs one more is dropped with ErrTooManyWindows.
-	MaxWindows int
-
-	// The rest is for Aggregate.
-
-	// IdleAfter is how long a partition must be silent before time passes
-	// for its open windows without records. Zero means 10 seconds, negative
-	// never.
-	IdleAfter time.Duration
-
-	// MaxAhead is how far a record's event time may be beyond the clock.
-	// Zero means one hour, negative any time. Records beyond it are dropped
-	// with ErrAhead: one device with a wrong clock would else close the
-	// windows of all others.
-	MaxAhead time.Duration
-
-	// Name is part of the IDs of the batches of windows: a letter, then up
-	// to 40 letters, digits and '_'. Empty means a hash of the query.
-	Name string
-
-	// AnyPartitions admits a query that does not group by key over a stream
-	// of several partitions. Each partition then has windows of its own.
-	AnyPartitions bool
-
-	// OnDrop, if set, is told of every record that is dropped, with an error
-	// that wraps ErrLate, ErrAhead or ErrTooManyWindows, or is that of the
-	// query. It must not block.
-	OnDrop func(r *Record, err error)
-}
-
-func (o *WindowOptions) withDefaults() WindowOptions {
-	var c WindowOptions
-	if o != nil {
-		c = *o
-	}
-	def := func(d *time.Duration, v time.Duration) {
-		switch {
-		case *d == 0:
-			*d = v
-		case *d < 0:
-			*d = 0
-		}
-	}
-	def(&c.Lateness, 10*time.Second)
-	def(&c.IdleAfter, 10*time.Second)
-	def(&c.MaxAhead, time.Hour)
-	if c.MaxWindows <= 0 {
-		c.MaxWindows = 100_000
-	}
-	return c
-}
-
-// WindowStats are counters of a Windower, but for Open.
-type WindowStats struct {
-	Records    int64 // that are in at least one window
-	Filtered   int64 // that WHERE left out
-	Late       int64 // dropped: ErrLate
-	PartlyLate int64 // in some of their hopping windows, too late for others
-	Ahead      int64 // dropped: ErrAhead
-	NoRoom     int64 // dropped: ErrTooManyWindows
-	Failed     int64 // dropped: the query failed on them
-	NotNumbers int64 // values of the wrong type for their aggregate
-	Closed     int64 // windows that became results
-	Rejected   int64 // windows that HAVING left out
-	Broken     int64 // windows whose result could not be computed
-	Open       int   // windows, now
-}
-
 // A Windower is the state of a Query: windows that are open, and the
 // watermark. It has no clock and no goroutine, and is not safe for
 // concurrent use.
@@ -107,7 +30,11 @@ type Windower struct {
 	earliest  int64 // no open window ends before it, in milliseconds
 	stats     WindowStats
 
+	// Scratch of add, so that a record allocates nothing.
+	in     sql.Input
+	host   [2]sql.Value // slotKey, slotEventTime
 	keyBuf []byte
+	group  []sql.Value
 	values []sql.Value
 }
 
@@ -153,7 +80,9 @@ func (w *Windower) Stats() WindowStats { return w.stats }
 // is called. An error means that the record is in no window: a *LateError,
 // one that wraps ErrTooManyWindows, or a failure of the query's expressions.
 func (w *Windower) Add(r *Record) error {
-	err := w.add(r, recordInput(r))
+	w.host = [2]sql.Value{slotKey: sql.StringValue(r.Key), slotEventTime: sql.IntValue(r.Time.UnixMilli())}
+	w.in = sql.Input{Payload: r.Value, Time: r.Time, Host: w.host[:]}
+	err := w.add(r)
 	// A record that WHERE leaves out, or that finds no room, is a sign of
 	// time as any other.
 	if t := r.Time.UnixNano(); t > w.maxEvent {
@@ -172,8 +101,8 @@ func saturatingSub(a, b int64) int64 {
 
 func (w *Windower) raise(watermark int64) { w.watermark = max(w.watermark, watermark) }
 
-func (w *Windower) add(r *Record, in *sql.Input) error {
-	ctx := context.Background()
+func (w *Windower) add(r *Record) error {
+	ctx, in := context.Background(), &w.in
 	if w.q.where != nil {
 		ok, err := w.q.where.True(ctx, in)
 		if err != nil {
@@ -186,22 +115,21 @@ func (w *Windower) add(r *Record, in *sql.Input) error {
 		}
 	}
 	key := w.keyBuf[:0]
-	groups := make([]sql.Value, len(w.q.groups))
-	for i, g := range w.q.groups {
-		if g.path == "key" {
-			groups[i] = in.Host[slotKey]
-		} else {
-			v, err := g.expr.Eval(ctx, in)
-			if err != nil {
+	w.group = w.group[:0]
+	for _, g := range w.q.groups {
+		v := w.host[slotKey]
+		if g.path != "key" {
+			var err error
+			if v, err = g.expr.Eval(ctx, in); err != nil {
 				w.stats.Failed++
 				return fmt.Errorf("telemetry: GROUP BY: %w", err)
 			}
 			if v.Kind() == sql.Undefined {
 				v = sql.NullValue()
 			}
-			groups[i] = v
 		}
-		key = append(groups[i].AppendJSON(key), 0) // JSON has no NUL
+		w.group = append(w.group, v)
+		key = append(v.AppendJSON(key), 0) // JSON has no NUL
 	}
 	w.keyBuf = key
 	w.values = w.values[:0]
@@ -214,9 +142,9 @@ func (w *Windower) add(r *Record, in *sql.Input) error {
 		w.values = append(w.values, v)
 	}
 	if w.q.window.kind == session {
-		return w.addSession(r, key, groups)
+		return w.addSession(r, key)
 	}
-	return w.addAligned(r, key, groups)
+	return w.addAligned(r, key)
 }
 
 // closed reports whether a window that ends at end, in milliseconds, takes no
@@ -235,7 +163,7 @@ func floorDiv(a, b int64) int64 {
 
 // addAligned adds to tumbling and hopping windows: all that are open, or none
 // if there is no room for those that are new.
-func (w *Windower) addAligned(r *Record, key []byte, groups []sql.Value) error {
+func (w *Windower) addAligned(r *Record, key []byte) error {
 	t := r.Time.UnixMilli()
 	g := w.groups[string(key)]
 	late, fresh, open := 0, 0, 0
@@ -258,7 +186,7 @@ func (w *Windower) addAligned(r *Record, key []byte, groups []sql.Value) error {
 	if late > 0 {
 		w.stats.PartlyLate++
 	}
-	g = w.groupFor(g, key, groups)
+	g = w.groupFor(g, key)
 	for start := range w.q.window.starts(t) {
 		end := start + w.q.window.size
 		if w.closed(end) {
@@ -275,7 +203,7 @@ func (w *Windower) addAligned(r *Record, key []byte, groups []sql.Value) error {
 }
 
 // addSession adds to the session around t, which may join two that are open.
-func (w *Windower) addSession(r *Record, key []byte, groups []sql.Value) error {
+func (w *Windower) addSession(r *Record, key []byte) error {
 	t := r.Time.UnixMilli()
 	start, end := t, t+w.q.window.size
 	g := w.groups[string(key)]
@@ -294,7 +222,7 @@ func (w *Windower) addSession(r *Record, key []byte, groups []sql.Value) error {
 		if w.stats.Open >= w.opts.MaxWindows {
 			return w.noRoom()
 		}
-		g = w.groupFor(g, key, groups)
+		g = w.groupFor(g, key)
 		joined = append(joined, w.open(g, start, end))
 	}
 	win := joined[0]
@@ -322,9 +250,9 @@ func (w *Windower) noRoom() error {
 	return fmt.Errorf("%w: %d", ErrTooManyWindows, w.stats.Open)
 }
 
-func (w *Windower) groupFor(g *windowGroup, key []byte, values []sql.Value) *windowGroup {
+func (w *Windower) groupFor(g *windowGroup, key []byte) *windowGroup {
 	if g == nil {
-		g = &windowGroup{values: values}
+		g = &windowGroup{values: slices.Clone(w.group)}
 		w.groups[string(key)] = g
 	}
 	return g

@@ -377,6 +377,20 @@ func TestWindowsAgainstOracle(t *testing.T) {
 	}
 }
 
+// A record whose windows are open allocates nothing.
+func TestAddDoesNotAllocate(t *testing.T) {
+	w := NewWindower(mustCompile(t, `SELECT key, room, avg(t) AS t, max(t) AS peak, count(*) AS n FROM stream
+		WHERE t < 100 GROUP BY key, room, TUMBLE(INTERVAL '1' HOUR)`), nil)
+	r := rec("k", 1, `{"t":20.25,"room":7,"other":[1,2,3]}`)
+	if n := testing.AllocsPerRun(1000, func() {
+		if err := w.Add(&r); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("a record takes %v allocations", n)
+	}
+}
+
 func TestStateOfAnotherQuery(t *testing.T) {
 	a := NewWindower(mustCompile(t, `SELECT count(*) FROM stream GROUP BY key, TUMBLE(INTERVAL '1' SECOND)`), nil)
 	b := NewWindower(mustCompile(t, `SELECT count(*) FROM stream GROUP BY key, TUMBLE(INTERVAL '2' SECOND)`), nil)
