@@ -20,6 +20,7 @@ type Outbound struct {
 	next    int    // slots[next:] were sent on an earlier connection and not on this one
 	firstID uint16 // of slots[head]; 0 before the first
 	unacked int    // sent on this connection and unacknowledged
+	flight  int    // their bytes: at most maxPending, unless it is one message
 
 	pending      queue // deliveries without a packet id
 	pendingBytes int
