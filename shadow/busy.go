@@ -7,6 +7,7 @@ import (
 
 // busy counts the requests under way for each thing.
 type busy struct {
+	seed   maphash.Seed
 	shards [64]struct {
 		mu sync.Mutex
 		n  map[string]int
@@ -14,7 +15,7 @@ type busy struct {
 }
 
 func (b *busy) index(thing string) uint64 {
-	return maphash.String(seed, thing) % uint64(len(b.shards))
+	return maphash.String(b.seed, thing) % uint64(len(b.shards))
 }
 
 // enter reports whether one more request may begin; a negative most is no limit.

@@ -3,14 +3,14 @@ package shadow
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"sync"
 )
 
 // Writers of one shadow commit in the store, which orders them, and come back
-// in any order. A lane puts their changes in commit order again, without a
-// lock around the commit: it knows for each write under way which version it
-// tries to replace, and tells a change once no write that may have come before
-// it is open.
+// in any order. A lane puts their changes in commit order again without a
+// lock around the commit: it knows of each write under way which version it
+// tries to replace, and tells a change once no write that may precede it is open.
 
 // none is the base of a write that is not in Store.Save.
 const none = -1
@@ -19,49 +19,62 @@ const none = -1
 type write struct {
 	ref    Ref
 	ctx    context.Context
-	nested bool  // called by an observer of the same shadow
+	epoch  int   // orders writes across a restart of the version at 1
 	base   int64 // the version it tries to replace, or none
 	saved  bool
+	done   bool // told
 	change Change
-	told   chan struct{} // closed when the observers have seen it
+	wait   chan struct{} // made by a writer that waits, closed when told
+}
+
+// before is the order of commits. Of two writes that replace the same version
+// only the saved one has; the other will find out that it lost.
+func (w *write) before(o *write) bool {
+	switch {
+	case w.epoch != o.epoch:
+		return w.epoch < o.epoch
+	case w.base != o.base:
+		return w.base < o.base
+	}
+	return w.saved && !o.saved
 }
 
 // A lane is the writes under way for one shadow.
 type lane struct {
 	writes  []*write // few: bounded by Options.MaxInFlight
-	telling bool     // a goroutine is in the observers
+	epoch   int
+	telling bool // a goroutine is in the observers
 }
 
 // lanes is sharded, since every write passes through it several times.
 type lanes struct {
 	tell   func(context.Context, Change)
-	shards [64]shard
+	seed   maphash.Seed
+	shards [64]laneShard
 }
 
-type shard struct {
+type laneShard struct {
 	mu    sync.Mutex
 	lanes map[Ref]*lane
 }
 
-var seed = maphash.MakeSeed()
+// tellingKey marks a context that was given to an observer.
+type tellingKey struct{}
 
-// tellingKey is how a context says that it was given to an observer of a shadow.
-type tellingKey struct{ ref Ref }
-
-func (l *lanes) shard(ref Ref) *shard {
-	return &l.shards[maphash.Comparable(seed, ref)%uint64(len(l.shards))]
+func (l *lanes) shard(ref Ref) *laneShard {
+	return &l.shards[maphash.Comparable(l.seed, ref)%uint64(len(l.shards))]
 }
 
 func (l *lanes) begin(ctx context.Context, ref Ref) *write {
-	w := &write{ref: ref, ctx: ctx, base: none, nested: ctx.Value(tellingKey{ref}) != nil, told: make(chan struct{})}
+	w := &write{ref: ref, ctx: ctx, base: none}
 	s := l.shard(ref)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.lanes == nil {
+		s.lanes = map[Ref]*lane{}
+	}
 	q := s.lanes[ref]
 	if q == nil {
-		if s.lanes == nil {
-			s.lanes = map[Ref]*lane{}
-		}
 		q = &lane{}
 		s.lanes[ref] = q
 	}
@@ -69,84 +82,85 @@ func (l *lanes) begin(ctx context.Context, ref Ref) *write {
 	return w
 }
 
-// attempt notes, before Store.Save, which version w tries to replace.
-func (l *lanes) attempt(w *write, base int64) {
+// attempt notes, before Store.Save, which version w tries to replace, and
+// whether its own version starts again at 1.
+func (l *lanes) attempt(w *write, base int64, restart bool) {
 	s := l.shard(w.ref)
 	s.mu.Lock()
-	w.base = base
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	q := s.lanes[w.ref]
+	w.epoch, w.base = q.epoch, base
+	if restart {
+		q.epoch++
+	}
 }
 
-// lost notes that w did not replace the version it tried to. Changes behind it
-// may have waited for that.
+// lost notes that w did not replace the version it tried to. Changes behind
+// it may have waited for that.
 func (l *lanes) lost(w *write) {
-	l.attempt(w, none)
-	l.pump(w.ref)
+	s := l.shard(w.ref)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.base = none
+	l.pump(s, w.ref)
 }
 
 // drop ends a write that changed nothing.
 func (l *lanes) drop(w *write) {
 	s := l.shard(w.ref)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.lanes[w.ref].remove(w)
-	s.mu.Unlock()
-	l.pump(w.ref)
+	l.pump(s, w.ref)
 }
 
-// commit ends a write that was saved, and returns when the observers have seen
-// it; for a nested write, whose caller is such an observer, at once.
+// commit ends a write that is saved: it returns when its change is told, by
+// whoever's turn it is. Called by an observer, of this shadow or another, it
+// does not wait, since what it would wait for may wait for that observer.
 func (l *lanes) commit(w *write, c Change) {
 	s := l.shard(w.ref)
 	s.mu.Lock()
 	w.saved, w.change = true, c
-	s.mu.Unlock()
-	l.pump(w.ref)
-	if !w.nested {
-		<-w.told
+	l.pump(s, w.ref)
+	if w.done || w.ctx.Value(tellingKey{}) != nil {
+		s.mu.Unlock()
+		return
 	}
+	w.wait = make(chan struct{})
+	s.mu.Unlock()
+	<-w.wait
 }
 
-// pump tells what is ready. One goroutine at a time does that for a shadow,
-// also for the writes of others, which wait for it.
-func (l *lanes) pump(ref Ref) {
-	s := l.shard(ref)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// pump tells what is ready, also for writes of others, which wait for it; one
+// goroutine at a time does so for a shadow. It is called with s.mu held and
+// gives it up while observers run.
+func (l *lanes) pump(s *laneShard, ref Ref) {
 	q := s.lanes[ref]
 	if q == nil || q.telling {
 		return
 	}
 	for w := q.next(); w != nil; w = q.next() {
-		q.remove(w)
 		q.telling = true
 		s.mu.Unlock()
-		l.tell(context.WithValue(context.WithoutCancel(w.ctx), tellingKey{ref}, true), w.change)
-		close(w.told)
+		l.tell(context.WithValue(context.WithoutCancel(w.ctx), tellingKey{}, true), w.change)
 		s.mu.Lock()
 		q.telling = false
+		q.remove(w)
+		w.done = true
+		if w.wait != nil {
+			close(w.wait)
+		}
 	}
 	if len(q.writes) == 0 {
 		delete(s.lanes, ref)
 	}
 }
 
-func (q *lane) remove(w *write) {
-	for i, other := range q.writes {
-		if other == w {
-			q.writes = append(q.writes[:i], q.writes[i+1:]...)
-			return
-		}
-	}
-}
-
-// next returns the saved write that is first in commit order, if none that
-// may precede it is open.
+// next returns the write that is first in commit order, if it is saved.
 func (q *lane) next() *write {
 	var first *write
 	for _, w := range q.writes {
-		// Of two writes with one base only one can be saved; it is told
-		// when the other has found out that it lost.
-		if w.base != none && (first == nil || w.base < first.base || w.base == first.base && !w.saved) {
+		if w.base != none && (first == nil || w.before(first)) {
 			first = w
 		}
 	}
@@ -154,4 +168,10 @@ func (q *lane) next() *write {
 		return nil
 	}
 	return first
+}
+
+func (q *lane) remove(w *write) {
+	if i := slices.Index(q.writes, w); i >= 0 {
+		q.writes = slices.Delete(q.writes, i, i+1)
+	}
 }

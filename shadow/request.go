@@ -33,6 +33,14 @@ func ParseRequest(payload []byte, limits Limits) (*Request, error) {
 	if err != nil {
 		return nil, err
 	}
+	if root.member("state") == nil {
+		// What has no state is no request document, so nothing of it is
+		// used: not the token either, as the vectors have it.
+		if _, _, err = token(root); err == nil {
+			err = refuse(ErrInvalidRequest, "Missing required node: state")
+		}
+		return nil, err
+	}
 	r := &Request{limits: limits}
 	if r.ClientToken, r.HasToken, err = token(root); err != nil {
 		return nil, err
@@ -98,10 +106,7 @@ func token(root *node) (clientToken string, has bool, err error) {
 
 // read takes what is in root apart from the token.
 func (r *Request) read(root *node) *RequestError {
-	state := root.member("state")
-	if state == nil {
-		return refuse(ErrInvalidRequest, "Missing required node: state")
-	}
+	state := root.member("state") // ParseRequest has seen that it is there
 	r.state = *state
 	if state.kind != object && state.kind != null {
 		return refuse(ErrInvalidRequest, "State node must be an object")

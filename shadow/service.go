@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"iter"
 	"sync"
 	"sync/atomic"
@@ -37,7 +38,7 @@ func New(store Store, opts *Options) (*Service, error) {
 	}
 	s := &Service{store: store, opts: o}
 	s.observers.Store(new([]*observer))
-	s.lanes.tell = s.tell
+	s.busy.seed, s.lanes.seed, s.lanes.tell = maphash.MakeSeed(), maphash.MakeSeed(), s.tell
 	return s, nil
 }
 
@@ -87,9 +88,9 @@ func absent(ref Ref) *RequestError {
 //
 // A patch without a version that loses a race is merged again; a patch with
 // one gets ErrVersionConflict. When Update returns, the change is saved and
-// all observers have seen it. An observer that calls Update on the same shadow
-// passes on the context it was given: then the call returns once saved, and its
-// change is told after the present one.
+// all observers have seen it. An observer that calls Update passes on the
+// context it was given: then the call returns once saved, and observers may
+// see that change later.
 func (s *Service) Update(ctx context.Context, ref Ref, patch []byte) (Change, error) {
 	c, err := s.update(ctx, ref, patch)
 	s.stats.count(&s.stats.updates, err)
@@ -180,7 +181,7 @@ func (s *Service) write(ctx context.Context, ref Ref, clientToken string,
 			return Change{}, err
 		}
 		c.After.By = s.opts.Principal(ctx)
-		s.lanes.attempt(op, prev)
+		s.lanes.attempt(op, prev, c.After.Version <= prev)
 		err = s.store.Save(ctx, ref, c.After, prev)
 		switch {
 		case err == nil:

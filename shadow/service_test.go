@@ -1,0 +1,165 @@
+package shadow_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thingloom/thingloom/shadow"
+)
+
+func open(t *testing.T, opts *shadow.Options) *shadow.Service {
+	t.Helper()
+	svc, err := shadow.New(shadow.NewMemStore(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return svc
+}
+
+// Writers race on few shadows, and delete and make again: observers see every
+// version of each shadow once and in order, before its writer goes on.
+func TestObserversSeeCommitOrder(t *testing.T) {
+	svc := open(t, &shadow.Options{MaxInFlight: -1})
+	var mu sync.Mutex
+	seen := map[shadow.Ref]int64{}
+	svc.Observe(func(_ context.Context, c shadow.Change) {
+		mu.Lock()
+		defer mu.Unlock()
+		if last := seen[c.Ref]; c.After.Version != last+1 {
+			t.Errorf("%s: version %d told after %d", c.Ref, c.After.Version, last)
+		}
+		seen[c.Ref] = c.After.Version
+	})
+	var wg sync.WaitGroup
+	for w := range 8 {
+		wg.Go(func() {
+			for n := range 200 {
+				ref := shadow.Ref{Thing: fmt.Sprint("t", n%2)}
+				var c shadow.Change
+				var err error
+				if n%50 == 49 {
+					c, err = svc.Delete(t.Context(), ref)
+				} else {
+					c, err = svc.Update(t.Context(), ref, fmt.Appendf(nil, `{"state":{"reported":{"w%d":%d}}}`, w, n))
+				}
+				if err != nil && !errors.Is(err, shadow.ErrNotFound) {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				if err == nil && seen[ref] < c.After.Version {
+					t.Errorf("%s: Update of version %d returned before it was told", ref, c.After.Version)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Observers of two shadows that write to each other's must not wait in a circle.
+func TestObserversMayWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc := open(t, &shadow.Options{MaxInFlight: -1})
+		other := map[string]string{"a": "b", "b": "a"}
+		var told sync.Map
+		svc.Observe(func(ctx context.Context, c shadow.Change) {
+			told.Store(fmt.Sprintf("%s%d", c.Ref, c.After.Version), true)
+			time.Sleep(time.Second) // virtual: lets both observers be under way
+			if c.ClientToken != "" {
+				if _, err := svc.Update(ctx, shadow.Ref{Thing: other[c.Ref.Thing]}, []byte(`{"state":{}}`)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		var wg sync.WaitGroup
+		for thing := range other {
+			wg.Go(func() {
+				if _, err := svc.Update(t.Context(), shadow.Ref{Thing: thing}, []byte(`{"state":{},"clientToken":"k"}`)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		synctest.Wait()
+		for _, key := range []string{"a1", "a2", "b1", "b2"} {
+			if _, ok := told.Load(key); !ok {
+				t.Errorf("%s was never told", key)
+			}
+		}
+	})
+}
+
+func TestInFlightLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc := open(t, &shadow.Options{MaxInFlight: 1})
+		release := make(chan struct{})
+		svc.Observe(func(context.Context, shadow.Change) { <-release })
+		var wg sync.WaitGroup
+		wg.Go(func() { svc.Update(t.Context(), shadow.Ref{Thing: "t"}, []byte(`{"state":{}}`)) })
+		synctest.Wait()
+		_, err := svc.Update(t.Context(), shadow.Ref{Thing: "t", Name: "n"}, []byte(`{"state":{},"clientToken":"k"}`))
+		if re := (*shadow.RequestError)(nil); !errors.Is(err, shadow.ErrTooManyRequests) || !errors.As(err, &re) || re.ClientToken != "k" {
+			t.Errorf("second request at once: %v", err)
+		}
+		close(release)
+		wg.Wait()
+		if _, err := svc.Get(t.Context(), shadow.Ref{Thing: "t"}); err != nil {
+			t.Errorf("after the first: %v", err)
+		}
+	})
+}
+
+func TestPanicOfAnObserver(t *testing.T) {
+	svc := open(t, nil)
+	svc.Observe(func(context.Context, shadow.Change) { panic("oh") })
+	if _, err := svc.Update(t.Context(), shadow.Ref{Thing: "t"}, []byte(`{"state":{}}`)); err != nil || svc.Stats().Panics != 1 {
+		t.Errorf("%v, %+v", err, svc.Stats())
+	}
+}
+
+func TestReservedNames(t *testing.T) {
+	svc := open(t, nil)
+	for ref, want := range map[shadow.Ref]error{
+		{Thing: "t", Name: "$package"}: shadow.ErrInvalidName, {Thing: ""}: shadow.ErrInvalidName,
+		{Thing: "a b"}: shadow.ErrInvalidName, {Thing: "t", Name: "a/b"}: shadow.ErrInvalidName, {Thing: "t", Name: "a:b-c_1"}: nil,
+	} {
+		if _, err := svc.Update(t.Context(), ref, []byte(`{"state":{}}`)); !errors.Is(err, want) {
+			t.Errorf("%q: %v", ref, err)
+		}
+	}
+}
+
+func TestHistory(t *testing.T) {
+	who := ""
+	svc := open(t, &shadow.Options{Principal: func(context.Context) string { return who }})
+	ref := shadow.Ref{Thing: "t"}
+	for i := range 30 {
+		who = fmt.Sprint("user", i+1)
+		if _, err := svc.Update(t.Context(), ref, fmt.Appendf(nil, `{"state":{"reported":{"n":%d}}}`, i+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	doc, err := svc.At(t.Context(), ref, 25)
+	if err != nil || string(doc.Reported) != `{"n":25}` || doc.By != "user25" {
+		t.Errorf("version 25: %+v, %v", doc, err)
+	}
+	if _, err := svc.At(t.Context(), ref, 5); !errors.Is(err, shadow.ErrNoHistory) {
+		t.Errorf("version 5: %v", err)
+	}
+	n := 0
+	for doc, err := range svc.History(t.Context(), ref) {
+		if err != nil || doc.Version != int64(30-n) {
+			t.Fatalf("entry %d: %+v, %v", n, doc, err)
+		}
+		n++
+	}
+	if n != 11 {
+		t.Errorf("%d versions, want the present one and ten", n)
+	}
+}
