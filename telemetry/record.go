@@ -17,7 +17,7 @@ const MaxKeyBytes = 256
 type Record struct {
 	Key       string    // partition key, as a rule the thing name
 	Time      time.Time // event time
-	Value     []byte    // JSON, compact; not to be modified
+	Value     []byte    // JSON; not to be modified
 	Partition int
 	Offset    int64 // from 0 in each partition, set by the Log
 }
@@ -51,10 +51,21 @@ func checkRecord(key string, t time.Time, value []byte, maxBytes int) error {
 		return &RecordError{"time", t.UTC().Format(time.RFC3339) + " is not between the years 1678 and 2262"}
 	case len(value) > maxBytes:
 		return &RecordError{"value", fmt.Sprintf("has %d bytes, more than %d", len(value), maxBytes)}
-	case !gjson.ValidBytes(value):
+	case !validJSON(value):
 		return &RecordError{"value", jsonReason(value)}
 	}
 	return nil
+}
+
+// maxBrackets is how deep JSON may nest for all we count: gjson recurses, and
+// a megabyte of brackets would take hundreds of megabytes of stack.
+const maxBrackets = 10_000
+
+func validJSON(value []byte) bool {
+	if len(value) > maxBrackets && bytes.Count(value, []byte{'['})+bytes.Count(value, []byte{'{'}) > maxBrackets {
+		return json.Valid(value) // slower, and refuses what nests deeper than 10,000
+	}
+	return gjson.ValidBytes(value)
 }
 
 // jsonReason finds out where invalid JSON goes wrong; only called when it does.

@@ -116,6 +116,21 @@ func TestPutRefuses(t *testing.T) {
 	}
 }
 
+// A value of brackets alone is refused without a deep recursion.
+func TestPutRefusesDeepValues(t *testing.T) {
+	log := telemetry.NewMemLog(1, 0)
+	s, stop := start(t, log, nil)
+	defer stop()
+	deep := strings.Repeat("[", 1<<19) + strings.Repeat("]", 1<<19)
+	if err := s.Put(t.Context(), "k", time.Time{}, []byte(deep)); !errors.Is(err, telemetry.ErrInvalidRecord) || !strings.Contains(err.Error(), "depth") {
+		t.Errorf("deep value: %v", err)
+	}
+	wide := "[" + strings.Repeat("[1],", 50_000) + "[1]]"
+	if err := s.Put(t.Context(), "k", time.Time{}, []byte(wide)); err != nil {
+		t.Errorf("wide value: %v", err)
+	}
+}
+
 func TestPutAfterRunIsClosed(t *testing.T) {
 	log := telemetry.NewMemLog(1, 0)
 	s, stop := start(t, log, nil)

@@ -379,6 +379,9 @@ func TestWindowsAgainstOracle(t *testing.T) {
 
 // A record whose windows are open allocates nothing.
 func TestAddDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes sync.Pool forget on purpose")
+	}
 	w := NewWindower(mustCompile(t, `SELECT key, room, avg(t) AS t, max(t) AS peak, count(*) AS n FROM stream
 		WHERE t < 100 GROUP BY key, room, TUMBLE(INTERVAL '1' HOUR)`), nil)
 	r := rec("k", 1, `{"t":20.25,"room":7,"other":[1,2,3]}`)

@@ -74,7 +74,7 @@ func readAll(ctx context.Context, l telemetry.Log, partition int, from int64, st
 			return all, err
 		}
 		if len(recs) > step {
-			return nil, fmt.Errorf("Read(max %d) returned %d records", step, len(recs))
+			return nil, fmt.Errorf("read(max %d) returned %d records", step, len(recs))
 		}
 		all = append(all, recs...)
 		from = recs[len(recs)-1].Offset + 1
@@ -89,11 +89,11 @@ var logCases = []logCase{
 			}
 			first, next, err := l.Bounds(ctx, 0)
 			if err != nil || first != 0 || next != 0 {
-				return fmt.Errorf("Bounds is %d, %d, %v", first, next, err)
+				return fmt.Errorf("bounds is %d, %d, %v", first, next, err)
 			}
 			recs, err := l.Read(ctx, 0, 0, 10)
 			if err != nil || len(recs) != 0 {
-				return fmt.Errorf("Read is %d records, %v", len(recs), err)
+				return fmt.Errorf("read is %d records, %v", len(recs), err)
 			}
 			return nil
 		}},
@@ -105,7 +105,7 @@ var logCases = []logCase{
 			}{{0, 3, 0}, {1, 2, 0}, {0, 1, 3}, {0, 0, 4}, {0, 2, 4}} {
 				first, err := l.Append(ctx, step.partition, records(step.n, "x"))
 				if err != nil || step.n > 0 && first != step.want {
-					return fmt.Errorf("Append of %d to partition %d is %d, %v, want %d", step.n, step.partition, first, err, step.want)
+					return fmt.Errorf("append of %d to partition %d is %d, %v, want %d", step.n, step.partition, first, err, step.want)
 				}
 			}
 			for p, want := range []int64{6, 2} {
@@ -202,10 +202,10 @@ var logCases = []logCase{
 			done, cancel := context.WithCancel(ctx)
 			cancel()
 			if _, err := l.Append(done, 0, records(1, "x")); !errors.Is(err, context.Canceled) {
-				return fmt.Errorf("Append: %v", err)
+				return fmt.Errorf("append: %v", err)
 			}
 			if _, err := l.Read(done, 0, 0, 1); !errors.Is(err, context.Canceled) {
-				return fmt.Errorf("Read: %v", err)
+				return fmt.Errorf("read: %v", err)
 			}
 			if _, next, err := l.Bounds(ctx, 0); err != nil || next != 0 {
 				return fmt.Errorf("the refused Append left next at %d, %v", next, err)
@@ -276,7 +276,7 @@ var logCases = []logCase{
 			l = reopen()
 			first, err := l.Append(ctx, 0, want[3:])
 			if err != nil || first != 3 {
-				return fmt.Errorf("Append is %d, %v, want 3", first, err)
+				return fmt.Errorf("append is %d, %v, want 3", first, err)
 			}
 			got, err := readAll(ctx, l, 0, 0, 10)
 			if err != nil || len(got) != 5 {
@@ -395,10 +395,10 @@ var checkpointCases = []checkpointCase{
 			done, cancel := context.WithCancel(ctx)
 			cancel()
 			if err := c.SaveCheckpoint(done, "x", 0, telemetry.Checkpoint{Next: 1}); !errors.Is(err, context.Canceled) {
-				return fmt.Errorf("SaveCheckpoint: %v", err)
+				return fmt.Errorf("save: %v", err)
 			}
 			if _, err := c.LoadCheckpoint(done, "x", 0); !errors.Is(err, context.Canceled) {
-				return fmt.Errorf("LoadCheckpoint: %v", err)
+				return fmt.Errorf("load: %v", err)
 			}
 			return load(ctx, c, "x", 0, telemetry.Checkpoint{})
 		}},
