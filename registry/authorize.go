@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"sync"
 	"unsafe"
 
 	"github.com/thingloom/thingloom/internal/policy"
@@ -50,8 +49,11 @@ func (r *Registry) Allowed(ctx context.Context, a Access) error {
 		}
 	}
 	// Decide keeps nothing of the question, so its memory is used again.
-	q := questions.Get().(*question)
-	defer questions.Put(q)
+	q, _ := r.questions.Get().(*question)
+	if q == nil {
+		q = new(question)
+	}
+	defer r.questions.Put(q)
 	q.arn = q.arn[:0]
 	if a.Resource != "*" {
 		q.arn = append(q.arn, r.arns...)
@@ -73,8 +75,6 @@ type question struct {
 	context policy.Context
 	request policy.Request
 }
-
-var questions = sync.Pool{New: func() any { return new(question) }}
 
 func (a *Access) thing() string {
 	if a.Thing != "" {

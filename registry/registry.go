@@ -17,6 +17,8 @@ type Registry struct {
 	arns  string // "arn:aws:iot:{region}:{account}:"
 	auth  authCache
 
+	questions sync.Pool // of *question
+
 	observers struct {
 		sync.RWMutex
 		fns []*func(context.Context, Event)
