@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+
+	"github.com/thingloom/thingloom/actions"
+	"github.com/thingloom/thingloom/actions/table"
+	"github.com/thingloom/thingloom/broker"
+	"github.com/thingloom/thingloom/registry"
+	"github.com/thingloom/thingloom/rules"
+)
+
+// Everything the packages need to know of one another.
+
+// authenticator lets the registry rule on who a client is.
+type authenticator struct {
+	*registry.Registry
+	plain string // address of the listener without TLS; empty is none
+}
+
+// localPrincipal is who comes through the listener without TLS.
+const localPrincipal = "local"
+
+func (a authenticator) Authenticate(ctx context.Context, c broker.Credentials) (string, error) {
+	if c.TLS == nil {
+		// Only the plain listener, which is bound to loopback, lets clients in without a certificate.
+		if l, ok := c.Conn.LocalAddr().(*net.TCPAddr); ok && a.plain != "" && l.String() == a.plain {
+			return localPrincipal, nil
+		}
+		return "", broker.ErrNotAuthorized
+	}
+	if len(c.TLS.PeerCertificates) == 0 {
+		return "", broker.ErrBadCredentials
+	}
+	principal, err := a.PrincipalOf(ctx, c.TLS.PeerCertificates[0])
+	if err != nil {
+		return "", errors.Join(broker.ErrNotAuthorized, err)
+	}
+	return principal, nil
+}
+
+// policy lets the registry rule on what a client may do.
+type policy struct{ *registry.Registry }
+
+func (p policy) Authorize(ctx context.Context, a broker.Access) error {
+	if a.Principal == localPrincipal {
+		return nil
+	}
+	err := p.Allowed(ctx, registry.Access(a)) // the same fields
+	if errors.Is(err, registry.ErrNotAuthorized) {
+		return broker.ErrNotAuthorized
+	}
+	return err
+}
+
+// toRules offers every accepted message to the rules.
+func toRules(e *rules.Engine) func(context.Context, broker.Message) error {
+	return func(ctx context.Context, m broker.Message) error {
+		r := &rules.Message{Topic: m.Topic, ClientID: m.ClientID, Principal: m.Principal, Payload: m.Payload, Time: m.Time}
+		p := m.Properties
+		r.Properties = rules.Properties{UTF8: p.PayloadFormat != nil && *p.PayloadFormat == 1, ContentType: p.ContentType,
+			ResponseTopic: p.ResponseTopic, CorrelationData: p.CorrelationData}
+		for _, u := range p.User {
+			r.Properties.User = append(r.Properties.User, rules.UserProperty(u))
+		}
+		return e.Handle(ctx, r)
+	}
+}
+
+// binder lets rules fire actions.
+type binder struct{ *actions.Dispatcher }
+
+func (b binder) Bind(ctx context.Context, s rules.ActionSpec) (rules.Action, error) {
+	a, err := b.Open(ctx, s.Type, s.Params)
+	if err != nil {
+		return nil, err
+	}
+	return firing{a}, nil
+}
+
+type firing struct{ actions.Action }
+
+// Invoke hands a firing over. The outcome comes by Done, also for inline
+// actions, which call it before Do returns.
+func (f firing) Invoke(ctx context.Context, r rules.Firing) error {
+	m := r.Message
+	request := &actions.Request{ID: r.ID(), Rule: r.Rule, Topic: m.Topic, ClientID: m.ClientID, Principal: m.Principal,
+		SourceIP: m.SourceIP, TraceID: r.Trace, Time: m.Time, Payload: r.Output, Source: m.Payload, Done: r.Done}
+	for _, v := range r.Variables {
+		request.Vars = append(request.Vars, actions.Var(v))
+	}
+	if err := f.Do(ctx, request); err != nil {
+		if actions.IsPermanent(err) {
+			return permanent{err}
+		}
+		return err
+	}
+	return rules.ErrPending
+}
+
+func (f firing) Close() error {
+	if c, ok := f.Action.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// permanent says to the rules what actions.Permanent says to dispatchers.
+type permanent struct{ error }
+
+func (p permanent) Permanent() bool { return true }
+func (p permanent) Unwrap() error   { return p.error }
+
+// deadLetters keeps what finally failed in a table.
+type deadLetters struct{ tables *table.Tables }
+
+func (d deadLetters) Do(ctx context.Context, r *actions.Request) error {
+	var record actions.DeadLetterRecord
+	if err := json.Unmarshal(r.Payload, &record); err != nil {
+		return actions.Permanent(err)
+	}
+	return d.tables.Put(ctx, "dead-letters", record.Action, record.ID, r.Payload)
+}

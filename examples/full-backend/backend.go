@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+
+	"github.com/thingloom/thingloom/actions"
+	"github.com/thingloom/thingloom/actions/actionspebble"
+	"github.com/thingloom/thingloom/actions/function"
+	actionlog "github.com/thingloom/thingloom/actions/log"
+	"github.com/thingloom/thingloom/actions/notify"
+	"github.com/thingloom/thingloom/actions/republish"
+	"github.com/thingloom/thingloom/actions/stream"
+	"github.com/thingloom/thingloom/actions/table"
+	"github.com/thingloom/thingloom/actions/table/tablepebble"
+	"github.com/thingloom/thingloom/broker"
+	"github.com/thingloom/thingloom/broker/brokerpebble"
+	"github.com/thingloom/thingloom/registry"
+	"github.com/thingloom/thingloom/registry/registrypebble"
+	"github.com/thingloom/thingloom/rules"
+	"github.com/thingloom/thingloom/rules/rulespebble"
+	"github.com/thingloom/thingloom/shadow"
+	"github.com/thingloom/thingloom/shadow/shadowmqtt"
+	"github.com/thingloom/thingloom/shadow/shadowpebble"
+	"github.com/thingloom/thingloom/telemetry"
+)
+
+// A backend is the packages, assembled over one database.
+type backend struct {
+	cfg Config
+	log *slog.Logger
+	db  *pebble.DB
+	ids *identities
+
+	registry   *registry.Registry
+	broker     *broker.Broker
+	shadows    *shadow.Service
+	topics     *shadowmqtt.Endpoint
+	tables     *table.Tables
+	functions  *function.Functions
+	dispatcher *actions.Dispatcher
+	engine     *rules.Engine
+	pipeline   *pipeline
+	notifier   *notifier
+}
+
+// open assembles the backend bottom-up. It starts nothing that runs on.
+func open(ctx context.Context, cfg Config, logger *slog.Logger) (b *backend, err error) {
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return nil, err
+	}
+	b = &backend{cfg: cfg, log: logger}
+	db, err := openDB(cfg.path("db"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			db.Close()
+		}
+	}()
+	b.db = db
+	if b.ids, err = loadIdentities(cfg); err != nil {
+		return nil, err
+	}
+	if err := b.openDevices(ctx); err != nil {
+		return nil, err
+	}
+	b.tables = table.New(tablepebble.New(b.db, "tables/"))
+	if b.pipeline, err = openPipeline(b.db, cfg, b.tables, logger); err != nil {
+		return nil, err
+	}
+	if err := b.openRules(ctx); err != nil {
+		return nil, err
+	}
+	return b, b.seed(ctx)
+}
+
+func openDB(dir string) (*pebble.DB, error) {
+	cache := pebble.NewCache(64 << 20)
+	defer cache.Unref()
+	opts := &pebble.Options{
+		Cache: cache, MemTableSize: 32 << 20, MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold: 2, L0StopWritesThreshold: 1000, LBaseMaxBytes: 64 << 20,
+		FormatMajorVersion: pebble.FormatNewest, Logger: quiet{},
+	}
+	for i := range opts.Levels {
+		opts.Levels[i].BlockSize = 32 << 10
+		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	db, err := pebble.Open(dir, opts)
+	if err != nil {
+		return nil, fmt.Errorf("database %s (is another process using it?): %w", dir, err)
+	}
+	return db, nil
+}
+
+// quiet keeps pebble's own log off the terminal; what matters comes back as errors.
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)              {}
+func (quiet) Errorf(string, ...any)             {}
+func (quiet) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+
+// openDevices opens what devices talk to: registry, broker, shadows.
+func (b *backend) openDevices(ctx context.Context) error {
+	store, err := registrypebble.Open(ctx, b.db, "registry/", nil)
+	if err != nil {
+		return err
+	}
+	if b.registry, err = registry.New(store, &registry.Options{CA: b.ids.ca, Logger: b.log}); err != nil {
+		return err
+	}
+	sessions, err := brokerpebble.Open(ctx, b.db, "broker/", nil)
+	if err != nil {
+		return err
+	}
+	b.broker, err = broker.New(sessions, &broker.Options{
+		Authenticator: authenticator{b.registry, b.cfg.Plain}, Authorizer: policy{b.registry},
+		LifecycleEvents: true, Logger: b.log,
+	})
+	if err != nil {
+		return err
+	}
+	// What was allowed may not be any more: asked again, or cut off at once.
+	b.registry.Observe(func(_ context.Context, e registry.Event) {
+		if !e.Access {
+			return
+		}
+		b.broker.InvalidateAuth()
+		if e.Kind == registry.CertificateEvents && e.Principal != "" && e.Status != registry.StatusActive {
+			b.broker.DisconnectPrincipal(e.Principal)
+		}
+	})
+	if b.shadows, err = shadow.New(shadowpebble.New(b.db, "shadow/"), &shadow.Options{Logger: b.log}); err != nil {
+		return err
+	}
+	b.topics, err = shadowmqtt.New(b.shadows, b.broker, &shadowmqtt.Options{Logger: b.log})
+	return err
+}
+
+// openRules opens what messages go through: functions, actions, rules.
+func (b *backend) openRules(ctx context.Context) (err error) {
+	b.notifier = newNotifier(b.tables)
+	b.functions, err = function.New(map[string]function.Func{
+		"check-threshold": b.checkThreshold,
+		"check-config":    func(_ context.Context, event []byte) ([]byte, error) { return checkConfig(event) },
+	}, nil)
+	if err != nil {
+		return err
+	}
+	catalog, err := actions.NewCatalog(
+		republish.Spec(b.broker),
+		function.Spec(b.functions),
+		table.Spec(b.tables),
+		notify.Spec(&notify.Options{URL: b.cfg.NotifyURL}),
+		actionlog.Spec(b.log, nil),
+		stream.Spec(b.pipeline.telemetry, &stream.Options{Refused: func(err error) bool { return errors.Is(err, telemetry.ErrInvalidRecord) }}),
+	)
+	if err != nil {
+		return err
+	}
+	b.dispatcher, err = actions.NewDispatcher(catalog, &actions.Options{
+		Queues:     actionspebble.New(b.db, "actions/", nil),
+		DeadLetter: deadLetters{b.tables},
+		Settled:    b.settled,
+		Logger:     b.log,
+	})
+	if err != nil {
+		return err
+	}
+	if b.cfg.NotifyURL != "" {
+		params := `{"title":"${thing} is too hot","message":"${message}","priority":4,"tags":["thermometer"]}`
+		if b.notifier.push, err = b.dispatcher.Open(ctx, "notify", []byte(params)); err != nil {
+			return err
+		}
+	}
+	store, err := rulespebble.New(b.db, []byte("rules/"))
+	if err != nil {
+		return err
+	}
+	b.engine, err = rules.Open(ctx, store, binder{b.dispatcher}, &rules.Options{Compile: &rules.CompileOptions{Funcs: b.functionsOfSQL()}, Logger: b.log})
+	if err != nil {
+		return err
+	}
+	for _, filter := range []string{"#", "$aws/#"} {
+		if _, err := b.broker.SubscribeMessages(filter, toRules(b.engine)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close frees what open took, once nothing runs any more.
+func (b *backend) close() error {
+	return errors.Join(b.engine.Close(), b.topics.Close(), b.db.Close())
+}
+
+// settled tells the rules what became of a request of an earlier process.
+func (b *backend) settled(r *actions.Request, err error) {
+	if r.Rule == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	m := &rules.Message{Topic: r.Topic, ClientID: r.ClientID, Principal: r.Principal, Payload: r.Source, Time: r.Time}
+	if err := b.engine.Settle(ctx, rules.Settlement{ID: r.ID, Message: m, Err: err}); err != nil {
+		b.log.Warn("outcome of an earlier request", "rule", r.Rule, "err", err)
+	}
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/thingloom/thingloom/actions/table"
+	"github.com/thingloom/thingloom/telemetry"
+	"github.com/thingloom/thingloom/telemetry/telemetrypebble"
+)
+
+// A pipeline is scenario 3: a stream of readings, archived as it is, and
+// aggregated into metrics per thing and window, which go to files, to the page
+// and into a second stream whose consumer writes them to a table.
+type pipeline struct {
+	telemetry, metrics           *telemetry.Stream
+	telemetryStore, metricsStore *telemetrypebble.Store
+	bucket                       *telemetry.DirBucket
+	live                         *telemetry.Live
+
+	archive    telemetry.Sink
+	aggregate  *telemetry.Aggregator
+	upsertRows telemetry.Sink
+}
+
+// query is the window SQL of the metrics.
+func query(window time.Duration) string {
+	return fmt.Sprintf(`SELECT key AS thing, window_start, window_end, avg(temperature) AS avg, min(temperature) AS min, max(temperature) AS max, count(temperature) AS count
+FROM stream GROUP BY key, TUMBLE(INTERVAL '%d' SECOND)`, int(window.Seconds()))
+}
+
+func openPipeline(db *pebble.DB, cfg Config, tables *table.Tables, logger *slog.Logger) (p *pipeline, err error) {
+	p = &pipeline{live: telemetry.NewLive(nil)}
+	opts := &telemetry.StreamOptions{Logger: logger}
+	open := func(prefix string) (*telemetry.Stream, *telemetrypebble.Store, error) {
+		store, err := telemetrypebble.Open(db, prefix, &telemetrypebble.Options{Partitions: cfg.Partitions, MaxAge: 7 * 24 * time.Hour, Logger: logger})
+		if err != nil {
+			return nil, nil, err
+		}
+		s, err := telemetry.NewStream(store, store, opts)
+		return s, store, err
+	}
+	if p.telemetry, p.telemetryStore, err = open("telemetry/"); err != nil {
+		return nil, err
+	}
+	if p.metrics, p.metricsStore, err = open("metrics/"); err != nil {
+		return nil, err
+	}
+	if p.bucket, err = telemetry.NewDirBucket(cfg.path("bucket"), nil); err != nil {
+		return nil, err
+	}
+	files := func(prefix string) (telemetry.Sink, error) {
+		return telemetry.Files(p.bucket, &telemetry.FilesOptions{Prefix: prefix, MaxBytes: cfg.FileBytes, MaxWait: time.Duration(cfg.FileEvery)})
+	}
+	if p.archive, err = files("raw/"); err != nil {
+		return nil, err
+	}
+	metricFiles, err := files("metrics/")
+	if err != nil {
+		return nil, err
+	}
+	q, err := telemetry.Compile(query(time.Duration(cfg.Window)))
+	if err != nil {
+		return nil, err
+	}
+	lateness := time.Duration(cfg.Lateness)
+	if lateness == 0 {
+		lateness = -1 // none at all
+	}
+	p.aggregate = telemetry.Aggregate(q, telemetry.Tee(metricFiles, p.live, telemetry.Into(p.metrics)), &telemetry.WindowOptions{
+		Name: "metrics", Lateness: lateness, IdleAfter: time.Second,
+		OnDrop: func(r *telemetry.Record, err error) {
+			logger.Debug("record in no window", "thing", r.Key, "err", err)
+		},
+	})
+	p.upsertRows = telemetry.Func(func(ctx context.Context, b telemetry.Batch) error {
+		for _, r := range b.Records {
+			var m struct {
+				Start int64 `json:"window_start"`
+			}
+			if err := json.Unmarshal(r.Value, &m); err != nil {
+				return err
+			}
+			if err := tables.Put(ctx, "metrics", r.Key, strconv.FormatInt(m.Start, 10), r.Value); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return p, nil
+}
+
+// run runs streams and consumers until ctx is done.
+func (p *pipeline) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.telemetry.Run(ctx) })
+	group.Go(func() error { return p.metrics.Run(ctx) })
+	group.Go(func() error { return p.telemetryStore.Run(ctx) })
+	group.Go(func() error { return p.metricsStore.Run(ctx) })
+	group.Go(func() error { return p.telemetry.Consume(ctx, "archive", p.archive) })
+	group.Go(func() error { return p.telemetry.Consume(ctx, "metrics", p.aggregate) })
+	group.Go(func() error { return p.metrics.Consume(ctx, "table", p.upsertRows) })
+	return group.Wait()
+}
+
+// lag is how many records the slowest consumers are behind.
+func (p *pipeline) lag() (n int64) {
+	for _, s := range []*telemetry.Stream{p.telemetry, p.metrics} {
+		for _, c := range s.Stats().Consumers {
+			n += c.Lag
+		}
+	}
+	return n
+}

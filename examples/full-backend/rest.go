@@ -1,0 +1,290 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/thingloom/thingloom/actions/table"
+	"github.com/thingloom/thingloom/registry"
+	"github.com/thingloom/thingloom/shadow"
+)
+
+// createDevice makes a thing, a certificate and its key, which is answered
+// this once and not kept.
+func (b *backend) createDevice(w http.ResponseWriter, r *http.Request) {
+	cert, keys, err := b.provision(r.Context(), r.PathValue("thing"), registry.RSA2048)
+	if errors.Is(err, registry.ErrInvalid) {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, err)
+		return
+	}
+	answer(w, http.StatusCreated, map[string]string{
+		"thing": r.PathValue("thing"), "certificateId": cert.ID, "certificatePem": cert.PEM,
+		"privateKeyPem": string(keys.PrivatePEM), "caPem": string(b.ids.ca.CertificatePEM()),
+	})
+}
+
+// revokeDevice revokes all certificates of a thing; its connections end at once.
+func (b *backend) revokeDevice(w http.ResponseWriter, r *http.Request) {
+	revoked := []string{}
+	for a, err := range b.registry.ThingPrincipals(r.Context(), r.PathValue("thing"), "") {
+		if err == nil {
+			err = b.registry.UpdateCertificate(r.Context(), a.Principal, registry.StatusRevoked)
+		}
+		if errors.Is(err, registry.ErrNotFound) {
+			refuse(w, http.StatusNotFound, err)
+			return
+		}
+		if err != nil {
+			refuse(w, http.StatusInternalServerError, err)
+			return
+		}
+		revoked = append(revoked, a.Principal)
+	}
+	answer(w, http.StatusOK, map[string]any{"revoked": revoked})
+}
+
+// putConfig is scenario 2: the JSON is checked by a function and then set as
+// desired state, or with ?via=topic published to the device's config topic.
+func (b *backend) putConfig(w http.ResponseWriter, r *http.Request) {
+	thing := r.PathValue("thing")
+	text, ok := body(w, r)
+	if !ok {
+		return
+	}
+	if _, err := b.registry.Thing(r.Context(), thing); err != nil {
+		refuse(w, http.StatusNotFound, err)
+		return
+	}
+	config, err := b.functions.Invoke(r.Context(), "check-config", text)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	switch via := r.URL.Query().Get("via"); via {
+	case "topic":
+		if err := b.broker.Publish(r.Context(), "devices/"+thing+"/config", config); err != nil {
+			refuse(w, http.StatusInternalServerError, err)
+			return
+		}
+		answer(w, http.StatusOK, map[string]any{"published": "devices/" + thing + "/config"})
+	case "", "shadow":
+		change, err := b.shadows.Update(r.Context(), shadow.Ref{Thing: thing}, fmt.Appendf(nil, `{"state":{"desired":{"config":%s}}}`, config))
+		if err != nil {
+			status, message := shadow.Code(err)
+			refuse(w, status, errors.New(message))
+			return
+		}
+		answer(w, http.StatusOK, map[string]any{"version": change.After.Version, "delta": change.Delta})
+	default:
+		refuse(w, http.StatusBadRequest, fmt.Errorf("via=%q is neither shadow nor topic", via))
+	}
+}
+
+// A thingView is one row of the fleet.
+type thingView struct {
+	Thing     string          `json:"thing"`
+	Connected bool            `json:"connected"`
+	Since     int64           `json:"since,omitempty"` // ms since 1970
+	Reported  json.RawMessage `json:"reported,omitempty"`
+	Desired   json.RawMessage `json:"desired,omitempty"`
+	Version   int64           `json:"version,omitempty"`
+}
+
+// maxFleet bounds what the page shows of a large fleet.
+const maxFleet = 500
+
+// fleet is the things with presence and classic shadow.
+func (b *backend) fleet(w http.ResponseWriter, r *http.Request) {
+	since := map[string]int64{} // by thing
+	for c := range b.broker.Clients() {
+		if !c.Connected {
+			continue
+		}
+		if thing, err := b.registry.ThingOf(r.Context(), c.Principal, c.ClientID); err == nil && thing != "" {
+			since[thing] = c.ConnectedAt.UnixMilli()
+		}
+	}
+	things, total := []thingView{}, 0
+	for t, err := range b.registry.Things(r.Context(), registry.ThingQuery{}) {
+		if err != nil {
+			refuse(w, http.StatusInternalServerError, err)
+			return
+		}
+		if total++; len(things) == maxFleet {
+			continue
+		}
+		v := thingView{Thing: t.Name, Since: since[t.Name]}
+		v.Connected = v.Since != 0
+		doc, err := b.shadows.Get(r.Context(), shadow.Ref{Thing: t.Name})
+		if err != nil && !errors.Is(err, shadow.ErrNotFound) {
+			refuse(w, http.StatusInternalServerError, err)
+			return
+		}
+		v.Reported, v.Desired, v.Version = doc.Reported, doc.Desired, doc.Version
+		things = append(things, v)
+	}
+	s := b.broker.Stats()
+	answer(w, http.StatusOK, map[string]any{"things": things, "total": total, "online": len(since),
+		"messagesIn": s.PublishedQoS0 + s.PublishedQoS1 + s.PublishedQoS2, "lag": b.pipeline.lag()})
+}
+
+// metrics are the last windows of each thing, oldest first.
+func (b *backend) metrics(w http.ResponseWriter, r *http.Request) {
+	most := number(r.URL.Query().Get("limit"), 120)
+	all, of := []json.RawMessage{}, []json.RawMessage{}
+	last := ""
+	flush := func() { all = append(all, of[max(0, len(of)-most):]...); of = of[:0] }
+	for row, err := range b.tables.Scan(r.Context(), "metrics") {
+		if err != nil {
+			refuse(w, http.StatusInternalServerError, err)
+			return
+		}
+		if row.Key != last {
+			flush()
+			last = row.Key
+		}
+		of = append(of, row.Item)
+	}
+	flush()
+	answer(w, http.StatusOK, all)
+}
+
+func (b *backend) notifications(w http.ResponseWriter, r *http.Request) {
+	all, err := b.notifier.recent(r.Context(), number(r.URL.Query().Get("limit"), 100))
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, err)
+		return
+	}
+	answer(w, http.StatusOK, all)
+}
+
+// A ruleView is a rule with its ledger: matched = filtered + delivered +
+// pending + deadLettered + failed.
+type ruleView struct {
+	Rule         string `json:"rule"`
+	SQL          string `json:"sql"`
+	Disabled     bool   `json:"disabled"`
+	Broken       string `json:"broken,omitempty"`
+	Matched      uint64 `json:"matched"`
+	Filtered     uint64 `json:"filtered"`
+	Delivered    uint64 `json:"delivered"`
+	Pending      uint64 `json:"pending"`
+	DeadLettered uint64 `json:"deadLettered"`
+	Failed       uint64 `json:"failed"`
+}
+
+func (b *backend) ruleLedgers(w http.ResponseWriter, _ *http.Request) {
+	all := []ruleView{}
+	for i := range b.engine.Rules() {
+		l := i.Ledger
+		v := ruleView{i.Name, i.SQL, i.Disabled, "", l.Matched, l.Filtered, l.Delivered, l.Pending, l.DeadLettered, l.Failed}
+		if i.Broken != nil {
+			v.Broken = i.Broken.Error()
+		}
+		all = append(all, v)
+	}
+	answer(w, http.StatusOK, all)
+}
+
+// stats are the counters of every part.
+func (b *backend) stats(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]any{
+		"broker": b.broker.Stats(), "shadow": b.shadows.Stats(), "shadowTopics": b.topics.Stats(), "rules": b.engine.Stats(),
+		"actions": b.dispatcher.Stats(), "functions": b.functions.Stats(), "telemetry": b.pipeline.telemetry.Stats(),
+		"metrics": b.pipeline.metrics.Stats(), "windows": b.pipeline.aggregate.Stats(), "live": b.pipeline.live.Stats(),
+	})
+}
+
+// tableFailed answers an error of a table.
+func tableFailed(w http.ResponseWriter, err error) {
+	switch {
+	case errors.Is(err, table.ErrNotFound):
+		refuse(w, http.StatusNotFound, err)
+	case errors.Is(err, table.ErrInvalid):
+		refuse(w, http.StatusBadRequest, err)
+	default:
+		refuse(w, http.StatusInternalServerError, err)
+	}
+}
+
+// scanTable answers all rows of a table with their keys.
+func (b *backend) scanTable(w http.ResponseWriter, r *http.Request) {
+	if !method(w, r, http.MethodGet) {
+		return
+	}
+	type row struct {
+		Key  string          `json:"key"`
+		Sort string          `json:"sort,omitempty"`
+		Item json.RawMessage `json:"item"`
+	}
+	all := []row{}
+	for t, err := range b.tables.Scan(r.Context(), r.PathValue("table")) {
+		if err != nil {
+			tableFailed(w, err)
+			return
+		}
+		all = append(all, row(t))
+	}
+	answer(w, http.StatusOK, all)
+}
+
+// tableKey answers the items of one key in order of their sort keys; PUT and
+// DELETE are for the item without sort key.
+func (b *backend) tableKey(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		b.tableItem(w, r)
+		return
+	}
+	items := []json.RawMessage{}
+	for t, err := range b.tables.Query(r.Context(), r.PathValue("table"), r.PathValue("key")) {
+		if err != nil {
+			tableFailed(w, err)
+			return
+		}
+		items = append(items, t.Item)
+	}
+	answer(w, http.StatusOK, items)
+}
+
+func (b *backend) tableItem(w http.ResponseWriter, r *http.Request) {
+	if !method(w, r, http.MethodGet, http.MethodPut, http.MethodDelete) {
+		return
+	}
+	name, key, sort := r.PathValue("table"), r.PathValue("key"), r.PathValue("sort")
+	var item json.RawMessage
+	var err error
+	switch r.Method {
+	case http.MethodPut:
+		text, ok := body(w, r)
+		if !ok {
+			return
+		}
+		item, err = text, b.tables.Put(r.Context(), name, key, sort, text)
+	case http.MethodDelete:
+		item, err = json.RawMessage("{}"), b.tables.Delete(r.Context(), name, key, sort)
+	default:
+		item, err = b.tables.Get(r.Context(), name, key, sort)
+	}
+	if err != nil {
+		tableFailed(w, err)
+		return
+	}
+	answer(w, http.StatusOK, item)
+}
+
+func method(w http.ResponseWriter, r *http.Request, allowed ...string) bool {
+	if slices.Contains(allowed, r.Method) {
+		return true
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	refuse(w, http.StatusMethodNotAllowed, fmt.Errorf("%s is not allowed here", r.Method))
+	return false
+}

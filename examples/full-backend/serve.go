@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/thingloom/thingloom/broker/brokerws"
+)
+
+// run serves until ctx is done, and drains: first nothing new is let in, then
+// what was let in is worked off, then run returns and the database closes.
+func (b *backend) run(ctx context.Context) error {
+	listeners, err := b.listen()
+	if err != nil {
+		return err
+	}
+	workCtx, stopWork := context.WithCancel(context.Background())
+	defer stopWork()
+	workers, workCtx := errgroup.WithContext(workCtx)
+	workers.Go(func() error { return b.dispatcher.Run(workCtx) })
+	workers.Go(func() error { return b.pipeline.run(workCtx) })
+	workers.Go(func() error { return b.shadows.Run(workCtx) })
+	workers.Go(func() error { return b.broker.Run(workCtx) })
+
+	// A worker that fails ends the program: what it does not do is not done.
+	ctx, failed := context.WithCancel(ctx)
+	defer failed()
+	go func() { <-workCtx.Done(); failed() }()
+
+	intake, intakeCtx := errgroup.WithContext(ctx)
+	for _, l := range listeners {
+		intake.Go(func() error { return l.serve(intakeCtx) })
+	}
+	if b.cfg.Simulate > 0 {
+		sim := &simulator{addr: dialable(b.cfg.MQTT), every: time.Duration(b.cfg.Every), identity: b.simulated, log: b.log}
+		intake.Go(func() error { return sim.Run(intakeCtx, b.cfg.Simulate) })
+	}
+	fmt.Print(b.banner())
+	err = intake.Wait()
+	stopWork()
+	return errors.Join(err, workers.Wait())
+}
+
+// A listener is one open port.
+type listener struct {
+	net.Listener
+	serve func(ctx context.Context) error
+}
+
+// listen opens all ports before anything is served, so that a port in use
+// fails the start and not the middle.
+func (b *backend) listen() (all []*listener, err error) {
+	defer func() {
+		if err != nil {
+			for _, l := range all {
+				l.Close()
+			}
+		}
+	}()
+	add := func(name, addr string, serve func(ctx context.Context, l net.Listener) error) error {
+		if addr == "" {
+			return nil
+		}
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return fmt.Errorf("-%s: %w", name, err)
+		}
+		all = append(all, &listener{l, func(ctx context.Context) error {
+			if err := serve(ctx, l); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		}})
+		return nil
+	}
+	ws, err := brokerws.New(b.broker, &brokerws.Options{Logger: b.log})
+	if err != nil {
+		return nil, err
+	}
+	devices := b.deviceHandler(ws)
+	admin, err := b.adminHandler()
+	if err != nil {
+		return nil, err
+	}
+	return all, errors.Join(
+		add("http", b.cfg.HTTP, func(ctx context.Context, l net.Listener) error { return serveHTTP(ctx, l, admin) }),
+		add("mqtt", b.cfg.MQTT, func(ctx context.Context, l net.Listener) error {
+			return b.broker.Serve(ctx, tls.NewListener(l, b.tlsConfig()))
+		}),
+		add("https", b.cfg.HTTPS, func(ctx context.Context, l net.Listener) error {
+			group, ctx := errgroup.WithContext(ctx)
+			group.Go(func() error { return ws.Run(ctx) })
+			group.Go(func() error { return serveHTTP(ctx, tls.NewListener(l, b.tlsConfig()), devices) })
+			return group.Wait()
+		}),
+		add("plain", b.cfg.Plain, b.broker.Serve),
+	)
+}
+
+// serveHTTP serves until ctx is done; requests under way then have five seconds.
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
+	server := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		// Streams of events end with ctx; Shutdown alone would wait for them.
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	done := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		late, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		done <- errors.Join(server.Shutdown(late), server.Close())
+	}()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	if err := <-done; err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+// dialable is an address of this machine that reaches a listener on addr.
+func dialable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/thingloom/thingloom/rules"
+	"github.com/thingloom/thingloom/shadow"
+)
+
+// functionsOfSQL answers the functions of rule SQL that ask the outside. What
+// is not answered here fails the rule when it is put.
+func (b *backend) functionsOfSQL() *rules.Funcs {
+	return &rules.Funcs{
+		// The last part of the ARN is the name: arn:aws:lambda:us-east-1:1:function:check-config.
+		Lambda: func(ctx context.Context, arn string, input json.RawMessage) (json.RawMessage, error) {
+			return b.functions.Invoke(ctx, arn[strings.LastIndexByte(arn, ':')+1:], input)
+		},
+		Shadow: func(ctx context.Context, thing, name, _ string) (json.RawMessage, error) {
+			doc, err := b.shadows.Get(ctx, shadow.Ref{Thing: thing, Name: name})
+			if err != nil {
+				return nil, err
+			}
+			return doc.Answer(b.shadows.Now(), "")
+		},
+		Registry: func(ctx context.Context, api, thing, _ string) (json.RawMessage, error) {
+			t, err := b.registry.Thing(ctx, thing)
+			if err != nil {
+				return nil, err
+			}
+			switch api {
+			case "DescribeThing":
+				return json.Marshal(map[string]any{"thingName": t.Name, "thingTypeName": t.Type, "attributes": t.Attributes, "version": t.Version, "defaultClientId": t.Name})
+			case "ListThingGroupsForThing":
+				groups := []map[string]string{}
+				for _, g := range t.Groups {
+					groups = append(groups, map[string]string{"groupName": g, "groupArn": b.registry.ARN("thinggroup/" + g)})
+				}
+				return json.Marshal(map[string]any{"thingGroups": groups})
+			}
+			return nil, fmt.Errorf("get_registry_data: %w: %q", errors.ErrUnsupported, api)
+		},
+	}
+}
