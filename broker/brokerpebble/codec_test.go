@@ -74,7 +74,7 @@ func TestCutRecords(t *testing.T) {
 // is not written so again.
 func FuzzDecode(f *testing.F) {
 	ms, ss := samples()
-	for i := range ms {
+	for i := range ms[:2] { // small ones: long inputs are slow to make smaller
 		f.Add(appendMessage(nil, &ms[i]))
 	}
 	for i := range ss {
