@@ -18,9 +18,9 @@ import (
 // outlive the process, or are too many to keep a function for each, reports by
 // [Engine.Settle]; it is also a [Settler].
 //
-// An error may have methods Permanent() bool (see [Engine.Handle]) and
-// Resource() string (what failed: a URL, a table; an Action may have it as
-// well). Both are found with errors.As.
+// An error may wrap [ErrDeadLettered], and have methods Permanent() bool (see
+// [Engine.Handle]) and Resource() string (what failed: a URL, a table; an Action may have it as
+// well). The methods are found with errors.As.
 //
 // Close, if an Action is an io.Closer, is called once, after the last Invoke
 // has returned and the last pending delivery has been reported.
@@ -195,6 +195,8 @@ func (e *Engine) Settle(ctx context.Context, s Settlement) error {
 	switch {
 	case action == ErrorAction && failed == nil:
 		e.lose(en, ReasonErrorAction, errCarried)
+	case action == ErrorAction && errors.Is(s.Err, ErrDeadLettered):
+		e.lose(en, ReasonDeadLetter, en.actionError(failed))
 	case action == ErrorAction:
 		e.lose(en, ReasonErrorActionFailed, en.actionError(failed))
 	case failed == nil:

@@ -141,7 +141,7 @@ func (f *flight) end(ctx context.Context, m *Message) error {
 		f.over()
 		return nil
 	case f.en.onError == nil:
-		f.e.lose(f.en, ReasonNoErrorAction, f.err())
+		f.e.lose(f.en, f.unless(ReasonNoErrorAction), f.err())
 		lost := f.lost()
 		f.over()
 		return lost
@@ -184,7 +184,7 @@ func (f *flight) errorActionDone(failed *failure) {
 	if failed == nil {
 		f.e.lose(f.en, ReasonErrorAction, f.err())
 	} else {
-		f.e.lose(f.en, ReasonErrorActionFailed, errors.Join(f.err(), f.en.actionError(failed)))
+		f.e.lose(f.en, f.unless(ReasonErrorActionFailed), errors.Join(f.err(), f.en.actionError(failed)))
 	}
 	f.over()
 }
@@ -212,11 +212,21 @@ func (f *flight) err() error {
 	return errors.Join(all...)
 }
 
+// unless is reason, unless dead letters have all that failed.
+func (f *flight) unless(reason Reason) Reason {
+	for _, failed := range f.failures {
+		if !errors.Is(failed.err, ErrDeadLettered) {
+			return reason
+		}
+	}
+	return ReasonDeadLetter
+}
+
 // lost joins the failures that Handle's caller can do something about.
 func (f *flight) lost() error {
 	var all []error
 	for _, failed := range f.failures {
-		if failed.inline && !isPermanent(failed.err) {
+		if failed.inline && !isPermanent(failed.err) && !errors.Is(failed.err, ErrDeadLettered) {
 			all = append(all, f.en.actionError(failed))
 		}
 	}

@@ -3,7 +3,6 @@ package rules
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime/debug"
 )
 
@@ -30,8 +29,9 @@ import (
 // [*ActionError] for each such action.
 //
 // A failure is taken as permanent, and costs no error here, if it has a
-// method Permanent() bool that returns true, as panics have. Failures of
-// statements are permanent too: they are counted and logged.
+// method Permanent() bool that returns true, as panics have, or wraps
+// [ErrDeadLettered]. Failures of statements are permanent too: they are counted
+// and logged.
 //
 // While an action of the same rule is still pending the outcome is open, and
 // if the rule has an error action Handle returns nil: the one document that
@@ -193,5 +193,3 @@ func (c *hopContext) Value(key any) any {
 	}
 	return c.Context.Value(key)
 }
-
-func (c *hopContext) String() string { return fmt.Sprintf("rules.WithHops(%d)", c.hops) }

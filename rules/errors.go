@@ -33,6 +33,12 @@ var (
 	// a failure.
 	ErrPending = errors.New("rules: delivery pending")
 
+	// ErrDeadLettered is wrapped by the failure of a delivery that the action
+	// itself has put where it can be found again, such as the dead letter of a
+	// queue. It still calls for the error action; without one, or if that
+	// fails too, the message counts as DeadLettered and not as Failed.
+	ErrDeadLettered = errors.New("rules: dead-lettered")
+
 	// ErrPanic is wrapped by the error that a panic in an action or in a
 	// function of a statement becomes.
 	ErrPanic = errors.New("rules: panic")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -85,6 +86,10 @@ func wantLedger(t *testing.T, e *Engine, name string, want Ledger) {
 	if want.Reasons == nil {
 		want.Reasons = map[Reason]uint64{}
 	}
+	if _, other := want.Reasons[ReasonDeadLetter]; want.DeadLettered > 0 && !other {
+		want.Reasons = maps.Clone(want.Reasons)
+		want.Reasons[ReasonErrorAction] = want.DeadLettered // the usual one
+	}
 	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 		t.Errorf("ledger of %s is %+v\nwant %+v", name, got, want)
 	}
@@ -159,8 +164,9 @@ func TestFailures(t *testing.T) {
 	errDown := errors.New("server down & out")
 	ok := &recorder{}
 	dead := &recorder{}
+	kept := fmt.Errorf("%w: %w", ErrDeadLettered, errDown)
 	b := binder{
-		"ok": ok, "dead": dead, "webhook": fails(resourceError{errDown}), "permanent": fails(giveUp{errDown}),
+		"kept": fails(kept), "ok": ok, "dead": dead, "webhook": fails(resourceError{errDown}), "permanent": fails(giveUp{errDown}),
 		"dynamoDB":  named{func(context.Context, Firing) error { return errDown }},
 		"panics":    ActionFunc(func(context.Context, Firing) error { panic("boom") }),
 		"panicsErr": ActionFunc(func(context.Context, Firing) error { panic(errDown) }),
@@ -184,6 +190,11 @@ func TestFailures(t *testing.T) {
 		{"the error action panics", []string{"webhook", "!panics"}, true, Ledger{Failed: 1, Reasons: map[Reason]uint64{ReasonErrorActionFailed: 1}}, nil},
 		{"a permanent failure holds nobody", []string{"permanent"}, false, Ledger{Failed: 1, Reasons: map[Reason]uint64{ReasonNoErrorAction: 1}}, nil},
 		{"a wrapped permanent one neither", []string{"wrapped", "!webhook"}, false, Ledger{Failed: 1, Reasons: map[Reason]uint64{ReasonErrorActionFailed: 1}}, nil},
+		{"a dead letter has it", []string{"kept", "ok", "kept"}, false, Ledger{DeadLettered: 1, Reasons: map[Reason]uint64{ReasonDeadLetter: 1}}, nil},
+		{"a dead letter has it, and the error action fails", []string{"kept", "!webhook"}, false, Ledger{DeadLettered: 1, Reasons: map[Reason]uint64{ReasonDeadLetter: 1}}, nil},
+		{"a dead letter has one of two", []string{"kept", "webhook"}, true, Ledger{Failed: 1, Reasons: map[Reason]uint64{ReasonNoErrorAction: 1}}, nil},
+		{"a dead letter has it, and the error action too", []string{"kept", "!dead"}, false, Ledger{DeadLettered: 1},
+			[]ErrorFailure{{"KeptAction", "", "rules: dead-lettered: server down & out"}}},
 		{"nor a panic", []string{"panicsErr", "ok"}, false, Ledger{Failed: 1, Reasons: map[Reason]uint64{ReasonNoErrorAction: 1}}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

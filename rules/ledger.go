@@ -23,8 +23,13 @@ const (
 	ReasonPanic Reason = "panic"
 
 	// ReasonErrorAction: an action failed, and the error action has the
-	// document. The only reason for DeadLettered.
+	// document. DeadLettered.
 	ReasonErrorAction Reason = "error_action"
+
+	// ReasonDeadLetter: every action that failed has put the delivery into a
+	// dead letter of its own (see ErrDeadLettered), and no error action has
+	// the document. DeadLettered.
+	ReasonDeadLetter Reason = "dead_letter"
 
 	// ReasonNoErrorAction: an action failed, and the rule has no error
 	// action. Failed.
@@ -58,12 +63,14 @@ type Ledger struct {
 	Pending uint64
 
 	// DeadLettered are those that an action finally failed to deliver and that
-	// the error action took, with the document that lists the failures.
+	// can be found again: the error action took the document that lists the
+	// failures, or a dead letter has them.
 	DeadLettered uint64
 
-	// Failed are the others that were not delivered; Reasons counts them by
-	// reason and adds up to Failed.
-	Failed  uint64
+	// Failed are the others that were not delivered.
+	Failed uint64
+
+	// Reasons say why; they add up to DeadLettered + Failed.
 	Reasons map[Reason]uint64
 
 	// Carried are deliveries of an earlier process that Engine.Settle
@@ -82,27 +89,26 @@ type LastFailure struct {
 	Err    error
 }
 
-// failedReasons are those that add up to Ledger.Failed, in the order of
-// ledger.failed.
-var failedReasons = [...]Reason{ReasonStatement, ReasonPanic, ReasonNoErrorAction, ReasonErrorActionFailed}
+// reasons are those of messages that were not delivered, in the order of
+// ledger.lost: first those of DeadLettered, then those of Failed.
+var reasons = [...]Reason{ReasonErrorAction, ReasonDeadLetter,
+	ReasonStatement, ReasonPanic, ReasonNoErrorAction, ReasonErrorActionFailed}
+
+const deadReasons = 2
 
 // A ledger counts without a lock.
 type ledger struct {
-	matched, filtered, delivered, dead, carried atomic.Uint64
+	matched, filtered, delivered, carried atomic.Uint64
 
-	failed [len(failedReasons)]atomic.Uint64
-	last   atomic.Pointer[LastFailure]
+	lost [len(reasons)]atomic.Uint64
+	last atomic.Pointer[LastFailure]
 }
 
 // lose counts a message that was not delivered, and reports whether it is the
 // 1st, 2nd, 4th, 8th and so on of its reason.
 func (l *ledger) lose(reason Reason, err error, now time.Time) (log bool) {
 	l.last.Store(&LastFailure{now, reason, err})
-	counter := &l.dead
-	if i := slices.Index(failedReasons[:], reason); i >= 0 {
-		counter = &l.failed[i]
-	}
-	return bits.OnesCount64(counter.Add(1)) == 1
+	return bits.OnesCount64(l.lost[slices.Index(reasons[:], reason)].Add(1)) == 1
 }
 
 // read gives the numbers. Outcomes are read before what they are outcomes of,
@@ -111,11 +117,16 @@ func (l *ledger) read() Ledger {
 	var out Ledger
 	out.Filtered = l.filtered.Load()
 	out.Delivered = l.delivered.Load()
-	out.DeadLettered = l.dead.Load()
 	out.Reasons = make(map[Reason]uint64)
-	for i, r := range failedReasons {
-		if n := l.failed[i].Load(); n > 0 {
-			out.Reasons[r] = n
+	for i, r := range reasons {
+		n := l.lost[i].Load()
+		if n == 0 {
+			continue
+		}
+		out.Reasons[r] = n
+		if i < deadReasons {
+			out.DeadLettered += n
+		} else {
 			out.Failed += n
 		}
 	}

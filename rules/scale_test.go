@@ -97,6 +97,9 @@ func TestIdleRuleMemory(t *testing.T) {
 // TestHandleAllocs states what a message costs the garbage collector: nothing
 // unless a rule fires, then the output and one flight.
 func TestHandleAllocs(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
 	e := fill(t, 100)
 	hot := []byte(climate)
 	cold := []byte(strings.Replace(climate, "31.5", "3.15", 1))

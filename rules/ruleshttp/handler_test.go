@@ -188,12 +188,13 @@ func TestAuthorize(t *testing.T) {
 
 // elsewhere are sentinels of package rules that no edit returns by themselves.
 var elsewhere = map[string]string{
-	"ErrPending":  "returned by actions to the engine",
-	"ErrPanic":    "a panic while binding is an ErrInvalid",
-	"ErrID":       "returned by Settle",
-	"ErrHopLimit": "returned by Handle",
-	"ErrLimit":    "returned by Eval",
-	"ErrNotJSON":  "returned by Eval",
+	"ErrPending":      "returned by actions to the engine",
+	"ErrDeadLettered": "returned by actions to the engine",
+	"ErrPanic":        "a panic while binding is an ErrInvalid",
+	"ErrID":           "returned by Settle",
+	"ErrHopLimit":     "returned by Handle",
+	"ErrLimit":        "returned by Eval",
+	"ErrNotJSON":      "returned by Eval",
 }
 
 // TestErrorTable walks every sentinel of package rules: each has an answer of
