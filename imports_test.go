@@ -135,3 +135,27 @@ func TestDirectRequirements(t *testing.T) {
 		t.Errorf("direct requirements\n got %q\nwant %q", got, direct)
 	}
 }
+
+// TestReadmeCode holds the Go snippets of README.md against the examples: the
+// README shows no code that is not tested.
+func TestReadmeCode(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples, err := os.ReadFile("example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := func(text string) string { return strings.Join(strings.Fields(text), " ") }
+	tested := words(string(examples))
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
+	if len(blocks) < 6 {
+		t.Errorf("%d snippets, want one for each package", len(blocks))
+	}
+	for _, block := range blocks {
+		if !strings.Contains(tested, words(block[1])) {
+			t.Errorf("README.md shows code that is no tested example:\n%s", block[1])
+		}
+	}
+}
