@@ -340,7 +340,9 @@ func contention(ctx context.Context, s registry.Store) error {
 func wholeEntries(ctx context.Context, s registry.Store) error {
 	var wg sync.WaitGroup
 	var writer error
+	written := make(chan struct{})
 	wg.Go(func() {
+		defer close(written)
 		for i := range 100 {
 			text := strings.Repeat(string(rune('a'+i%26)), 100)
 			if writer = s.Apply(ctx, put("a", text), put("b", text)); writer != nil {
@@ -349,7 +351,12 @@ func wholeEntries(ctx context.Context, s registry.Store) error {
 		}
 	})
 	var reader error
-	for range 200 {
+	for last := false; !last && reader == nil; {
+		select {
+		case <-written:
+			last = true
+		default:
+		}
 		for e, err := range s.Scan(ctx, "", "") {
 			if err != nil {
 				reader = err
