@@ -352,8 +352,9 @@ func TestHops(t *testing.T) {
 	if n := Hops(WithHops(t.Context(), 3)); n != 3 || Hops(t.Context()) != 0 {
 		t.Errorf("hops are %d", n)
 	}
-	ctx := context.Context(&hopContext{context.WithValue(t.Context(), "k", "v"), 4})
-	if ctx.Value("k") != "v" || Hops(ctx) != 4 || Hops(context.WithoutCancel(ctx)) != 4 {
+	type key struct{}
+	ctx := context.Context(&hopContext{context.WithValue(t.Context(), key{}, "v"), 4})
+	if ctx.Value(key{}) != "v" || Hops(ctx) != 4 || Hops(context.WithoutCancel(ctx)) != 4 {
 		t.Error("a hopContext hides its parent")
 	}
 }
