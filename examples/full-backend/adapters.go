@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 
@@ -89,7 +90,8 @@ type firing struct{ actions.Action }
 func (f firing) Invoke(ctx context.Context, r rules.Firing) error {
 	m := r.Message
 	request := &actions.Request{ID: r.ID(), Rule: r.Rule, Topic: m.Topic, ClientID: m.ClientID, Principal: m.Principal,
-		SourceIP: m.SourceIP, TraceID: r.Trace, Time: m.Time, Payload: r.Output, Source: m.Payload, Done: r.Done}
+		SourceIP: m.SourceIP, TraceID: r.Trace, Time: m.Time, Payload: r.Output, Source: m.Payload,
+		Done: func(err error) { r.Done(outcome(err)) }}
 	for _, v := range r.Variables {
 		request.Vars = append(request.Vars, actions.Var(v))
 	}
@@ -100,6 +102,18 @@ func (f firing) Invoke(ctx context.Context, r rules.Firing) error {
 		return err
 	}
 	return rules.ErrPending
+}
+
+// Settles says that outcomes may also come by Engine.Settle: a durable queue
+// delivers what an earlier process took, and keeps so many callbacks and no more.
+func (f firing) Settles() bool { return true }
+
+// outcome translates the end of a request for the rules' ledger.
+func outcome(err error) error {
+	if failed := (*actions.FailedError)(nil); errors.As(err, &failed) && failed.DeadLettered {
+		return fmt.Errorf("%w: %w", rules.ErrDeadLettered, err)
+	}
+	return err
 }
 
 func (f firing) Close() error {

@@ -210,8 +210,8 @@ func (b *backend) settled(r *actions.Request, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	m := &rules.Message{Topic: r.Topic, ClientID: r.ClientID, Principal: r.Principal, Payload: r.Source, Time: r.Time}
-	if err := b.engine.Settle(ctx, rules.Settlement{ID: r.ID, Message: m, Err: err}); err != nil {
+	m := &rules.Message{Topic: r.Topic, ClientID: r.ClientID, Principal: r.Principal, SourceIP: r.SourceIP, TraceID: r.TraceID, Payload: r.Source, Time: r.Time}
+	if err := b.engine.Settle(ctx, rules.Settlement{ID: r.ID, Message: m, Err: outcome(err)}); err != nil {
 		b.log.Warn("outcome of an earlier request", "rule", r.Rule, "err", err)
 	}
 }
