@@ -251,10 +251,15 @@ func (c *Client) publish(ctx context.Context, name string, payload []byte) error
 	}
 	select {
 	case <-c.closed:
-		return ErrClosed
 	case <-ctx.Done():
 		return failed(ErrNotConnected, ctx.Err())
 	case <-c.ready:
+	}
+	// Looked at by itself: of several that are ready, select takes any.
+	select {
+	case <-c.closed:
+		return ErrClosed
+	default:
 	}
 	for {
 		if err := c.manager.AwaitConnection(ctx); err != nil {
