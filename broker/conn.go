@@ -39,6 +39,7 @@ type conn struct {
 	acks    []ack
 	dirty   []*conn        // given something in this batch, and not flushed yet
 	flushed time.Time      // when they were
+	pub     publication    // the one being routed
 	scratch engine.Message // of QoS 0 messages that nobody keeps
 	now     time.Time      // of this batch
 	backlog []*retainedScan
@@ -66,7 +67,10 @@ type conn struct {
 	closing bool // the socket is closed once buf is written
 	stop    stop
 	resumed bool // with a takeover: the session goes on
-	writers sync.WaitGroup
+	// finished says that no writer may begin any more: finish waits for those
+	// that have.
+	finished bool
+	writers  sync.WaitGroup
 }
 
 // A stop is why a connection ends.
@@ -162,6 +166,7 @@ func (c *conn) read(late *time.Timer) (err error) {
 				err = c.pumpRetained()
 			}
 		}
+		c.pub, c.scratch = publication{}, engine.Message{} // nothing is kept while idle
 		c.rest(err)
 		c.flushDirty()
 		c.flush()

@@ -14,12 +14,17 @@ func (c *conn) finish(err error) error {
 	if !c.stop.set {
 		c.stop = reasonFor(err)
 	}
-	c.busy, c.closing = false, true
+	c.busy, c.closing, c.finished = false, true, true
 	c.cond.Broadcast()
 	why, resumed := c.stop, c.resumed
 	c.mu.Unlock()
 	c.kill()
 	c.writers.Wait()
+	c.mu.Lock()
+	for c.writing { // on a publisher's goroutine, which is about to find the socket closed
+		c.cond.Wait()
+	}
+	c.mu.Unlock()
 	c.in.give()
 	if c.buf != nil {
 		c.buf.release()

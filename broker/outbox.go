@@ -68,7 +68,7 @@ func (c *conn) take() *buffer {
 // lives as long as there is something to write.
 func (c *conn) flush() {
 	c.mu.Lock()
-	if c.writing || c.closing && c.buf == nil {
+	if c.writing || c.finished || c.closing && c.buf == nil {
 		c.mu.Unlock()
 		return
 	}
@@ -87,6 +87,13 @@ func (c *conn) flush() {
 		n, err := c.in.tryWrite(buf.b)
 		c.b.count.bytesOut.Add(int64(n))
 		c.mu.Lock()
+		if c.finished { // while this wrote: nobody starts a writer now
+			buf.release()
+			c.writing, c.inWrite = false, 0
+			c.cond.Broadcast()
+			c.mu.Unlock()
+			return
+		}
 		if err != nil || n < len(buf.b) || c.closing {
 			buf.b = buf.b[n:]
 			c.startWriter(buf) // it meets the error, too
