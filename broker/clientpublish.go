@@ -3,7 +3,6 @@ package broker
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -141,33 +140,21 @@ func (c *conn) mayReceive(name string) bool {
 
 // route sends p on its way. Its bytes are copied only if somebody keeps them.
 func (c *conn) route(p *wire.Publish, r *route) error {
-	var msg *engine.Message
-	pub := publication{b: c.b, r: r, qos: p.QoS, retain: p.Retain, lenient: p.QoS == 0,
-		now: c.now.UnixNano(), dirty: &c.dirty, commit: &c.batch}
+	pub := &c.pub
+	*pub = publication{b: c.b, r: r, qos: p.QoS, retain: p.Retain, lenient: p.QoS == 0,
+		now: c.now.UnixNano(), dirty: &c.dirty, commit: &c.batch, client: c}
 	if p.QoS == 0 {
-		msg = &c.scratch
-		*msg = engine.Message{Topic: r.topic, Payload: p.Payload, Props: p.Props}
-		pub.own = func() {
-			own := *msg
-			own.Payload, own.Props = slices.Clone(own.Payload), slices.Clone(own.Props)
-			pub.msg = &own
-		}
+		pub.msg, pub.borrowed = &c.scratch, true
+		*pub.msg = engine.Message{Topic: r.topic, Payload: p.Payload, Props: p.Props}
 	} else {
-		// One piece of memory for both.
-		mem := make([]byte, len(p.Payload)+len(p.Props))
+		mem := make([]byte, len(p.Payload)+len(p.Props)) // one piece of memory for both
 		n := copy(mem, p.Payload)
 		copy(mem[n:], p.Props)
-		msg = &engine.Message{Topic: r.topic, Payload: mem[:n:n], Props: mem[n:]}
+		pub.msg = &engine.Message{Topic: r.topic, Payload: mem[:n:n], Props: mem[n:]}
 	}
-	expiry := seconds(0)
 	if p.HasExpiry {
-		expiry = max(seconds(p.Expiry), seconds(1))
-		msg.Expires = c.now.Add(expiry).UnixNano()
-	}
-	pub.msg = msg
-	pub.whole = func() Message {
-		return Message{Topic: r.topic, ClientID: c.info.ClientID, Principal: c.info.Principal, Payload: pub.msg.Payload,
-			QoS: p.QoS, Retain: p.Retain, Time: c.now, Properties: toProperties(pub.msg.Props, expiry)}
+		pub.expiry = max(seconds(p.Expiry), time.Second)
+		pub.msg.Expires = c.now.Add(pub.expiry).UnixNano()
 	}
 	if len(r.handlers) > 0 && len(c.dirty) > 0 && time.Since(c.flushed) > time.Millisecond {
 		c.flushDirty() // handlers take their time: what is ready does not wait for them

@@ -108,7 +108,7 @@ func (b *Broker) publishWhole(ctx context.Context, m Message, msg *engine.Messag
 		c     commit
 	)
 	b.findRoute(m.Topic, m.ClientID, &r)
-	p := publication{b: b, r: &r, msg: msg, whole: func() Message { return m }, qos: m.QoS, retain: m.Retain,
+	p := publication{b: b, r: &r, msg: msg, whole: m, complete: true, qos: m.QoS, retain: m.Retain,
 		now: b.now().UnixNano(), dirty: &dirty, commit: &c}
 	err := p.run(ctx)
 	flush(dirty)
@@ -142,5 +142,5 @@ func (b *Broker) checkLimits(s string) error {
 	return nil
 }
 
-// expiry is a number of seconds as a duration.
+// seconds is a number of seconds as a duration.
 func seconds(n uint32) time.Duration { return time.Duration(n) * time.Second }

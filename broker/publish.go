@@ -4,23 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/thingloom/thingloom/broker/internal/engine"
 )
 
 // A publication is one message on its way through the broker.
 type publication struct {
-	b     *Broker
-	r     *route
-	msg   *engine.Message // Topic, Payload, Props, Expires
-	whole func() Message  // msg as a Message, its memory not shared with a read buffer
-	own   func()          // makes msg's memory its own; nil if it is
-	qos   byte
-	retain,
-	lenient bool // a handler's error does not refuse: QoS 0 from a client
-	now    int64
-	dirty  *[]*conn
-	commit *commit
+	b       *Broker
+	r       *route
+	msg     *engine.Message
+	qos     byte
+	retain  bool
+	lenient bool  // a handler's error does not refuse: QoS 0 from a client
+	now     int64 // Unix nanoseconds
+	dirty   *[]*conn
+	commit  *commit
+
+	borrowed bool    // msg's memory is that of a read buffer
+	whole    Message // msg as a Message, once complete
+	complete bool
+	client   *conn // publisher, if whole is not complete
+	expiry   time.Duration
 }
 
 // run routes p: first the in-process handlers, whose error refuses it, then
@@ -59,15 +65,22 @@ func (p *publication) run(ctx context.Context) error {
 
 // message is p as a Message, for those who keep it.
 func (p *publication) message() Message {
-	p.keep()
-	return p.whole()
+	if !p.complete {
+		p.keep()
+		c := p.client
+		p.whole = Message{Topic: p.r.topic, ClientID: c.info.ClientID, Principal: c.info.Principal, Payload: p.msg.Payload,
+			QoS: p.qos, Retain: p.retain, Time: c.now, Properties: toProperties(p.msg.Props, p.expiry)}
+		p.complete = true
+	}
+	return p.whole
 }
 
 // keep makes p.msg safe to be kept.
 func (p *publication) keep() {
-	if p.own != nil {
-		p.own()
-		p.own = nil
+	if p.borrowed {
+		own := *p.msg
+		own.Payload, own.Props = slices.Clone(own.Payload), slices.Clone(own.Props)
+		p.msg, p.borrowed = &own, false
 	}
 }
 
