@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -218,4 +219,18 @@ func (c *Context) substitute(k *key) (string, bool) {
 		return "", false
 	}
 	return v, ok
+}
+
+// SetKeys fills Keys from the other fields.
+func (c *Certificate) SetKeys() {
+	c.Keys = nil
+	for name, values := range c.Values {
+		if len(values) > 0 {
+			c.Keys = append(c.Keys, "iot:Certificate."+name)
+		}
+	}
+	if c.SerialNumber != "" {
+		c.Keys = append(c.Keys, "iot:Certificate.SerialNumber")
+	}
+	slices.Sort(c.Keys)
 }
