@@ -14,7 +14,6 @@ type route struct {
 
 	publish, retain error // why not; nil is yes
 	retainKnown     bool
-	refused         bool // publish is a refusal by name, not by policy
 
 	handlers []*handler
 	targets  []target
