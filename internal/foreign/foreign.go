@@ -46,7 +46,7 @@ func NeedNPM(t testing.TB, name string) (dir string) {
 	Need(t, "node")
 	dir = os.Getenv(NPMEnv)
 	if dir == "" {
-		missing(t, "npm package "+name+" ("+NPMEnv+" is not set),")
+		missing(t, "npm package "+name+" in "+NPMEnv+", which is not set:")
 	}
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", filepath.FromSlash(name), "package.json")); err != nil {
 		missing(t, "npm package "+name)
