@@ -431,19 +431,41 @@ func TestRepublishLoopIsCut(t *testing.T) {
 	})
 }
 
-func TestPanickingHandlerEndsOneConnection(t *testing.T) {
+func TestPanickingHandlerRefusesOneMessage(t *testing.T) {
 	bubble(t, func(t *testing.T, b *Broker) {
 		_, _ = b.Subscribe("p", func(context.Context, string, []byte) error { panic("bug") })
+		p := join(t, b, connectOpts{id: "p", will: &willOpts{topic: "p"}})
+		p.write(p.publishFrame(2, 1, "p", ""))
+		p.want(0x40, u16(1), []byte{0x80})
+		p.publish(1, 2, "q", "")
+		p.cut() // the will meets the panic where no connection is left
+		if n := b.Stats().Panics; n != 2 {
+			t.Errorf("%d panics counted", n)
+		}
+	})
+}
+
+type panicky struct{ AllowAll }
+
+func (panicky) Authorize(_ context.Context, a Access) error {
+	if a.Action == ActionPublish {
+		panic("bug")
+	}
+	return nil
+}
+
+func TestPanicEndsOneConnection(t *testing.T) {
+	bubble(t, func(t *testing.T, b *Broker) {
 		p, other := join(t, b, connectOpts{id: "p"}), join(t, b, connectOpts{id: "other"})
 		p.write(p.publishFrame(2, 1, "p", ""))
 		p.closed(0)
 		other.write([]byte{0xC0, 0})
 		other.want(0xD0)
 		other.leave()
-		if b.Stats().Panics != 1 {
-			t.Error("not counted")
+		if s := b.Stats(); s.Panics != 1 || s.Disconnects["SERVER_ERROR"] != 1 {
+			t.Errorf("%+v", s)
 		}
-	})
+	}, func(o *Options) { o.Authorizer = panicky{} })
 }
 
 func TestLifecycleEvents(t *testing.T) {

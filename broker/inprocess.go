@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -32,7 +33,8 @@ func (b *Broker) Subscribe(filter string, h func(ctx context.Context, topic stri
 // An error of h is counted, and refuses a message of QoS 1: no client gets it, an MQTT
 // 5 publisher gets PUBACK 0x80, a 3.1.1 publisher no PUBACK and the end of its
 // connection, an in-process publisher the error. Publishers try again, so h, and the
-// handlers before it, may see the message again. A message of QoS 0 goes on.
+// handlers before it, may see the message again. A message of QoS 0 goes on. A
+// panic of h is an error.
 //
 // The payload may be kept and must not be modified. ctx carries the depth
 // ([Depth]), so publish with it. The filter is as for clients, but
@@ -54,13 +56,26 @@ func (b *Broker) SubscribeMessages(filter string, h func(context.Context, Messag
 func (b *Broker) callHandlers(ctx context.Context, hs []*handler, m Message) error {
 	var first error
 	for _, h := range hs {
-		if err := h.fn(ctx, m); err != nil {
+		if err := b.callHandler(ctx, h, m); err != nil {
 			b.count.handlerErrors.Add(1)
 			b.opts.Logger.Warn("handler refused message", "topic", m.Topic, "client_id", m.ClientID, "err", err)
 			first = errors.Join(first, err)
 		}
 	}
 	return first
+}
+
+// callHandler turns a panic of h into an error: it concerns this message and
+// no other.
+func (b *Broker) callHandler(ctx context.Context, h *handler, m Message) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			b.count.panics.Add(1)
+			b.opts.Logger.Error("handler panicked", "topic", m.Topic, "panic", r, "stack", string(debug.Stack()))
+			err = fmt.Errorf("broker: handler panicked: %v", r)
+		}
+	}()
+	return h.fn(ctx, m)
 }
 
 // Publish publishes payload at QoS 1, as nobody in particular. See
