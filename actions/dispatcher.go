@@ -67,6 +67,7 @@ func (d *Dispatcher) OpenFor(ctx context.Context, owner, name string, params jso
 		return nil, err
 	}
 	l.refs++
+	l.abandoned.Store(false)
 	return &handle{lane: l}, nil
 }
 
@@ -101,7 +102,8 @@ func (d *Dispatcher) lane(ctx context.Context, spec Spec, id Identity) (*lane, e
 // next process, both within Options.DrainTimeout. Run returns nil when nothing
 // was given up, else ErrDrain. It may be called once.
 func (d *Dispatcher) Run(ctx context.Context) error {
-	r, err := d.begin(ctx)
+	// What is stored is read even if ctx is done already: it may be drained.
+	r, err := d.begin(context.WithoutCancel(ctx))
 	if err != nil {
 		return err
 	}
@@ -115,6 +117,13 @@ func (d *Dispatcher) begin(ctx context.Context) (*running, error) {
 	if d.run != nil {
 		return nil, errors.New("actions: Run was called before")
 	}
+	var left []Identity
+	for id, err := range d.opts.Queues.Stored(ctx) {
+		if err != nil {
+			return nil, fmt.Errorf("actions: stored queues: %w", err)
+		}
+		left = append(left, id)
+	}
 	d.run = newRunning()
 	for _, l := range d.lanes {
 		if !l.spec.Inline {
@@ -123,16 +132,16 @@ func (d *Dispatcher) begin(ctx context.Context) (*running, error) {
 	}
 	// Queues that an earlier process left and no rule opened: rules that are
 	// gone or changed. What they took is delivered all the same.
-	for id, err := range d.opts.Queues.Stored(ctx) {
-		if err != nil {
-			return nil, fmt.Errorf("actions: stored queues: %w", err)
-		}
+	for _, id := range left {
 		if _, ok := d.lanes[id.ID()]; ok {
 			continue
 		}
 		spec, err := d.catalog.Spec(id.Action)
 		if err == nil {
-			_, err = d.lane(ctx, spec, id)
+			var l *lane
+			if l, err = d.lane(ctx, spec, id); err == nil {
+				l.abandoned.Store(true) // retired once it is empty, unless a rule opens it
+			}
 		}
 		if err != nil {
 			d.opts.Logger.Error("a stored queue cannot be opened, its requests wait", "action", id.Action, "owner", id.Owner, "err", err)
@@ -189,12 +198,14 @@ func (d *Dispatcher) retire(l *lane) {
 	gone := l.refs == 0 && !d.closed && l.ledger.pending() == 0 && d.lanes[l.id.ID()] == l
 	if gone {
 		delete(d.lanes, l.id.ID())
+		l.refuse()
+		// Under the lock: the same queue may be opened again by the next Open.
+		l.closeQueue()
 	}
 	d.mu.Unlock()
 	if !gone {
 		return
 	}
-	l.refuse()
 	if err := l.shut(); err != nil {
 		d.opts.Logger.Warn("close action", "action", l.spec.Name, "err", err)
 	}

@@ -19,7 +19,12 @@ type lane struct {
 	attempts Action // retries of action
 	whole    Action // Options.Middleware around attempts
 
-	refs int // handles open; guarded by d.mu
+	refs      int         // handles open; guarded by d.mu
+	abandoned atomic.Bool // no handle is open: to be retired once nothing is pending
+
+	run    atomic.Pointer[running] // nil before Run
+	active atomic.Int32            // workers there are
+	idle   atomic.Int32            // of them, those that wait in Pop
 
 	refused atomic.Bool
 	// room is closed and replaced when something was settled, for callers
@@ -27,16 +32,16 @@ type lane struct {
 	roomMu sync.Mutex
 	room   chan struct{}
 
-	once sync.Once
-	err  error // of shut
+	queueOnce, once sync.Once
+	queueErr, err   error // of closeQueue and of shut
 }
 
 func newLane(d *Dispatcher, spec Spec, id Identity, action Action) *lane {
 	l := &lane{d: d, spec: spec, id: id, action: action, room: make(chan struct{})}
 	l.ledger.s.Identity, l.ledger.s.ID, l.ledger.s.Inline = id, id.ID(), spec.Inline
 	timeout := d.opts.Timeout
-	if spec.Timeout != 0 {
-		timeout = spec.Timeout
+	if spec.Timeout != 0 || spec.Inline {
+		timeout = spec.Timeout // what is inline has the caller's context, which costs nothing
 	}
 	one := Action(Func(l.attempt))
 	if timeout > 0 {
@@ -83,6 +88,9 @@ func (l *lane) take(ctx context.Context, r *Request) error {
 		err := l.queue.Push(ctx, &request)
 		switch {
 		case err == nil:
+			if r := l.run.Load(); r != nil && l.idle.Load() == 0 {
+				r.spawn(l)
+			}
 			return nil
 		case errors.Is(err, ErrQueueFull) && l.d.opts.Full == Block:
 			select {
@@ -110,12 +118,17 @@ func (l *lane) take(ctx context.Context, r *Request) error {
 func (l *lane) inline(ctx context.Context, r *Request) error {
 	r.Attempt = 1
 	l.ledger.take(false, 1)
-	if err := doRecovered(ctx, l.whole, r); err != nil {
+	err := doRecovered(ctx, l.whole, r)
+	if err != nil {
 		l.ledger.untake()
-		return l.refusal(RefusedFailed, err)
+		err = l.refusal(RefusedFailed, err)
+	} else {
+		l.settle(r, false, nil)
 	}
-	l.settle(r, false, nil)
-	return nil
+	if l.abandoned.Load() {
+		l.d.retire(l) // it was closed meanwhile
+	}
+	return err
 }
 
 func (l *lane) refusal(why Reason, err error) error {
@@ -159,13 +172,20 @@ func (l *lane) madeRoom() {
 // refuse ends taking.
 func (l *lane) refuse() { l.refused.Store(true) }
 
+// closeQueue ends the lane's workers.
+func (l *lane) closeQueue() {
+	l.queueOnce.Do(func() {
+		if l.queue != nil {
+			l.queueErr = l.queue.Close()
+		}
+	})
+}
+
 // shut closes queue and action. No worker may be in Do.
 func (l *lane) shut() error {
 	l.once.Do(func() {
-		if l.queue != nil {
-			l.err = l.queue.Close()
-		}
-		l.err = errors.Join(l.err, closeAction(l.action))
+		l.closeQueue()
+		l.err = errors.Join(l.queueErr, closeAction(l.action))
 	})
 	return l.err
 }
@@ -174,7 +194,7 @@ func (l *lane) stats() ActionStats {
 	s := l.ledger.snapshot()
 	if l.queue != nil {
 		_, s.QueueBytes = l.queue.Size()
-		s.Workers = l.workers()
+		s.Workers = int(l.active.Load())
 	}
 	return s
 }
@@ -207,6 +227,7 @@ func (h *handle) Close() error {
 	d := h.lane.d
 	d.mu.Lock()
 	h.lane.refs--
+	h.lane.abandoned.Store(h.lane.refs == 0)
 	d.mu.Unlock()
 	d.retire(h.lane)
 	return nil

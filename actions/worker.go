@@ -16,7 +16,10 @@ type running struct {
 	noPop  context.CancelFunc
 	stop   chan struct{} // closed when waits between attempts end
 
+	mu    sync.Mutex // guards ended and the growth of wg
+	ended bool       // no goroutine is added any more
 	wg    sync.WaitGroup
+
 	given atomic.Int64 // requests given up
 }
 
@@ -35,11 +38,41 @@ func newRunning() *running {
 	return r
 }
 
-// start starts the workers of a lane.
+// start begins the delivery of a lane, with one worker; the others come with the work.
 func (r *running) start(l *lane) {
-	for range l.workers() {
-		r.wg.Go(func() { r.worker(l) })
+	l.run.Store(r)
+	r.spawn(l)
+}
+
+// spawn adds a worker to a lane unless it has all it may have. A worker stays
+// until the lane or the Run ends, so that a request costs no goroutine.
+func (r *running) spawn(l *lane) {
+	if int(l.active.Load()) >= l.workers() {
+		return
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended || int(l.active.Load()) >= l.workers() {
+		return
+	}
+	l.active.Add(1)
+	r.wg.Go(func() {
+		defer l.active.Add(-1)
+		r.worker(l)
+	})
+}
+
+const (
+	maxBatch = 16
+	// A crash delivers again what was not acknowledged: not more than a
+	// batch, nor more than a slow sink takes in this time.
+	ackAfter = 50 * time.Millisecond
+)
+
+// batch is how many requests a worker takes at once: few when there are few,
+// lest one worker sits on what others could deliver.
+func (l *lane) batch() int {
+	return min(max(1, int(l.ledger.pending())/(4*l.workers())), maxBatch)
 }
 
 // worker delivers until the queue is closed or the dispatcher stops taking.
@@ -49,13 +82,21 @@ func (r *running) worker(l *lane) {
 		// Only what a durable queue keeps may be left in the middle of its retries.
 		work = context.WithValue(work, stopKey{}, r.stop)
 	}
-	var one [1]Entry
+	var buf, done []Entry
 	for {
-		n, err := l.queue.Pop(r.pop, one[:])
+		n := l.batch()
+		if n > len(buf) {
+			buf = make([]Entry, n)
+		}
+		l.idle.Add(1)
+		n, err := l.queue.Pop(r.pop, buf[:n])
+		l.idle.Add(-1)
 		switch {
 		case n > 0:
-			r.deliver(work, l, &one[0])
-			one[0] = Entry{}
+			if l.idle.Load() == 0 && l.ledger.pending() > uint64(n) {
+				r.spawn(l)
+			}
+			done = r.deliverAll(work, l, buf[:n], done)
 		case r.pop.Err() != nil || errors.Is(err, ErrClosed):
 			return
 		case err != nil:
@@ -69,9 +110,50 @@ func (r *running) worker(l *lane) {
 	}
 }
 
-// deliver brings one request to its end and settles it, or leaves it in its
-// durable queue for the next process.
-func (r *running) deliver(ctx context.Context, l *lane, e *Entry) {
+// deliverAll delivers entries in order and acknowledges them. done is room to
+// work in, and is returned empty.
+func (r *running) deliverAll(ctx context.Context, l *lane, entries, done []Entry) []Entry {
+	since := time.Now()
+	for i := range entries {
+		if l.queue.Durable() && r.pop.Err() != nil {
+			break // the rest stays for the next process
+		}
+		if r.deliver(ctx, l, &entries[i]) {
+			done = append(done, entries[i])
+		}
+		if len(entries) > 1 && time.Since(since) > ackAfter {
+			done = l.ack(done)
+			since = time.Now()
+		}
+	}
+	done = l.ack(done)
+	clear(entries) // payloads are not kept alive by an idle worker
+	if l.abandoned.Load() && l.ledger.pending() == 0 {
+		// From a goroutine of its own: a worker of that lane cannot wait for itself.
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if !r.ended {
+			r.wg.Go(func() { l.d.retire(l) })
+		}
+	}
+	return done
+}
+
+func (l *lane) ack(done []Entry) []Entry {
+	if len(done) == 0 {
+		return done
+	}
+	if err := l.queue.Ack(done); err != nil {
+		l.d.opts.Logger.Error("acknowledge, requests may be delivered again", "action", l.spec.Name, "err", err)
+	}
+	l.madeRoom()
+	clear(done)
+	return done[:0]
+}
+
+// deliver brings one request to its end and settles it. It reports false for
+// one that it leaves in its durable queue for the next process.
+func (r *running) deliver(ctx context.Context, l *lane, e *Entry) bool {
 	q := &e.Request
 	err := e.Err
 	if err == nil {
@@ -79,20 +161,22 @@ func (r *running) deliver(ctx context.Context, l *lane, e *Entry) {
 	}
 	var failed *FailedError
 	if err != nil {
-		var stopped *stoppedError
-		if l.queue.Durable() && e.Err == nil && (errors.As(err, &stopped) || ctx.Err() != nil) {
-			return
+		if e.Err == nil && l.interrupted(ctx, err) {
+			return false
 		}
-		failed = r.fail(ctx, l, e, err)
+		if failed = r.fail(ctx, l, e, err); failed.Reason == DropDeadLetter && l.interrupted(ctx, failed.Err) {
+			return false // its dead letter is written by the next process
+		}
 	}
 	l.settle(q, e.Lost, failed)
-	if err := l.queue.Ack([]Entry{*e}); err != nil {
-		l.d.opts.Logger.Error("acknowledge, the request may be delivered again", "action", l.spec.Name, "err", err)
-	}
-	l.madeRoom()
-	if l.ledger.pending() == 0 {
-		l.d.retireLater(r, l)
-	}
+	return true
+}
+
+// interrupted reports whether attempts ended because the dispatcher did, with
+// the request safe in its queue.
+func (l *lane) interrupted(ctx context.Context, err error) bool {
+	var stopped *stoppedError
+	return l.queue.Durable() && (ctx.Err() != nil || errors.As(err, &stopped))
 }
 
 // fail decides what becomes of a request that cannot be delivered.
@@ -125,17 +209,6 @@ func (r *running) fail(ctx context.Context, l *lane, e *Entry, err error) *Faile
 	return f
 }
 
-// retireLater closes a lane that nobody has open any more, from a goroutine of
-// its own: a worker of that lane cannot wait for itself.
-func (d *Dispatcher) retireLater(r *running, l *lane) {
-	d.mu.Lock()
-	idle := l.refs == 0
-	d.mu.Unlock()
-	if idle && r.pop.Err() == nil {
-		r.wg.Go(func() { d.retire(l) })
-	}
-}
-
 // drain waits until what has to be delivered is, or timeout has passed, and
 // ends the workers. It returns how many requests were given up.
 func (r *running) drain(lanes []*lane, timeout time.Duration) int64 {
@@ -158,6 +231,9 @@ func (r *running) drain(lanes []*lane, timeout time.Duration) int64 {
 		}
 	}
 	r.noPop()
+	r.mu.Lock()
+	r.ended = true
+	r.mu.Unlock()
 	ended := make(chan struct{})
 	go func() { r.wg.Wait(); close(ended) }()
 	select {

@@ -87,7 +87,7 @@ func (q *Queues) OpenQueue(ctx context.Context, id actions.Identity, l actions.L
 	if err := q.db.Set(q.key('i', id.ID()), text, pebble.NoSync); err != nil {
 		return nil, err
 	}
-	o := &queue{owner: q, id: id.ID(), limits: l, done: map[uint64]func(error){}, wake: make(chan struct{}, 1), closed: make(chan struct{})}
+	o := &queue{owner: q, id: id.ID(), limits: l, done: map[uint64]func(error){}, sizes: map[uint64]int{}, wake: make(chan struct{}, 1), closed: make(chan struct{})}
 	return o, o.recover(ctx)
 }
 
@@ -152,6 +152,7 @@ type queue struct {
 	count  int
 	bytes  int64
 	done   map[uint64]func(error)
+	sizes  map[uint64]int // of what was read ahead and is not acknowledged
 	ending bool
 }
 
@@ -291,9 +292,13 @@ func (o *queue) fetch() error {
 	now := o.owner.opts.Now()
 	for ok := it.First(); ok && len(o.ahead) < readAhead; ok = it.Next() {
 		e := actions.Entry{Seq: binary.BigEndian.Uint64(it.Key()[len(it.Key())-8:])}
-		value := it.Value()
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return errors.Join(err, it.Close())
+		}
+		o.sizes[e.Seq] = len(value)
 		if len(value) < 8 {
-			e.Err = actions.ErrCorrupt
+			e.Err = fmt.Errorf("%w: %d bytes", actions.ErrCorrupt, len(value))
 		} else {
 			e.Err = e.Request.UnmarshalBinary(value[8:])
 			taken := time.Unix(0, int64(binary.BigEndian.Uint64(value)))
@@ -315,15 +320,8 @@ func (o *queue) fetch() error {
 func (o *queue) Ack(entries []actions.Entry) error {
 	b := o.owner.db.NewBatch()
 	defer b.Close()
-	var size int64
 	for i := range entries {
-		key := o.key(entries[i].Seq)
-		value, closer, err := o.owner.db.Get(key)
-		if err != nil {
-			return err
-		}
-		size += int64(len(value))
-		if err := errors.Join(closer.Close(), b.Delete(key, nil)); err != nil {
+		if err := b.Delete(o.key(entries[i].Seq), nil); err != nil {
 			return err
 		}
 	}
@@ -332,8 +330,15 @@ func (o *queue) Ack(entries []actions.Entry) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.count -= len(entries)
-	o.bytes -= size
+	for i := range entries {
+		size, ok := o.sizes[entries[i].Seq]
+		if !ok {
+			continue // acknowledged before
+		}
+		delete(o.sizes, entries[i].Seq)
+		o.count--
+		o.bytes -= int64(size)
+	}
 	return nil
 }
 
