@@ -178,3 +178,29 @@ func (r *Registry) PolicyTargets(ctx context.Context, policyName, after string) 
 		}
 	}
 }
+
+// InheritedPolicies returns the names of the policies attached to the target
+// and, for a group, to the groups above it, in order.
+func (r *Registry) InheritedPolicies(ctx context.Context, to string) ([]string, error) {
+	tgt, err := r.target(to)
+	if err != nil {
+		return nil, err
+	}
+	names, err := r.AttachedPolicies(ctx, to)
+	if err != nil || tgt.group == "" {
+		return names, err
+	}
+	g, err := r.Group(ctx, tgt.group)
+	if err != nil {
+		return nil, err
+	}
+	for _, above := range g.Path {
+		more, err := r.AttachedPolicies(ctx, r.ARN("thinggroup/"+above))
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, more...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}

@@ -1,0 +1,255 @@
+package registryhttp
+
+import (
+	"fmt"
+	"iter"
+
+	"github.com/thingloom/thingloom/registry"
+)
+
+// issued is what creating a certificate answers.
+type issued struct {
+	ARN  string   `json:"certificateArn"`
+	ID   string   `json:"certificateId"`
+	PEM  string   `json:"certificatePem,omitempty"`
+	Keys *keyPair `json:"keyPair,omitempty"`
+}
+
+type keyPair struct {
+	Public  string `json:"PublicKey"`
+	Private string `json:"PrivateKey"`
+}
+
+type validity struct {
+	NotBefore seconds `json:"notBefore"`
+	NotAfter  seconds `json:"notAfter"`
+}
+
+func (c *call) certARN(id string) string { return c.reg.ARN("cert/" + id) }
+
+// status reads setAsActive.
+func (c *call) status() (registry.CertificateStatus, error) {
+	active, err := c.flag("setAsActive")
+	if active {
+		return registry.StatusActive, err
+	}
+	return registry.StatusInactive, err
+}
+
+func createKeysAndCertificate(c *call) (any, error) {
+	status, err := c.status()
+	if err != nil {
+		return nil, err
+	}
+	cert, keys, err := c.reg.CreateKeysAndCertificate(c.Context(), &registry.KeyOptions{Status: status})
+	return issued{c.certARN(cert.ID), cert.ID, cert.PEM, &keyPair{string(keys.PublicPEM), string(keys.PrivatePEM)}}, err
+}
+
+func createCertificateFromCsr(c *call) (any, error) {
+	var in struct{ CertificateSigningRequest string }
+	status, err := c.status()
+	if err == nil {
+		err = c.body(&in)
+	}
+	if err != nil {
+		return nil, err
+	}
+	cert, err := c.reg.CreateCertificateFromCSR(c.Context(), []byte(in.CertificateSigningRequest), status)
+	return issued{c.certARN(cert.ID), cert.ID, cert.PEM, nil}, err
+}
+
+func registerCertificate(c *call) (any, error) {
+	var in struct {
+		CertificatePem, CaCertificatePem string
+		Status                           registry.CertificateStatus
+	}
+	status, err := c.status()
+	if err == nil {
+		err = c.body(&in)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if in.Status != "" {
+		status = in.Status
+	}
+	cert, err := c.reg.RegisterCertificate(c.Context(), []byte(in.CertificatePem), []byte(in.CaCertificatePem), status)
+	return issued{ARN: c.certARN(cert.ID), ID: cert.ID}, err
+}
+
+func registerCertificateWithoutCA(c *call) (any, error) {
+	var in struct {
+		CertificatePem string
+		Status         registry.CertificateStatus
+	}
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	cert, err := c.reg.RegisterCertificateWithoutCA(c.Context(), []byte(in.CertificatePem), in.Status)
+	return issued{ARN: c.certARN(cert.ID), ID: cert.ID}, err
+}
+
+func describeCertificate(c *call) (any, error) {
+	cert, err := c.reg.Certificate(c.Context(), c.PathValue("certificateId"))
+	type description struct {
+		ARN        string   `json:"certificateArn"`
+		ID         string   `json:"certificateId"`
+		CA         string   `json:"caCertificateId,omitempty"`
+		Status     string   `json:"status"`
+		PEM        string   `json:"certificatePem"`
+		Created    seconds  `json:"creationDate"`
+		Modified   seconds  `json:"lastModifiedDate"`
+		Version    int      `json:"customerVersion"`
+		Generation string   `json:"generationId"`
+		Validity   validity `json:"validity"`
+		Mode       string   `json:"certificateMode"`
+	}
+	return struct {
+		Description description `json:"certificateDescription"`
+	}{description{c.certARN(cert.ID), cert.ID, cert.CA, string(cert.Status), cert.PEM, seconds(cert.Created), seconds(cert.Modified),
+		cert.Version, fmt.Sprint(cert.Version), validity{seconds(cert.NotBefore), seconds(cert.NotAfter)}, cert.Mode}}, err
+}
+
+func updateCertificate(c *call) (any, error) {
+	return none{}, c.reg.UpdateCertificate(c.Context(), c.PathValue("certificateId"), registry.CertificateStatus(c.query("newStatus")))
+}
+
+func deleteCertificate(c *call) (any, error) {
+	force, err := c.flag("forceDelete")
+	if err != nil {
+		return nil, err
+	}
+	return none{}, c.reg.DeleteCertificate(c.Context(), c.PathValue("certificateId"), force)
+}
+
+// listCertificates serves ListCertificates and, with a CA in the path,
+// ListCertificatesByCA.
+func listCertificates(c *call) (any, error) {
+	q := registry.CertificateQuery{CA: c.PathValue("caCertificateId")}
+	if q.CA != "" {
+		if _, err := c.reg.CACertificate(c.Context(), q.CA); err != nil {
+			return nil, err
+		}
+	}
+	type view struct {
+		ARN     string  `json:"certificateArn"`
+		ID      string  `json:"certificateId"`
+		Status  string  `json:"status"`
+		Mode    string  `json:"certificateMode"`
+		Created seconds `json:"creationDate"`
+	}
+	items, marker, err := page(c, byMarker,
+		func(after string) iter.Seq2[registry.Certificate, error] {
+			q.After = after
+			return c.reg.Certificates(c.Context(), q)
+		},
+		func(cert registry.Certificate) string { return cert.ID },
+		func(cert registry.Certificate) view {
+			return view{c.certARN(cert.ID), cert.ID, string(cert.Status), cert.Mode, seconds(cert.Created)}
+		})
+	return struct {
+		Certificates []view `json:"certificates"`
+		Marker       string `json:"nextMarker,omitempty"`
+	}{items, marker}, err
+}
+
+func autoStatus(on bool) string {
+	if on {
+		return "ENABLE"
+	}
+	return "DISABLE"
+}
+
+func registerCACertificate(c *call) (any, error) {
+	var in struct {
+		CaCertificate, VerificationCertificate, CertificateMode string
+		RegistrationConfig                                      *struct{ TemplateBody, TemplateName string }
+	}
+	active, err := c.flag("setAsActive")
+	if err != nil {
+		return nil, err
+	}
+	auto, err := c.flag("allowAutoRegistration")
+	if err == nil {
+		err = c.body(&in)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if in.RegistrationConfig != nil {
+		return nil, fmt.Errorf("%w: registrationConfig of RegisterCACertificate", errNotImplemented)
+	}
+	ca, err := c.reg.RegisterCACertificate(c.Context(), registry.CARegistration{PEM: []byte(in.CaCertificate),
+		VerificationPEM: []byte(in.VerificationCertificate), Mode: in.CertificateMode, Active: active, AutoRegister: auto})
+	return issued{ARN: c.reg.ARN("cacert/" + ca.ID), ID: ca.ID}, err
+}
+
+func describeCACertificate(c *call) (any, error) {
+	ca, err := c.reg.CACertificate(c.Context(), c.PathValue("caCertificateId"))
+	type description struct {
+		ARN        string   `json:"certificateArn"`
+		ID         string   `json:"certificateId"`
+		Status     string   `json:"status"`
+		PEM        string   `json:"certificatePem"`
+		Created    seconds  `json:"creationDate"`
+		Auto       string   `json:"autoRegistrationStatus"`
+		Modified   seconds  `json:"lastModifiedDate"`
+		Version    int      `json:"customerVersion"`
+		Generation string   `json:"generationId"`
+		Validity   validity `json:"validity"`
+		Mode       string   `json:"certificateMode"`
+	}
+	return struct {
+		Description description `json:"certificateDescription"`
+	}{description{c.reg.ARN("cacert/" + ca.ID), ca.ID, string(ca.Status), ca.PEM, seconds(ca.Created), autoStatus(ca.AutoRegister),
+		seconds(ca.Modified), ca.Version, fmt.Sprint(ca.Version), validity{seconds(ca.NotBefore), seconds(ca.NotAfter)}, ca.Mode}}, err
+}
+
+func updateCACertificate(c *call) (any, error) {
+	var auto *bool
+	switch s := c.query("newAutoRegistrationStatus"); s {
+	case "":
+	case "ENABLE", "DISABLE":
+		on := s == "ENABLE"
+		auto = &on
+	default:
+		return nil, &registry.InvalidError{Field: "newAutoRegistrationStatus", Reason: fmt.Sprintf("%q is not ENABLE or DISABLE", s)}
+	}
+	return none{}, c.reg.UpdateCACertificate(c.Context(), c.PathValue("caCertificateId"), registry.CertificateStatus(c.query("newStatus")), auto)
+}
+
+func deleteCACertificate(c *call) (any, error) {
+	return none{}, c.reg.DeleteCACertificate(c.Context(), c.PathValue("caCertificateId"))
+}
+
+func listCACertificates(c *call) (any, error) {
+	type view struct {
+		ARN     string  `json:"certificateArn"`
+		ID      string  `json:"certificateId"`
+		Status  string  `json:"status"`
+		Created seconds `json:"creationDate"`
+	}
+	items, marker, err := page(c, byMarker,
+		func(after string) iter.Seq2[registry.CACertificate, error] {
+			return c.reg.CACertificates(c.Context(), after)
+		},
+		func(ca registry.CACertificate) string { return ca.ID },
+		func(ca registry.CACertificate) view {
+			return view{c.reg.ARN("cacert/" + ca.ID), ca.ID, string(ca.Status), seconds(ca.Created)}
+		})
+	return struct {
+		Certificates []view `json:"certificates"`
+		Marker       string `json:"nextMarker,omitempty"`
+	}{items, marker}, err
+}
+
+func getRegistrationCode(c *call) (any, error) {
+	code, err := c.reg.RegistrationCode(c.Context())
+	return struct {
+		Code string `json:"registrationCode"`
+	}{code}, err
+}
+
+func deleteRegistrationCode(c *call) (any, error) {
+	return none{}, c.reg.DeleteRegistrationCode(c.Context())
+}

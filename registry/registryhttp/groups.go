@@ -1,0 +1,229 @@
+package registryhttp
+
+import (
+	"iter"
+	"strings"
+
+	"github.com/thingloom/thingloom/registry"
+)
+
+// groupProperties are the properties of a group on the wire.
+type groupProperties struct {
+	Description *string           `json:"thingGroupDescription,omitempty"`
+	Attributes  *attributePayload `json:"attributePayload,omitempty"`
+}
+
+// groupRef names a group.
+type groupRef struct {
+	Name string `json:"groupName"`
+	ARN  string `json:"groupArn"`
+}
+
+func (c *call) groupRef(name string) groupRef { return groupRef{name, c.reg.ARN("thinggroup/" + name)} }
+
+func createThingGroup(c *call) (any, error) {
+	var in struct {
+		ParentGroupName      string
+		ThingGroupProperties groupProperties
+	}
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	g := registry.Group{Name: c.PathValue("thingGroupName")}
+	if p := in.ThingGroupProperties; p.Description != nil {
+		g.Description = *p.Description
+	}
+	if p := in.ThingGroupProperties; p.Attributes != nil {
+		g.Attributes = p.Attributes.Attributes
+	}
+	g, err := c.reg.CreateGroup(c.Context(), g, in.ParentGroupName)
+	return struct {
+		Name string `json:"thingGroupName"`
+		ARN  string `json:"thingGroupArn"`
+		ID   string `json:"thingGroupId"`
+	}{g.Name, c.reg.ARN("thinggroup/" + g.Name), g.ID}, err
+}
+
+func updateThingGroup(c *call) (any, error) {
+	var in struct {
+		ThingGroupProperties *groupProperties
+		ExpectedVersion      int64
+	}
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	if in.ThingGroupProperties == nil {
+		return nil, &registry.InvalidError{Field: "thingGroupProperties", Reason: "is missing"}
+	}
+	u := registry.GroupUpdate{Name: c.PathValue("thingGroupName"), Description: in.ThingGroupProperties.Description, ExpectedVersion: in.ExpectedVersion}
+	if a := in.ThingGroupProperties.Attributes; a != nil {
+		u.Attributes, u.Merge = a.Attributes, a.Merge
+	}
+	g, err := c.reg.UpdateGroup(c.Context(), u)
+	return struct {
+		Version int64 `json:"version"`
+	}{g.Version}, err
+}
+
+func deleteThingGroup(c *call) (any, error) {
+	version, err := c.number("expectedVersion")
+	if err != nil {
+		return nil, err
+	}
+	return none{}, c.reg.DeleteGroup(c.Context(), c.PathValue("thingGroupName"), version)
+}
+
+func describeThingGroup(c *call) (any, error) {
+	g, err := c.reg.Group(c.Context(), c.PathValue("thingGroupName"))
+	if err != nil {
+		return nil, err
+	}
+	type metadata struct {
+		Parent  string     `json:"parentGroupName,omitempty"`
+		Path    []groupRef `json:"rootToParentThingGroups,omitempty"`
+		Created seconds    `json:"creationDate"`
+	}
+	m := metadata{Parent: g.Parent(), Created: seconds(g.Created)}
+	for _, name := range g.Path {
+		m.Path = append(m.Path, c.groupRef(name))
+	}
+	properties := groupProperties{Attributes: &attributePayload{Attributes: orEmpty(g.Attributes)}}
+	if g.Description != "" {
+		properties.Description = &g.Description
+	}
+	return struct {
+		Name       string          `json:"thingGroupName"`
+		ID         string          `json:"thingGroupId"`
+		ARN        string          `json:"thingGroupArn"`
+		Version    int64           `json:"version"`
+		Properties groupProperties `json:"thingGroupProperties"`
+		Metadata   metadata        `json:"thingGroupMetadata"`
+	}{g.Name, g.ID, c.reg.ARN("thinggroup/" + g.Name), g.Version, properties, m}, nil
+}
+
+func listThingGroups(c *call) (any, error) {
+	recursive := true
+	if c.query("recursive") != "" {
+		var err error
+		if recursive, err = c.flag("recursive"); err != nil {
+			return nil, err
+		}
+	}
+	q := registry.GroupQuery{Prefix: c.query("namePrefixFilter"), Parent: c.query("parentGroup"), Recursive: recursive}
+	if q.Parent != "" {
+		if _, err := c.reg.Group(c.Context(), q.Parent); err != nil {
+			return nil, err
+		}
+	}
+	items, token, err := page(c, byToken,
+		func(after string) iter.Seq2[registry.Group, error] {
+			q.After = after
+			return func(yield func(registry.Group, error) bool) {
+				for g, err := range c.reg.Groups(c.Context(), q) {
+					// Without a parent, not recursive means the roots.
+					if err == nil && !recursive && q.Parent == "" && g.Parent() != "" {
+						continue
+					}
+					if !yield(g, err) {
+						return
+					}
+				}
+			}
+		},
+		func(g registry.Group) string { return g.Name },
+		func(g registry.Group) groupRef { return c.groupRef(g.Name) })
+	return struct {
+		Groups []groupRef `json:"thingGroups"`
+		Token  string     `json:"nextToken,omitempty"`
+	}{items, token}, err
+}
+
+// membership reads thing and group, each by name or ARN.
+func (c *call) membership() (thing, group string, err error) {
+	var in struct{ ThingGroupName, ThingGroupArn, ThingName, ThingArn string }
+	if err := c.body(&in); err != nil {
+		return "", "", err
+	}
+	pick := func(field, name, arn, kind string) (string, error) {
+		fromARN, ok := strings.CutPrefix(arn, c.reg.ARN(kind+"/"))
+		switch {
+		case arn != "" && !ok:
+			return "", &registry.InvalidError{Field: field + "Arn", Reason: arn + " is not one of this account"}
+		case name == "" && arn == "":
+			return "", &registry.InvalidError{Field: field + "Name", Reason: "is missing"}
+		case name != "" && arn != "" && name != fromARN:
+			return "", &registry.InvalidError{Field: field + "Arn", Reason: "names another than " + field + "Name"}
+		case name != "":
+			return name, nil
+		}
+		return fromARN, nil
+	}
+	if thing, err = pick("thing", in.ThingName, in.ThingArn, "thing"); err != nil {
+		return "", "", err
+	}
+	group, err = pick("thingGroup", in.ThingGroupName, in.ThingGroupArn, "thinggroup")
+	return thing, group, err
+}
+
+func addThingToThingGroup(c *call) (any, error) {
+	thing, group, err := c.membership()
+	if err != nil {
+		return nil, err
+	}
+	return none{}, c.reg.AddThingToGroup(c.Context(), thing, group)
+}
+
+func removeThingFromThingGroup(c *call) (any, error) {
+	thing, group, err := c.membership()
+	if err != nil {
+		return nil, err
+	}
+	return none{}, c.reg.RemoveThingFromGroup(c.Context(), thing, group)
+}
+
+func updateThingGroupsForThing(c *call) (any, error) {
+	var in struct {
+		ThingName                             string
+		ThingGroupsToAdd, ThingGroupsToRemove []string
+	}
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	for _, g := range in.ThingGroupsToRemove {
+		if err := c.reg.RemoveThingFromGroup(c.Context(), in.ThingName, g); err != nil {
+			return nil, err
+		}
+	}
+	for _, g := range in.ThingGroupsToAdd {
+		if err := c.reg.AddThingToGroup(c.Context(), in.ThingName, g); err != nil {
+			return nil, err
+		}
+	}
+	return none{}, nil
+}
+
+func listThingsInThingGroup(c *call) (any, error) {
+	recursive, err := c.flag("recursive")
+	if err != nil {
+		return nil, err
+	}
+	items, token, err := page(c, byToken, func(after string) iter.Seq2[string, error] {
+		return c.reg.ThingsInGroup(c.Context(), c.PathValue("thingGroupName"), recursive, after)
+	}, self, self)
+	return struct {
+		Things []string `json:"things"`
+		Token  string   `json:"nextToken,omitempty"`
+	}{items, token}, err
+}
+
+func listThingGroupsForThing(c *call) (any, error) {
+	t, err := c.reg.Thing(c.Context(), c.PathValue("thingName"))
+	if err != nil {
+		return nil, err
+	}
+	items, token, err := page(c, byToken, slice(t.Groups), self, c.groupRef)
+	return struct {
+		Groups []groupRef `json:"thingGroups"`
+		Token  string     `json:"nextToken,omitempty"`
+	}{items, token}, err
+}

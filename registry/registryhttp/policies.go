@@ -1,0 +1,252 @@
+package registryhttp
+
+import (
+	"fmt"
+	"iter"
+
+	"github.com/thingloom/thingloom/registry"
+)
+
+// policyRef names a policy.
+type policyRef struct {
+	Name string `json:"policyName"`
+	ARN  string `json:"policyArn"`
+}
+
+func (c *call) policyARN(name string) string    { return c.reg.ARN("policy/" + name) }
+func (c *call) policyRef(name string) policyRef { return policyRef{name, c.policyARN(name)} }
+func (c *call) policyName() string              { return c.PathValue("policyName") }
+func policyNameOf(p registry.Policy) string     { return p.Name }
+
+// document reads the body of the two operations that bring a document.
+func (c *call) document() (string, error) {
+	var in struct{ PolicyDocument string }
+	err := c.body(&in)
+	return in.PolicyDocument, err
+}
+
+func createPolicy(c *call) (any, error) {
+	text, err := c.document()
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.reg.CreatePolicy(c.Context(), c.policyName(), text)
+	return struct {
+		Name     string `json:"policyName"`
+		ARN      string `json:"policyArn"`
+		Document string `json:"policyDocument"`
+		Version  string `json:"policyVersionId"`
+	}{p.Name, c.policyARN(p.Name), text, p.Default}, err
+}
+
+func getPolicy(c *call) (any, error) {
+	p, err := c.reg.Policy(c.Context(), c.policyName())
+	v, _ := p.Version(p.Default)
+	return struct {
+		Name       string  `json:"policyName"`
+		ARN        string  `json:"policyArn"`
+		Document   string  `json:"policyDocument"`
+		Version    string  `json:"defaultVersionId"`
+		Created    seconds `json:"creationDate"`
+		Modified   seconds `json:"lastModifiedDate"`
+		Generation string  `json:"generationId"`
+	}{p.Name, c.policyARN(p.Name), v.Document, p.Default, seconds(p.Created), seconds(p.Modified), generation(p)}, err
+}
+
+// generation is another after every change of the policy.
+func generation(p registry.Policy) string { return fmt.Sprintf("%d-%d", p.Next, p.Modified.UnixNano()) }
+
+func deletePolicy(c *call) (any, error) {
+	return none{}, c.reg.DeletePolicy(c.Context(), c.policyName())
+}
+
+func listPolicies(c *call) (any, error) {
+	items, marker, err := page(c, byMarker,
+		func(after string) iter.Seq2[registry.Policy, error] { return c.reg.Policies(c.Context(), after) },
+		policyNameOf, func(p registry.Policy) policyRef { return c.policyRef(p.Name) })
+	return policies{items, marker}, err
+}
+
+type policies struct {
+	Policies []policyRef `json:"policies"`
+	Marker   string      `json:"nextMarker,omitempty"`
+}
+
+func createPolicyVersion(c *call) (any, error) {
+	setDefault, err := c.flag("setAsDefault")
+	if err != nil {
+		return nil, err
+	}
+	text, err := c.document()
+	if err != nil {
+		return nil, err
+	}
+	v, err := c.reg.CreatePolicyVersion(c.Context(), c.policyName(), text, setDefault)
+	return struct {
+		ARN      string `json:"policyArn"`
+		Document string `json:"policyDocument"`
+		Version  string `json:"policyVersionId"`
+		Default  bool   `json:"isDefaultVersion"`
+	}{c.policyARN(c.policyName()), text, v.ID, setDefault}, err
+}
+
+func getPolicyVersion(c *call) (any, error) {
+	p, err := c.reg.Policy(c.Context(), c.policyName())
+	if err != nil {
+		return nil, err
+	}
+	id := c.PathValue("policyVersionId")
+	v, ok := p.Version(id)
+	if !ok {
+		return nil, fmt.Errorf("registryhttp: policy %s version %q: %w", p.Name, id, registry.ErrNotFound)
+	}
+	return struct {
+		ARN        string  `json:"policyArn"`
+		Name       string  `json:"policyName"`
+		Document   string  `json:"policyDocument"`
+		Version    string  `json:"policyVersionId"`
+		Default    bool    `json:"isDefaultVersion"`
+		Created    seconds `json:"creationDate"`
+		Modified   seconds `json:"lastModifiedDate"`
+		Generation string  `json:"generationId"`
+	}{c.policyARN(p.Name), p.Name, v.Document, v.ID, v.ID == p.Default, seconds(v.Created), seconds(v.Created), generation(p)}, nil
+}
+
+func deletePolicyVersion(c *call) (any, error) {
+	return none{}, c.reg.DeletePolicyVersion(c.Context(), c.policyName(), c.PathValue("policyVersionId"))
+}
+
+func setDefaultPolicyVersion(c *call) (any, error) {
+	return none{}, c.reg.SetDefaultPolicyVersion(c.Context(), c.policyName(), c.PathValue("policyVersionId"))
+}
+
+func listPolicyVersions(c *call) (any, error) {
+	p, err := c.reg.Policy(c.Context(), c.policyName())
+	type view struct {
+		ID      string  `json:"versionId"`
+		Default bool    `json:"isDefaultVersion"`
+		Created seconds `json:"createDate"`
+	}
+	list := []view{}
+	for _, v := range p.Versions {
+		list = append(list, view{v.ID, v.ID == p.Default, seconds(v.Created)})
+	}
+	return struct {
+		Versions []view `json:"policyVersions"`
+	}{list}, err
+}
+
+func (c *call) target() (string, error) {
+	var in struct{ Target string }
+	err := c.body(&in)
+	return in.Target, err
+}
+
+func attachPolicy(c *call) (any, error) {
+	target, err := c.target()
+	if err != nil {
+		return nil, err
+	}
+	return none{}, c.reg.AttachPolicy(c.Context(), c.policyName(), target)
+}
+
+func detachPolicy(c *call) (any, error) {
+	target, err := c.target()
+	if err != nil {
+		return nil, err
+	}
+	return none{}, c.reg.DetachPolicy(c.Context(), c.policyName(), target)
+}
+
+func listAttachedPolicies(c *call) (any, error) {
+	return c.attachedPolicies(c.PathValue("target"))
+}
+
+func (c *call) attachedPolicies(target string) (any, error) {
+	recursive, err := c.flag("recursive")
+	if err != nil {
+		return nil, err
+	}
+	list := c.reg.AttachedPolicies
+	if recursive {
+		list = c.reg.InheritedPolicies
+	}
+	names, err := list(c.Context(), target)
+	if err != nil {
+		return nil, err
+	}
+	items, marker, err := page(c, byMarker, slice(names), self, c.policyRef)
+	return policies{items, marker}, err
+}
+
+func (c *call) policyTargets(name string) ([]string, string, error) {
+	return page(c, byMarker, func(after string) iter.Seq2[string, error] {
+		return c.reg.PolicyTargets(c.Context(), name, after)
+	}, self, self)
+}
+
+func listTargetsForPolicy(c *call) (any, error) {
+	items, marker, err := c.policyTargets(c.policyName())
+	return struct {
+		Targets []string `json:"targets"`
+		Marker  string   `json:"nextMarker,omitempty"`
+	}{items, marker}, err
+}
+
+// The older operations for principals name them in another header.
+const (
+	iotPrincipalHeader = "x-amzn-iot-principal"
+	iotPolicyHeader    = "x-amzn-iot-policy"
+)
+
+func attachPrincipalPolicy(c *call) (any, error) {
+	p, err := c.principal(iotPrincipalHeader)
+	if err != nil {
+		return nil, err
+	}
+	return none{}, c.reg.AttachPolicy(c.Context(), c.policyName(), p)
+}
+
+func detachPrincipalPolicy(c *call) (any, error) {
+	p, err := c.principal(iotPrincipalHeader)
+	if err != nil {
+		return nil, err
+	}
+	return none{}, c.reg.DetachPolicy(c.Context(), c.policyName(), p)
+}
+
+func listPrincipalPolicies(c *call) (any, error) {
+	p, err := c.principal(iotPrincipalHeader)
+	if err != nil {
+		return nil, err
+	}
+	return c.attachedPolicies(p)
+}
+
+func listPolicyPrincipals(c *call) (any, error) {
+	items, marker, err := c.policyTargets(c.Header.Get(iotPolicyHeader))
+	return struct {
+		Principals []string `json:"principals"`
+		Marker     string   `json:"nextMarker,omitempty"`
+	}{items, marker}, err
+}
+
+func getEffectivePolicies(c *call) (any, error) {
+	var in struct{ Principal string }
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	list, err := c.reg.EffectivePolicies(c.Context(), in.Principal, c.query("thingName"))
+	type view struct {
+		Name     string `json:"policyName"`
+		ARN      string `json:"policyArn"`
+		Document string `json:"policyDocument"`
+	}
+	items := []view{}
+	for _, p := range list {
+		items = append(items, view{p.Name, c.policyARN(p.Name), p.Document})
+	}
+	return struct {
+		Policies []view `json:"effectivePolicies"`
+	}{items}, err
+}
