@@ -54,6 +54,9 @@
 // a session is bounded by Options.MaxQueueMessages, MaxQueueBytes and MaxQueueAge. Every
 // drop is counted under a [DropReason] and told to [Trace].Dropped.
 //
+// A client that leaves one message unacknowledged while it acknowledges all others gets
+// no more QoS 1 once 512 messages, or eight windows, have gone by it.
+//
 // A peer that does not read what it is sent is not read either.
 //
 // # Crashes

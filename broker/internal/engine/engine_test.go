@@ -195,7 +195,7 @@ func TestOneNeverAcknowledged(t *testing.T) {
 			}
 		}
 	}
-	if !full || len(o.slots) > 64 {
+	if !full || len(o.slots) > 1024 {
 		t.Errorf("%d slots, full %v", len(o.slots), full)
 	}
 }

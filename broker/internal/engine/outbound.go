@@ -235,7 +235,7 @@ func after(id uint16, n int) uint16 { return uint16((int(id)-1+n)%65535 + 1) }
 // slots behind an unacknowledged one take part, so that a peer that never acknowledges one
 // message cannot make the ring grow forever.
 func (o *Outbound) roomy() bool {
-	return o.next == len(o.slots) && o.open() && len(o.slots)-o.head < max(4*o.window, 64) && len(o.slots)-o.head < 65535
+	return o.next == len(o.slots) && o.open() && len(o.slots)-o.head < max(8*o.window, 512) && len(o.slots)-o.head < 65535
 }
 
 // open reports whether the peer may be sent one more to acknowledge.
