@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"math"
 	"time"
 )
 
@@ -113,11 +112,7 @@ func (r *Request) UnmarshalBinary(b []byte) error {
 	}
 	sec := d.varint()
 	nsec := d.uvarint(1e9 - 1)
-	q := Request{}
-	// Years beyond these have no text form, so that no JSON could be made of them.
-	if q.Time = time.Unix(sec, int64(nsec)).UTC(); sec < math.MinInt64/2 || sec > math.MaxInt64/2 {
-		d.fail("time")
-	}
+	q := Request{Time: time.Unix(sec, int64(nsec)).UTC()}
 	for _, s := range [...]*string{&q.ID, &q.Rule, &q.Topic, &q.ClientID, &q.Principal, &q.SourceIP, &q.TraceID} {
 		*s = string(d.bytes())
 	}
@@ -211,6 +206,10 @@ func (d *decoder) count(size int) uint64 { return d.uvarint(uint64(len(d.b) / si
 
 func (d *decoder) bytes() []byte {
 	n := d.uvarint(uint64(len(d.b)))
+	if n > uint64(len(d.b)) { // uvarint counted its own bytes as well
+		d.fail("truncated")
+		return nil
+	}
 	s := d.b[:n]
 	d.b = d.b[n:]
 	return s

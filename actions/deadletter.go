@@ -62,9 +62,13 @@ func DeadLetter(action string, to Action, now func() time.Time) Middleware {
 }
 
 func sendDeadLetter(ctx context.Context, action string, to Action, now func() time.Time, r *Request, cause error) error {
+	at := r.Time
+	if at.Year() < 0 || at.Year() > 9999 {
+		at = time.Time{} // it has no JSON, and is no reason to lose the letter
+	}
 	record, err := json.Marshal(DeadLetterRecord{
 		ID: r.ID, Action: action, Rule: r.Rule, Topic: r.Topic, ClientID: r.ClientID, Principal: r.Principal,
-		SourceIP: r.SourceIP, TraceID: r.TraceID, Time: r.Time, FailedAt: now(),
+		SourceIP: r.SourceIP, TraceID: r.TraceID, Time: at, FailedAt: now(),
 		Attempts: r.Attempt, Error: errorText(cause), Payload: r.Payload, Source: r.Source,
 	})
 	if err != nil {

@@ -213,6 +213,12 @@ func copied(ctx context.Context, b Backend) error {
 
 func waits(ctx context.Context, b Backend) error {
 	return use(ctx, b.Queues, actions.Limits{}, func(o actions.Queue) error {
+		short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		defer cancel()
+		var buf [1]actions.Entry
+		if n, err := o.Pop(short, buf[:]); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("Pop of an empty queue: %d, %v", n, err)
+		}
 		type result struct {
 			all []actions.Entry
 			err error
@@ -335,12 +341,10 @@ func unlimited(ctx context.Context, b Backend) error {
 
 func age(ctx context.Context, b Backend) error {
 	return use(ctx, b.Queues, actions.Limits{MaxAge: time.Nanosecond}, func(o actions.Queue) error {
-		start := time.Now()
 		if err := push(ctx, o, 0, 1); err != nil {
 			return err
 		}
-		for time.Since(start) < time.Millisecond { // the clock may be coarse
-		}
+		<-time.After(2 * time.Millisecond) // the clock may be coarse
 		all, err := pop(ctx, o, 1)
 		if err != nil {
 			return err

@@ -20,6 +20,7 @@ import (
 	"github.com/thingloom/thingloom/actions/stream"
 	"github.com/thingloom/thingloom/actions/table"
 	"github.com/thingloom/thingloom/actions/table/tablepebble"
+	"github.com/thingloom/thingloom/actions/webhook"
 	"github.com/thingloom/thingloom/broker"
 	"github.com/thingloom/thingloom/broker/brokerpebble"
 	"github.com/thingloom/thingloom/registry"
@@ -160,6 +161,7 @@ func (b *backend) openRules(ctx context.Context) (err error) {
 		republish.Spec(b.broker),
 		function.Spec(b.functions),
 		table.Spec(b.tables),
+		webhook.Spec(nil),
 		notify.Spec(&notify.Options{URL: b.cfg.NotifyURL}),
 		actionlog.Spec(b.log, nil),
 		stream.Spec(b.pipeline.telemetry, &stream.Options{Refused: func(err error) bool { return errors.Is(err, telemetry.ErrInvalidRecord) }}),
