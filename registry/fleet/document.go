@@ -1,0 +1,197 @@
+package fleet
+
+import (
+	"encoding/json"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// A Thing is what the index knows of one thing. What is zero does not occur.
+type Thing struct {
+	Name, ID, Type string
+	Groups         []string // direct groups
+	Attributes     map[string]string
+	// Shadow is a JSON object with desired, reported, metadata and hasDelta
+	// of the classic shadow, and in name those of the named ones.
+	Shadow       json.RawMessage
+	Defender     json.RawMessage // a JSON object
+	Connectivity *Connectivity
+}
+
+// Connectivity is what is known of the last connection.
+type Connectivity struct {
+	Connected        bool
+	Timestamp        int64 // milliseconds; 0 is none
+	DisconnectReason string
+}
+
+// A Document is a thing or group as queries see it: fields with values. It is
+// immutable.
+type Document struct {
+	fields map[string][]Value
+}
+
+// A Value is one value of a field.
+type Value struct {
+	Text   string // lower case
+	Number float64
+	// Numeric tells that the value is a number.
+	Numeric bool
+}
+
+// Values returns the values of a field: do not modify.
+func (d *Document) Values(field string) []Value { return d.fields[field] }
+
+// NewDocument makes the document of a thing. JSON that cannot be read adds
+// nothing.
+func NewDocument(t Thing) *Document {
+	d := &Document{fields: map[string][]Value{}}
+	d.text("thingName", t.Name)
+	d.text("thingId", t.ID)
+	d.text("thingTypeName", t.Type)
+	for _, g := range t.Groups {
+		d.text("thingGroupNames", g)
+	}
+	d.attributes(t.Attributes)
+	if gjson.ValidBytes(t.Shadow) {
+		d.shadow(gjson.ParseBytes(t.Shadow))
+	}
+	if gjson.ValidBytes(t.Defender) {
+		d.tree("deviceDefender", gjson.ParseBytes(t.Defender), maxDepth)
+	}
+	if c := t.Connectivity; c != nil {
+		d.add("connectivity.connected", Value{Text: strconv.FormatBool(c.Connected)})
+		if c.Timestamp != 0 {
+			d.add("connectivity.timestamp", Value{Text: strconv.FormatInt(c.Timestamp, 10), Number: float64(c.Timestamp), Numeric: true})
+		}
+		d.text("connectivity.disconnectReason", c.DisconnectReason)
+	}
+	return d
+}
+
+// A Group is what the index knows of one thing group.
+type Group struct {
+	Name, Description string
+	Parents           []string // all groups above
+	Attributes        map[string]string
+}
+
+// NewGroupDocument makes the document of a group.
+func NewGroupDocument(g Group) *Document {
+	d := &Document{fields: map[string][]Value{}}
+	d.text("thingGroupName", g.Name)
+	d.text("description", g.Description)
+	for _, p := range g.Parents {
+		d.text("parentGroupNames", p)
+	}
+	d.attributes(g.Attributes)
+	return d
+}
+
+func (d *Document) add(field string, v Value) { d.fields[field] = append(d.fields[field], v) }
+
+func (d *Document) text(field, s string) {
+	if s != "" {
+		d.add(field, Value{Text: strings.ToLower(s)})
+	}
+}
+
+func (d *Document) attributes(attrs map[string]string) {
+	for name, s := range attrs {
+		v := Value{Text: strings.ToLower(s)}
+		// Attributes are texts; those that read as a JSON number are one too.
+		v.Number, v.Numeric = number(s)
+		d.add("attributes."+name, v)
+	}
+}
+
+// maxDepth bounds how deep objects are looked into. Shadows have at most
+// eight levels.
+const maxDepth = 32
+
+// shadow adds the classic shadow and the named ones.
+func (d *Document) shadow(s gjson.Result) {
+	d.shadowState("shadow", s)
+	s.ForEach(func(key, named gjson.Result) bool {
+		if key.String() == "name" && named.IsObject() {
+			named.ForEach(func(name, one gjson.Result) bool {
+				d.shadowState("shadow.name."+name.String(), one)
+				return true
+			})
+		}
+		return true
+	})
+}
+
+// shadowState adds what of one shadow can be searched: not its version.
+func (d *Document) shadowState(prefix string, s gjson.Result) {
+	s.ForEach(func(key, v gjson.Result) bool {
+		switch k := key.String(); k {
+		case "desired", "reported", "delta", "metadata", "hasDelta":
+			d.tree(prefix+"."+k, v, maxDepth)
+		}
+		return true
+	})
+}
+
+// tree adds the leaves of a JSON value. Names are joined with dots, so that a
+// name with a dot lands in the field of the nested one.
+func (d *Document) tree(field string, v gjson.Result, depth int) {
+	switch {
+	case v.IsObject():
+		if depth == 0 {
+			return
+		}
+		v.ForEach(func(key, member gjson.Result) bool {
+			d.tree(field+"."+key.String(), member, depth-1)
+			return true
+		})
+	case v.IsArray():
+		// An array counts if all of it can be indexed.
+		var values []Value
+		whole := true
+		v.ForEach(func(_, element gjson.Result) bool {
+			leaf, ok := leaf(element)
+			values = append(values, leaf)
+			whole = whole && ok
+			return whole
+		})
+		if whole && len(values) > 0 {
+			d.fields[field] = append(d.fields[field], values...)
+		}
+	default:
+		if leaf, ok := leaf(v); ok {
+			d.add(field, leaf)
+		}
+	}
+}
+
+// leaf reads a string, number or boolean.
+func leaf(v gjson.Result) (Value, bool) {
+	switch v.Type {
+	case gjson.String:
+		return Value{Text: strings.ToLower(v.Str)}, true
+	case gjson.Number:
+		out := Value{Text: strings.ToLower(v.Raw)}
+		out.Number, out.Numeric = number(v.Raw)
+		return out, true
+	case gjson.True, gjson.False:
+		return Value{Text: v.Raw}, true
+	}
+	return Value{}, false
+}
+
+// number reads a JSON number literal.
+func number(s string) (float64, bool) {
+	if s == "" || s[0] != '-' && (s[0] < '0' || s[0] > '9') || !gjson.Valid(s) {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	return f, err == nil && !math.IsInf(f, 0)
+}
+
+// searchedByDefault reports whether queries without a field look into it.
+func searchedByDefault(field string) bool { return !strings.HasPrefix(field, "connectivity.") }
