@@ -31,10 +31,14 @@ type tx struct {
 func (r *Registry) update(ctx context.Context, fn func(*tx) error) error {
 	for range maxAttempts {
 		t := &tx{ctx: ctx, r: r, read: map[string]int64{}, index: map[string]int{}}
-		if err := fn(t); err != nil {
+		err := fn(t)
+		if errors.Is(err, errMoved) && ctx.Err() == nil {
+			continue
+		}
+		if err != nil {
 			return err
 		}
-		err := t.commit()
+		err = t.commit()
 		if errors.Is(err, ErrVersionConflict) && ctx.Err() == nil {
 			continue
 		}
@@ -80,13 +84,22 @@ func (t *tx) thingsChanged() {
 	}
 }
 
+// errMoved says that a key which a transaction reads twice changed in between:
+// what it decided from the first read does not go with the second.
+var errMoved = errors.New("registry: changed between two reads")
+
 // get reads key into v and reports whether it is there.
 func (t *tx) get(key string, v any) (bool, error) {
 	found, version, err := t.r.load(t.ctx, key, v)
 	if err != nil {
 		return false, err
 	}
-	t.read[key] = version
+	switch before, again := t.read[key]; {
+	case !again:
+		t.read[key] = version
+	case before != version && !(before == Present && found):
+		return false, errMoved
+	}
 	return found, nil
 }
 
