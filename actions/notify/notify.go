@@ -20,9 +20,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/thingloom/thingloom/actions"
 )
@@ -144,23 +142,5 @@ func (a *action) Do(ctx context.Context, r *actions.Request) error {
 	}
 	defer answer.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
-	return outcome(answer, text)
-}
-
-// outcome makes an error of an answer that is no success: one that passes,
-// for 429 and 5xx, or a permanent one.
-func outcome(answer *http.Response, text []byte) error {
-	if answer.StatusCode/100 == 2 {
-		return nil
-	}
-	err := fmt.Errorf("notify: server answered %s: %.200s", answer.Status, bytes.TrimSpace(text))
-	switch {
-	case answer.StatusCode != http.StatusTooManyRequests && answer.StatusCode < 500:
-		return actions.Permanent(err)
-	default:
-		if seconds, bad := strconv.Atoi(answer.Header.Get("Retry-After")); bad == nil && seconds > 0 {
-			return actions.RetryAfter(err, time.Duration(seconds)*time.Second)
-		}
-		return err
-	}
+	return actions.HTTPError("notify", answer, text)
 }

@@ -218,7 +218,7 @@ func (h *hook) Do(ctx context.Context, r *actions.Request) error {
 	case answer.StatusCode/100 == 2 && err != nil:
 		return fmt.Errorf("webhook: answer %s: %w", answer.Status, err)
 	}
-	return outcome(answer, text)
+	return actions.HTTPError("webhook", answer, text)
 }
 
 func (h *hook) request(ctx context.Context, r *actions.Request) (*http.Request, error) {
@@ -260,30 +260,4 @@ func (h *hook) request(ctx context.Context, r *actions.Request) (*http.Request, 
 		q.Header.Set("Content-Type", contentType)
 	}
 	return q, nil
-}
-
-// outcome makes an error of an answer that is no success.
-func outcome(answer *http.Response, text []byte) error {
-	if answer.StatusCode/100 == 2 {
-		return nil
-	}
-	err := fmt.Errorf("webhook: server answered %s: %.200s", answer.Status, bytes.TrimSpace(text))
-	if answer.StatusCode != http.StatusTooManyRequests && answer.StatusCode < 500 {
-		return actions.Permanent(err)
-	}
-	if wait := retryAfter(answer.Header.Get("Retry-After")); wait > 0 {
-		return actions.RetryAfter(err, wait)
-	}
-	return err
-}
-
-// retryAfter reads seconds or a date (RFC 9110, 10.2.3); anything else is zero.
-func retryAfter(text string) time.Duration {
-	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return time.Until(at)
-	}
-	return 0
 }
