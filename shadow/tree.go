@@ -60,59 +60,38 @@ func (n *node) member(key string) *node {
 
 // appendJSON appends the compact JSON of n.
 func (n *node) appendJSON(b []byte) []byte {
-	switch n.kind {
-	case array:
-		b = append(b, '[')
-		for i := range n.kids {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = n.kids[i].appendJSON(b)
-		}
-		return append(b, ']')
-	case object:
-		b = append(b, '{')
-		for i := range n.kids {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = append(b, n.kids[i].key...)
-			b = append(b, ':')
-			b = n.kids[i].appendJSON(b)
-		}
-		return append(b, '}')
-	}
-	return append(b, n.text...)
+	return n.appendTree(b, func(b []byte, n *node) []byte { return append(b, n.text...) })
 }
 
 // appendMeta appends the metadata of n: its shape with {"timestamp":t} in
 // place of each scalar.
 func (n *node) appendMeta(b []byte) []byte {
+	return n.appendTree(b, func(b []byte, n *node) []byte {
+		return append(strconv.AppendInt(append(b, `{"timestamp":`...), n.time, 10), '}')
+	})
+}
+
+// appendTree appends the shape of n with what scalar appends in place of each scalar.
+func (n *node) appendTree(b []byte, scalar func([]byte, *node) []byte) []byte {
+	var closing byte
 	switch n.kind {
 	case array:
-		b = append(b, '[')
-		for i := range n.kids {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = n.kids[i].appendMeta(b)
-		}
-		return append(b, ']')
+		b, closing = append(b, '['), ']'
 	case object:
-		b = append(b, '{')
-		for i := range n.kids {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = append(b, n.kids[i].key...)
-			b = append(b, ':')
-			b = n.kids[i].appendMeta(b)
-		}
-		return append(b, '}')
+		b, closing = append(b, '{'), '}'
+	default:
+		return scalar(b, n)
 	}
-	b = append(b, `{"timestamp":`...)
-	b = strconv.AppendInt(b, n.time, 10)
-	return append(b, '}')
+	for i := range n.kids {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if n.kind == object {
+			b = append(append(b, n.kids[i].key...), ':')
+		}
+		b = n.kids[i].appendTree(b, scalar)
+	}
+	return append(b, closing)
 }
 
 // overlay gives the scalars of n the times that the metadata tree m has at
