@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"log"
 	"net"
@@ -39,12 +38,13 @@ func main() {
 
 // run serves on l until ctx is done, and prints every change to out.
 func run(ctx context.Context, l net.Listener, out io.Writer) error {
+	print := log.New(out, "", 0) // changes of different shadows are told at the same time
 	svc, err := shadow.New(shadow.NewMemStore(), nil)
 	if err != nil {
 		return err
 	}
 	defer svc.Observe(func(_ context.Context, c shadow.Change) {
-		fmt.Fprintf(out, "%s version %d delta %s\n", c.Ref, c.After.Version, c.Delta)
+		print.Printf("%s version %d delta %s", c.Ref, c.After.Version, c.Delta)
 	})()
 	server := &http.Server{
 		Handler:           shadowhttp.Handler(svc, &shadowhttp.Options{Authorize: shadowhttp.AllowAll}),
@@ -53,7 +53,7 @@ func run(ctx context.Context, l net.Listener, out io.Writer) error {
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
-	fmt.Fprintf(out, "serving shadows on http://%s/things/{thing}/shadow\n", l.Addr())
+	print.Printf("serving shadows on http://%s/things/{thing}/shadow", l.Addr())
 	select {
 	case err := <-failed:
 		return err
