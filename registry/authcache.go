@@ -4,6 +4,8 @@ import (
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
+
+	"github.com/thingloom/thingloom/internal/policy"
 )
 
 // An invalidation says whose cached access is out of date.
@@ -26,6 +28,31 @@ type authCache struct {
 	// is not kept: one count for all, and one for each stripe of principals.
 	changesAll uint64
 	changes    [256]uint64
+
+	// documents are compiled policies by their text, so that the principals
+	// that have one policy share it.
+	documents sync.Map
+	compiled  atomic.Int64
+}
+
+// maxDocuments is how many compiled policies are kept.
+const maxDocuments = 4096
+
+// compile is parsePolicy, once for each text.
+func (c *authCache) compile(text string) (*policy.Document, error) {
+	if doc, ok := c.documents.Load(text); ok {
+		return doc.(*policy.Document), nil
+	}
+	doc, err := parsePolicy(text)
+	if err != nil {
+		return nil, err
+	}
+	if c.compiled.Add(1) > maxDocuments {
+		c.compiled.Store(0)
+		c.documents.Clear()
+	}
+	c.documents.Store(text, doc)
+	return doc, nil
 }
 
 func (c *authCache) init(limit int) {

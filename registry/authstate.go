@@ -97,7 +97,7 @@ next:
 			return nil, err
 		}
 		v, _ := p.Version(p.Default)
-		doc, err := parsePolicy(v.Document)
+		doc, err := r.auth.compile(v.Document)
 		if err != nil {
 			return nil, err
 		}
