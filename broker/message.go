@@ -7,6 +7,7 @@ type Message struct {
 	Topic     string
 	ClientID  string // of the publisher; empty for in-process publishes
 	Principal string // who the publisher acted as
+	SourceIP  string // of the publisher, without port; empty if it has none
 
 	// Payload is owned by the broker: do not modify it. It may be kept.
 	Payload []byte

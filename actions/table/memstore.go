@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -54,13 +55,33 @@ func (m *MemStore) Delete(ctx context.Context, table, key, sort string) error {
 	return nil
 }
 
+// Update is part of Store. Writes of all rows wait for f.
+func (m *MemStore) Update(ctx context.Context, table, key, sort string, f func(old json.RawMessage) (json.RawMessage, error)) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := [3]string{table, key, sort}
+	item, err := f(m.rows[k])
+	switch {
+	case err != nil:
+		return err
+	case item == nil:
+		delete(m.rows, k)
+	default:
+		m.rows[k] = bytes.Clone(item)
+	}
+	return nil
+}
+
 // Rows is part of Store. It yields the rows of the moment it began.
-func (m *MemStore) Rows(ctx context.Context, table, key string) iter.Seq2[Row, error] {
+func (m *MemStore) Rows(ctx context.Context, table string, r Range) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		var rows []Row
 		m.mu.RLock()
 		for k, item := range m.rows {
-			if k[0] == table && (key == "" || k[1] == key) {
+			if k[0] == table && r.has(k[1], k[2]) {
 				rows = append(rows, Row{k[1], k[2], item})
 			}
 		}
@@ -76,4 +97,11 @@ func (m *MemStore) Rows(ctx context.Context, table, key string) iter.Seq2[Row, e
 			}
 		}
 	}
+}
+
+func (r Range) has(key, sort string) bool {
+	if r.Key != "" && (key != r.Key || !strings.HasPrefix(sort, r.Prefix)) {
+		return false
+	}
+	return r.AfterKey == "" || key > r.AfterKey || key == r.AfterKey && sort > r.AfterSort
 }

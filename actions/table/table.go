@@ -16,6 +16,7 @@ package table
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +27,8 @@ import (
 var (
 	// ErrNotFound reports that there is no such item.
 	ErrNotFound = errors.New("table: not found")
+	// ErrExists reports that Create found an item.
+	ErrExists = errors.New("table: exists")
 	// ErrInvalid reports a name, key or item that a table does not take.
 	ErrInvalid = errors.New("table: invalid")
 )
@@ -53,9 +56,22 @@ type Store interface {
 	Put(ctx context.Context, table, key, sort string, item json.RawMessage) error
 	// Delete removes the item; absent is no error.
 	Delete(ctx context.Context, table, key, sort string) error
-	// Rows yields the rows of a table ordered by key and sort key: those of
-	// one key if key is not empty, else all.
-	Rows(ctx context.Context, table, key string) iter.Seq2[Row, error]
+	// Update replaces the item by what f makes of it, with no other write of
+	// the row between: old is nil if there is none, and f returns nil to have it
+	// removed. An error of f leaves everything as it is and is returned as it
+	// is. Durable as Put; f may see what an earlier write has not synced yet.
+	Update(ctx context.Context, table, key, sort string, f func(old json.RawMessage) (json.RawMessage, error)) error
+	// Rows yields the rows of a table in r, ordered by key and sort key as bytes.
+	Rows(ctx context.Context, table string, r Range) iter.Seq2[Row, error]
+}
+
+// A Range says which rows. The zero Range is all of a table.
+type Range struct {
+	// Key is the only key, if it is not empty; then Prefix is what sort keys begin with.
+	Key, Prefix string
+	// AfterKey, if it is not empty, is the key of the row after which to
+	// begin, and AfterSort its sort key. It need not exist any more.
+	AfterKey, AfterSort string
 }
 
 // Tables are the tables of a Store. They are safe for concurrent use.
@@ -81,19 +97,60 @@ func (t *Tables) Put(ctx context.Context, table, key, sort string, item []byte) 
 	if err := check(table, key, sort); err != nil {
 		return err
 	}
-	item = bytes.TrimSpace(item)
-	switch {
-	case len(item) > MaxItemBytes:
-		return fmt.Errorf("%w item: %d bytes, at most %d are allowed", ErrInvalid, len(item), MaxItemBytes)
-	case !json.Valid(item):
-		return fmt.Errorf("%w item: not JSON", ErrInvalid)
-	case item[0] != '{':
-		return fmt.Errorf("%w item: not a JSON object", ErrInvalid)
+	item, err := checkItem(item)
+	if err != nil {
+		return err
 	}
 	if err := t.store.Put(ctx, table, key, sort, item); err != nil {
 		return fmt.Errorf("table %s: put %q: %w", table, key, err)
 	}
 	return nil
+}
+
+// Create is Put of an item that is not there yet, and else ErrExists.
+func (t *Tables) Create(ctx context.Context, table, key, sort string, item []byte) error {
+	return t.Update(ctx, table, key, sort, func(old json.RawMessage) (json.RawMessage, error) {
+		if old != nil {
+			return nil, ErrExists
+		}
+		return item, nil
+	})
+}
+
+// Update replaces an item by what f makes of it, with no other write of the row
+// between, so that any condition can be put to a write: old is nil if there is
+// none, and not to be modified; f returns nil to have the item removed, or an
+// error to leave everything as it is, which Update returns. f must be quick and
+// not use the tables.
+func (t *Tables) Update(ctx context.Context, table, key, sort string, f func(old json.RawMessage) (json.RawMessage, error)) error {
+	if err := check(table, key, sort); err != nil {
+		return err
+	}
+	err := t.store.Update(ctx, table, key, sort, func(old json.RawMessage) (json.RawMessage, error) {
+		item, err := f(old)
+		if err != nil || item == nil {
+			return nil, err
+		}
+		return checkItem(item)
+	})
+	if err != nil {
+		return fmt.Errorf("table %s: update %q: %w", table, key, err)
+	}
+	return nil
+}
+
+// checkItem returns the item without space around it.
+func checkItem(item []byte) (json.RawMessage, error) {
+	item = bytes.TrimSpace(item)
+	switch {
+	case len(item) > MaxItemBytes:
+		return nil, fmt.Errorf("%w item: %d bytes, at most %d are allowed", ErrInvalid, len(item), MaxItemBytes)
+	case !json.Valid(item):
+		return nil, fmt.Errorf("%w item: not JSON", ErrInvalid)
+	case item[0] != '{':
+		return nil, fmt.Errorf("%w item: not a JSON object", ErrInvalid)
+	}
+	return item, nil
 }
 
 // Delete removes the item; absent is no error.
@@ -109,10 +166,15 @@ func (t *Tables) Delete(ctx context.Context, table, key, sort string) error {
 
 // Query yields the rows of one key in the order of their sort keys.
 func (t *Tables) Query(ctx context.Context, table, key string) iter.Seq2[Row, error] {
-	if err := check(table, key, ""); err != nil {
+	return t.QueryPrefix(ctx, table, key, "")
+}
+
+// QueryPrefix is Query of the rows whose sort keys begin with prefix.
+func (t *Tables) QueryPrefix(ctx context.Context, table, key, prefix string) iter.Seq2[Row, error] {
+	if err := check(table, key, prefix); err != nil {
 		return failed(err)
 	}
-	return t.store.Rows(ctx, table, key)
+	return t.store.Rows(ctx, table, Range{Key: key, Prefix: prefix})
 }
 
 // Scan yields all rows of a table, ordered by key and sort key.
@@ -120,7 +182,54 @@ func (t *Tables) Scan(ctx context.Context, table string) iter.Seq2[Row, error] {
 	if err := check(table, "any", ""); err != nil {
 		return failed(err)
 	}
-	return t.store.Rows(ctx, table, "")
+	return t.store.Rows(ctx, table, Range{})
+}
+
+// A Page says which rows Tables.Page returns.
+type Page struct {
+	Key, Prefix string // as those of Range
+	Limit       int    // the most rows; zero means 100
+	Token       string // what the page before returned as next; empty is the first
+}
+
+// Page returns some rows at a time, for endpoints: next is the Token of the
+// following page, empty at the end. Rows written meanwhile appear if they come
+// after those already returned. A Token that no Page made is ErrInvalid.
+func (t *Tables) Page(ctx context.Context, table string, p Page) (rows []Row, next string, err error) {
+	key := p.Key
+	if key == "" {
+		key = "any"
+		if p.Prefix != "" {
+			return nil, "", fmt.Errorf("%w page: a prefix of sort keys without a key", ErrInvalid)
+		}
+	}
+	if err := check(table, key, p.Prefix); err != nil {
+		return nil, "", err
+	}
+	r := Range{Key: p.Key, Prefix: p.Prefix}
+	if p.Token != "" {
+		text, err := base64.RawURLEncoding.DecodeString(p.Token)
+		key, sort, ok := strings.Cut(string(text), "\x00")
+		if err != nil || !ok || check(table, key, sort) != nil {
+			return nil, "", fmt.Errorf("%w token %.40q", ErrInvalid, p.Token)
+		}
+		r.AfterKey, r.AfterSort = key, sort
+	}
+	limit := p.Limit
+	if limit <= 0 {
+		limit = 100
+	}
+	for row, err := range t.store.Rows(ctx, table, r) {
+		if err != nil {
+			return nil, "", err
+		}
+		if len(rows) == limit {
+			last := rows[limit-1]
+			return rows, base64.RawURLEncoding.EncodeToString([]byte(last.Key + "\x00" + last.Sort)), nil
+		}
+		rows = append(rows, row)
+	}
+	return rows, "", nil
 }
 
 func failed(err error) iter.Seq2[Row, error] {

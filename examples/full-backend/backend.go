@@ -161,6 +161,7 @@ func (b *backend) openRules(ctx context.Context) (err error) {
 		republish.Spec(b.broker),
 		function.Spec(b.functions),
 		table.Spec(b.tables),
+		table.DynamoDBSpec(b.tables),
 		webhook.Spec(nil),
 		notify.Spec(&notify.Options{URL: b.cfg.NotifyURL}),
 		actionlog.Spec(b.log, nil),

@@ -25,6 +25,11 @@ type pipeline struct {
 	bucket                       *telemetry.DirBucket
 	live                         *telemetry.Live
 
+	// consumer is the name of the aggregating consumer. Open windows belong to
+	// one window size: with another one the stream is aggregated anew, from the
+	// oldest record that it holds.
+	consumer string
+
 	archive    telemetry.Sink
 	aggregate  *telemetry.Aggregator
 	upsertRows telemetry.Sink
@@ -37,7 +42,7 @@ FROM stream GROUP BY key, TUMBLE(INTERVAL '%d' SECOND)`, int(window.Seconds()))
 }
 
 func openPipeline(db *pebble.DB, cfg Config, tables *table.Tables, logger *slog.Logger) (p *pipeline, err error) {
-	p = &pipeline{live: telemetry.NewLive(nil)}
+	p = &pipeline{live: telemetry.NewLive(nil), consumer: "metrics-" + time.Duration(cfg.Window).String()}
 	opts := &telemetry.StreamOptions{Logger: logger}
 	open := func(prefix string) (*telemetry.Stream, *telemetrypebble.Store, error) {
 		store, err := telemetrypebble.Open(db, prefix, &telemetrypebble.Options{Partitions: cfg.Partitions, MaxAge: 7 * 24 * time.Hour, Logger: logger})
@@ -105,7 +110,7 @@ func (p *pipeline) run(ctx context.Context) error {
 	group.Go(func() error { return p.telemetryStore.Run(ctx) })
 	group.Go(func() error { return p.metricsStore.Run(ctx) })
 	group.Go(func() error { return p.telemetry.Consume(ctx, "archive", p.archive) })
-	group.Go(func() error { return p.telemetry.Consume(ctx, "metrics", p.aggregate) })
+	group.Go(func() error { return p.telemetry.Consume(ctx, p.consumer, p.aggregate) })
 	group.Go(func() error { return p.metrics.Consume(ctx, "table", p.upsertRows) })
 	return group.Wait()
 }

@@ -25,9 +25,9 @@ import (
 // patience bounds every wait of the end-to-end tests; none asserts a time.
 const patience = 60 * time.Second
 
-// binary is this program, built once for all end-to-end tests. It is built
+// program is the example, built once for all end-to-end tests. It is built
 // without the race detector: it is what a user runs.
-var binary = sync.OnceValues(func() (string, error) {
+var program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "full-backend")
 	if err != nil {
 		return "", err
@@ -43,13 +43,13 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if file, err := binary(); err == nil && code == 0 {
+	if file, err := program(); err == nil && code == 0 {
 		os.RemoveAll(filepath.Dir(file))
 	}
 	os.Exit(code)
 }
 
-// A process is the running binary.
+// A process is the running example.
 type process struct {
 	t     *testing.T
 	cmd   *exec.Cmd
@@ -63,7 +63,7 @@ type process struct {
 	args  []string
 }
 
-// start runs the binary on free ports with a fresh data folder and waits until it answers.
+// start runs the example on free ports with a fresh data folder and waits until it answers.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
 	ports := freePorts(t, 4)
@@ -82,7 +82,7 @@ func start(t *testing.T, args ...string) *process {
 
 func (p *process) run() {
 	p.t.Helper()
-	file, err := binary()
+	file, err := program()
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"testing"
+	"time"
+)
+
+// A statement sees who published a message and from where.
+func TestRuleSeesPublisher(t *testing.T) {
+	p := start(t)
+	d := p.device("s1")
+	rule := `{"sql":"SELECT traceid() AS trace, sourceip() AS ip, principal() AS principal, clientid() AS client, topic(2) AS thing FROM 'sensors/+/climate'",
+		"actions":[{"republish":{"topic":"devices/s1/config","qos":1}}]}`
+	if status, answer := p.curl("POST", "/rules/who", rule); status != 200 {
+		t.Fatalf("%d %s", status, answer)
+	}
+	got := d.sub("devices/s1/config")
+	traces := map[string]bool{}
+	for range 2 {
+		d.mustPub("sensors/s1/climate", `{"temperature":1}`)
+		var m struct{ Trace, IP, Principal, Client, Thing string }
+		var payload string
+		line := next(t, got)
+		if _, err := fmt.Sscanf(line, "devices/s1/config %s", &payload); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal([]byte(payload), &m); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if m.IP != "127.0.0.1" || m.Principal != d.id || m.Client == "" || m.Thing != "s1" {
+			t.Errorf("got %s", payload)
+		}
+		if !regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(m.Trace) || traces[m.Trace] {
+			t.Errorf("trace %q is no UUID, or that of another message", m.Trace)
+		}
+		traces[m.Trace] = true
+	}
+}
+
+// A start with another window goes on with the data folder: the stream is
+// aggregated anew.
+func TestAnotherWindow(t *testing.T) {
+	p := start(t)
+	d := p.device("s1")
+	base := time.Now().UnixMilli()/10_000*10_000 - 60_000
+	publish := func(from, to int) (all []reading) {
+		var payloads []string
+		for n := from; n < to; n++ {
+			r := reading{thing: "s1", N: n, TS: base + int64(n)*500, Temperature: float64(20 + n%5)}
+			all, payloads = append(all, r), append(payloads, r.String())
+		}
+		d.publishAll("sensors/s1/climate", payloads)
+		return all
+	}
+	all := publish(0, 20)
+	p.eventually("windows of a second", func() error {
+		got, err := metricsIn(p.lines("metrics"))
+		if err != nil {
+			return err
+		}
+		return sameMetrics(got, oracle(1000, all))
+	})
+	if err := p.stop(); err != nil {
+		t.Fatal(err)
+	}
+	p.args = append(p.args, "-window", "5s") // the last one counts
+	p.run()
+	all = append(all, publish(20, 40)...)
+	want := oracle(5000, all)
+	p.eventually("windows of five seconds, of what came before too", func() error {
+		_, answer := p.curl("GET", "/tables/metrics/s1", "")
+		var rows []metric
+		if err := json.Unmarshal([]byte(answer), &rows); err != nil {
+			return err
+		}
+		got := map[string]metric{}
+		for _, m := range rows {
+			if m.WindowEnd-m.WindowStart == 5000 {
+				got[fmt.Sprintf("%s %d", m.Thing, m.WindowStart)] = m
+			}
+		}
+		return sameMetrics(got, want)
+	})
+}
