@@ -140,7 +140,9 @@ func (b *Broker) publishWillAs(ctx context.Context, c *conn) {
 func (b *Broker) publishWill(ctx context.Context, m *Message) {
 	w := *m
 	w.Time = b.now()
-	if err := b.publishWhole(WithDepth(ctx, 1), w, fromMessage(&w)); err != nil {
+	var r route
+	b.findRoute(w.Topic, w.ClientID, &r)
+	if err := b.publishWhole(WithDepth(ctx, 1), w, fromMessage(&w), &r); err != nil {
 		b.opts.Logger.Warn("will", "client_id", m.ClientID, "topic", m.Topic, "err", err)
 	}
 }

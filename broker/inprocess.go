@@ -92,6 +92,20 @@ func (b *Broker) Publish(ctx context.Context, topic string, payload []byte) erro
 // Errors are ErrTopic, ErrTooDeep, ErrTooLarge, ErrQueueFull, those of
 // handlers, and those of the Store.
 func (b *Broker) PublishMessage(ctx context.Context, m Message) error {
+	return b.publishAsProgram(ctx, m, nil)
+}
+
+// PublishTo publishes m as the program itself to one client alone, if it has
+// subscribed to the topic: answers that are nobody else's business. Handlers
+// and other subscribers do not see m, and it is not retained. Beside the errors of
+// [Broker.PublishMessage] there is ErrNotFound, for a client without such a subscription.
+func (b *Broker) PublishTo(ctx context.Context, clientID string, m Message) error {
+	m.Retain = false
+	return b.publishAsProgram(ctx, m, &clientID)
+}
+
+// publishAsProgram publishes m, to one client if only is not nil.
+func (b *Broker) publishAsProgram(ctx context.Context, m Message, only *string) error {
 	if err := b.checkName(m.Topic); err != nil {
 		return err
 	}
@@ -112,18 +126,40 @@ func (b *Broker) PublishMessage(ctx context.Context, m Message) error {
 	if msg.Size() > b.opts.MaxPacketBytes {
 		return fmt.Errorf("%w: %d bytes to %q", ErrTooLarge, len(m.Payload), m.Topic)
 	}
-	return b.publishWhole(WithDepth(ctx, depth+1), m, msg)
+	var r route
+	b.findRoute(m.Topic, m.ClientID, &r)
+	if only != nil {
+		if r = r.only(*only); len(r.targets) == 0 {
+			return fmt.Errorf("%w: %q has not subscribed to %q", ErrNotFound, *only, m.Topic)
+		}
+	}
+	return b.publishWhole(WithDepth(ctx, depth+1), m, msg, &r)
+}
+
+// only is r for one of its clients alone.
+func (r *route) only(clientID string) route {
+	one := route{topic: r.topic, subs: r.subs, auth: r.auth}
+	for _, targets := range append([][]target{r.targets}, r.shared...) {
+		for _, t := range targets {
+			if t.s.id != clientID || len(one.targets) > 0 {
+				continue
+			}
+			one.targets = []target{t}
+			if t.durable && t.qos > 0 {
+				one.durables, one.ids = 1, []string{clientID}
+			}
+		}
+	}
+	return one
 }
 
 // publishWhole publishes a message that owns its memory.
-func (b *Broker) publishWhole(ctx context.Context, m Message, msg *engine.Message) error {
+func (b *Broker) publishWhole(ctx context.Context, m Message, msg *engine.Message, r *route) error {
 	var (
-		r     route
 		dirty []*conn
 		c     commit
 	)
-	b.findRoute(m.Topic, m.ClientID, &r)
-	p := publication{b: b, r: &r, msg: msg, whole: m, complete: true, qos: m.QoS, retain: m.Retain,
+	p := publication{b: b, r: r, msg: msg, whole: m, complete: true, qos: m.QoS, retain: m.Retain,
 		now: b.now().UnixNano(), dirty: &dirty, commit: &c}
 	err := p.run(ctx)
 	flush(dirty)
