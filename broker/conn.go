@@ -374,7 +374,7 @@ func (c *conn) part() {
 		buf.b = wire.AppendConnack(buf.b, c.info.Version, &wire.Connack{Code: code})
 	case c.info.Connected && c.info.Version == 5:
 		buf := c.outbox()
-		buf.b = wire.AppendDisconnect(buf.b, code)
+		buf.b = wire.AppendDisconnect(buf.b, code, "", "")
 	}
 	c.closing = true
 	c.cond.Broadcast()

@@ -266,6 +266,7 @@ func (c *conn) attach(s *session, p *wire.Connect, ack *wire.Connack, resumed bo
 	s.conn = c
 	s.online.Store(true)
 	s.out.Attach(p.Version, min(int(p.ReceiveMax), b.opts.MaxInflight), int(p.MaxPacket), b.opts.MaxPendingBytes)
+	s.out.UseAliases(min(int(p.TopicAliasMax), b.opts.OutboundAliases))
 	s.mu.Unlock()
 
 	c.alive.Store(time.Now().UnixNano())

@@ -58,6 +58,7 @@ func TestMalformed(t *testing.T) {
 		{"PUBLISH with properties longer than it", "30 06 00 01 61 7f 01 01", 0x81, false},
 		{"PUBLISH with payload format 2", "30 06 00 01 61 02 01 02", 0x82, false},
 		{"PUBLISH with wildcard in response topic", "30 08 00 01 61 04 08 00 01 2b", 0x82, false},
+		{"PUBLISH with empty response topic", "30 07 00 01 61 03 08 00 00", 0x81, false},
 		{"PUBLISH with half a user property", "30 08 00 01 61 04 26 00 01 61", 0x81, false},
 		{"PUBACK of one byte", "40 01 00", 0x81, true},
 		{"PUBACK with packet id 0", "40 02 00 00", 0x82, true},

@@ -54,6 +54,10 @@ type Options struct {
 	// 65535. Zero means 8, negative none.
 	TopicAliasMaximum int
 
+	// OutboundAliases is how many topic aliases the broker uses towards a client that
+	// allows some, up to 65535. Zero means 8, negative none.
+	OutboundAliases int
+
 	// MaxTopicBytes and MaxTopicLevels bound topic names and filters. Zero
 	// means 1024 bytes and 64 levels.
 	MaxTopicBytes, MaxTopicLevels int
@@ -160,6 +164,9 @@ func (o *Options) filled() (Options, error) {
 	f.TopicAliasMaximum = max(f.TopicAliasMaximum, -1)
 	number("TopicAliasMaximum", &f.TopicAliasMaximum, 8, -1, 65535)
 	f.TopicAliasMaximum = max(f.TopicAliasMaximum, 0)
+	f.OutboundAliases = max(f.OutboundAliases, -1)
+	number("OutboundAliases", &f.OutboundAliases, 8, -1, 65535)
+	f.OutboundAliases = max(f.OutboundAliases, 0)
 	number("MaxTopicBytes", &f.MaxTopicBytes, 1024, 1, 65535)
 	number("MaxTopicLevels", &f.MaxTopicLevels, 64, 1, 65535)
 	number("MaxFilters", &f.MaxFilters, any, 1, any)

@@ -25,6 +25,7 @@ type Inbound struct {
 	Unsubscribe wire.Unsubscribe
 	Ack         wire.Ack
 	Disconnect  wire.Disconnect
+	Auth        wire.Auth
 
 	connected bool
 	unacked   int      // publishes above QoS 0 that wait for our acknowledgement
@@ -74,10 +75,24 @@ func (in *Inbound) decode(f *wire.Frame) (err error) {
 		if err == nil && in.Disconnect.HasSessionExpiry && in.Disconnect.SessionExpiry > 0 && in.Connect.SessionExpiry == 0 {
 			err = &wire.Error{Code: wire.ProtocolError, Packet: f.Type, Reason: "session expiry raised from 0"} // [MQTT-3.14.2-2]
 		}
+	case wire.AUTH:
+		in.Auth, err = in.decodeAuth(f)
 	default:
 		err = &wire.Error{Code: wire.ProtocolError, Packet: f.Type, Reason: "clients do not send this packet"}
 	}
 	return err
+}
+
+// decodeAuth takes an AUTH of the method that the CONNECT named.
+func (in *Inbound) decodeAuth(f *wire.Frame) (wire.Auth, error) {
+	a, err := wire.Auth{}, error(nil)
+	if in.Version == 5 {
+		a, err = wire.DecodeAuth(f)
+	}
+	if err == nil && (!in.Connect.HasAuthMethod || a.Method != in.Connect.AuthMethod) { // [MQTT-4.12.0-5] [MQTT-4.12.0-7]
+		err = &wire.Error{Code: wire.ProtocolError, Packet: wire.AUTH, Reason: "not the authentication method of the CONNECT"}
+	}
+	return a, err
 }
 
 // checkPublish applies what the connection knows: aliases, QoS, Receive Maximum.

@@ -13,6 +13,7 @@ type Outbound struct {
 	connected  bool
 	window     int // how many may be unacknowledged
 	maxPacket  int
+	aliases    aliases
 	maxPending int // bytes of pending
 
 	slots   []slot // slots[head:] are the ring, with consecutive packet ids
@@ -71,6 +72,7 @@ func (o *Outbound) Attach(version byte, window, maxPacket, maxPending int) {
 	}
 	o.version, o.window, o.maxPacket, o.maxPending = version, window, maxPacket, maxPending
 	o.connected = true
+	o.aliases = aliases{}
 	o.next, o.unacked, o.flight = o.head, 0, 0
 }
 
@@ -78,6 +80,7 @@ func (o *Outbound) Attach(version byte, window, maxPacket, maxPending int) {
 // are in the store; packet ids stay.
 func (o *Outbound) Detach() {
 	o.connected, o.filling = false, false
+	o.aliases = aliases{}
 	o.unacked = 0
 	for i := o.head; i < len(o.slots); i++ {
 		o.slots[i].Msg = nil
@@ -269,6 +272,9 @@ func (o *Outbound) slot(d *Delivery) int {
 
 func (o *Outbound) emit(dst []byte, now int64, d *Delivery, id uint16, dup bool) []byte {
 	out := d.out(now, id, dup)
+	if o.aliases.most > 0 {
+		out.Topic, out.Alias = o.aliases.take(out.Topic, out.Size(o.version)+3 <= o.maxPacket)
+	}
 	o.effects.Sent[d.QoS]++
 	return wire.AppendPublish(dst, o.version, &out)
 }

@@ -12,6 +12,8 @@ const (
 	DisconnectWithWill    Code = 0x04
 	NoMatchingSubscribers Code = 0x10
 	NoSubscriptionExisted Code = 0x11
+	ContinueAuth          Code = 0x18
+	ReAuthenticate        Code = 0x19
 	Unspecified           Code = 0x80
 	Malformed             Code = 0x81
 	ProtocolError         Code = 0x82
@@ -21,6 +23,8 @@ const (
 	BadCredentials        Code = 0x86
 	NotAuthorized         Code = 0x87
 	ServerUnavailable     Code = 0x88
+	ServerBusy            Code = 0x89
+	Banned                Code = 0x8A
 	ServerShuttingDown    Code = 0x8B
 	BadAuthMethod         Code = 0x8C
 	KeepAliveTimeout      Code = 0x8D
@@ -32,12 +36,19 @@ const (
 	ReceiveMaxExceeded    Code = 0x93
 	TopicAliasInvalid     Code = 0x94
 	PacketTooLarge        Code = 0x95
+	MessageRateTooHigh    Code = 0x96
 	QuotaExceeded         Code = 0x97
 	AdminAction           Code = 0x98
 	PayloadFormatInvalid  Code = 0x99
 	RetainNotSupported    Code = 0x9A
 	QoSNotSupported       Code = 0x9B
+	UseAnotherServer      Code = 0x9C
+	ServerMoved           Code = 0x9D
+	SharedNotSupported    Code = 0x9E
+	ConnectRateExceeded   Code = 0x9F
+	MaxConnectTime        Code = 0xA0
 	SubIDsNotSupported    Code = 0xA1
+	WildcardsNotSupported Code = 0xA2
 )
 
 // Connack3 is the return code of a 3.1.1 CONNACK for c [MQTT 3.1.1, 3.2.2.3].
@@ -51,7 +62,7 @@ func (c Code) Connack3() byte {
 		return 2
 	case BadCredentials:
 		return 4
-	case NotAuthorized:
+	case NotAuthorized, Banned:
 		return 5
 	}
 	return 3

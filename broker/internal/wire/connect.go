@@ -19,6 +19,8 @@ type Connect struct {
 	MaxPacket       uint32 // 0 when absent
 	TopicAliasMax   uint16
 	HasAuthMethod   bool
+	AuthMethod      string
+	AuthData        []byte // nil when absent
 	NoProblemString bool // Request Problem Information is 0
 }
 
@@ -77,6 +79,7 @@ func DecodeConnect(f *Frame) (Connect, error) {
 		p.MaxPacket = props.maxPacket
 		p.TopicAliasMax = props.aliasMax
 		p.HasAuthMethod = props.has(propAuthMethod)
+		p.AuthMethod, p.AuthData = string(props.authMethod), props.authData
 		p.NoProblemString = props.noProblemInfo
 		if props.has(propReceiveMax) {
 			p.ReceiveMax = props.receiveMax
@@ -108,9 +111,13 @@ func DecodeConnect(f *Frame) (Connect, error) {
 	return p, c.error()
 }
 
-// responseTopic checks that a response topic has no wildcards [MQTT-3.3.2-14].
+// responseTopic checks that a response topic is a topic name, without wildcards [MQTT-3.3.2-14].
 func (c *cursor) responseTopic(p *properties) {
-	if p.has(propResponseTopic) && bytes.ContainsAny(p.responseTopic, "+#") {
+	switch {
+	case !p.has(propResponseTopic):
+	case len(p.responseTopic) == 0:
+		c.fail(Malformed, "empty response topic") // [MQTT-4.7.3-1]
+	case bytes.ContainsAny(p.responseTopic, "+#"):
 		c.fail(ProtocolError, "response topic has wildcards")
 	}
 }

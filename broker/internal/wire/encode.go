@@ -16,7 +16,11 @@ type Connack struct {
 	TopicAliasMax    uint16
 	ServerKeepAlive  uint16 // with HasKeepAlive
 	HasKeepAlive     bool
+	NoSubIDs         bool // Subscription Identifier Available is 0
 	Reason           string
+	ServerReference  string
+	AuthMethod       string
+	AuthData         []byte
 }
 
 // AppendConnack appends p.
@@ -49,14 +53,32 @@ func AppendConnack(dst []byte, version byte, p *Connack) []byte {
 	if p.HasKeepAlive {
 		b = binary.BigEndian.AppendUint16(append(b, propServerKeepAlive), p.ServerKeepAlive)
 	}
-	if p.Reason != "" {
-		b = appendBinary(append(b, propReasonString), p.Reason)
+	if p.NoSubIDs {
+		b = append(b, propSubIDAvail, 0)
 	}
+	if p.AuthMethod != "" {
+		b = appendBinary(append(b, propAuthMethod), p.AuthMethod)
+	}
+	if p.AuthData != nil {
+		b = appendBinary(append(b, propAuthData), p.AuthData)
+	}
+	b = appendWhy(b, p.Reason, p.ServerReference)
 	dst = append(dst, byte(CONNACK)<<4)
 	dst = appendVarint(dst, 2+varintLen(len(b))+len(b))
 	dst = append(dst, flags, byte(p.Code))
 	dst = appendVarint(dst, len(b))
 	return append(dst, b...)
+}
+
+// appendWhy appends what explains a reason code.
+func appendWhy(b []byte, reason, server string) []byte {
+	if reason != "" {
+		b = appendBinary(append(b, propReasonString), reason)
+	}
+	if server != "" {
+		b = appendBinary(append(b, propServerReference), server)
+	}
+	return b
 }
 
 // Out is a PUBLISH to a subscriber.
@@ -70,6 +92,7 @@ type Out struct {
 	Expiry      uint32 // seconds left, with HasExpiry
 	HasExpiry   bool
 	SubIDs      []uint32
+	Alias       uint16 // 0 is none; with one the topic may be empty
 }
 
 // Size is the length of p on the wire in the version. It is above any
@@ -96,6 +119,9 @@ func (p *Out) propsSize() int {
 	if p.HasExpiry {
 		n += 5
 	}
+	if p.Alias > 0 {
+		n += 3
+	}
 	for _, id := range p.SubIDs {
 		n += 1 + varintLen(int(id))
 	}
@@ -121,6 +147,9 @@ func AppendPublish(dst []byte, version byte, p *Out) []byte {
 		dst = appendVarint(dst, p.propsSize())
 		if p.HasExpiry {
 			dst = binary.BigEndian.AppendUint32(append(dst, propExpiry), p.Expiry)
+		}
+		if p.Alias > 0 {
+			dst = binary.BigEndian.AppendUint16(append(dst, propTopicAlias), p.Alias)
 		}
 		dst = append(dst, p.Props...)
 		for _, id := range p.SubIDs {
@@ -184,6 +213,27 @@ func appendCodesHead(dst []byte, version byte, t Type, id uint16, codes int) []b
 func AppendPingresp(dst []byte) []byte { return append(dst, byte(PINGRESP)<<4, 0) }
 
 // AppendDisconnect appends a DISCONNECT of MQTT 5; 3.1.1 servers have none.
-func AppendDisconnect(dst []byte, code Code) []byte {
-	return append(dst, byte(DISCONNECT)<<4, 1, byte(code))
+func AppendDisconnect(dst []byte, code Code, reason, server string) []byte {
+	if reason == "" && server == "" {
+		return append(dst, byte(DISCONNECT)<<4, 1, byte(code))
+	}
+	return appendExplained(dst, DISCONNECT, code, appendWhy(nil, reason, server))
+}
+
+// AppendAuth appends an AUTH: [ContinueAuth], or [Success] at the end of a re-authentication.
+func AppendAuth(dst []byte, code Code, method string, data []byte) []byte {
+	b := appendBinary([]byte{propAuthMethod}, method)
+	if data != nil {
+		b = appendBinary(append(b, propAuthData), data)
+	}
+	return appendExplained(dst, AUTH, code, b)
+}
+
+// appendExplained appends a packet that is a code and properties.
+func appendExplained(dst []byte, t Type, code Code, props []byte) []byte {
+	dst = append(dst, byte(t)<<4)
+	dst = appendVarint(dst, 1+varintLen(len(props))+len(props))
+	dst = append(dst, byte(code))
+	dst = appendVarint(dst, len(props))
+	return append(dst, props...)
 }

@@ -188,6 +188,34 @@ func DecodeDisconnect(f *Frame, version byte) (Disconnect, error) {
 	return p, c.error()
 }
 
+// Auth is an AUTH packet.
+type Auth struct {
+	Code   Code
+	Method string
+	Data   []byte // nil when absent
+}
+
+// DecodeAuth decodes an AUTH.
+func DecodeAuth(f *Frame) (Auth, error) {
+	var p Auth
+	c := f.start(0) // [MQTT-3.15.1-1]
+	if c.left() > 0 {
+		p.Code = Code(c.u8())
+		var props properties
+		c.properties(&props, propsAuth)
+		p.Method, p.Data = string(props.authMethod), props.authData
+	}
+	switch {
+	case c.err != nil:
+	case p.Code != ContinueAuth && p.Code != ReAuthenticate: // Success is the server's to say [MQTT-3.15.2-1]
+		c.fail(ProtocolError, "clients send AUTH with 0x18 and 0x19 only")
+	case p.Method == "":
+		c.fail(ProtocolError, "AUTH without authentication method")
+	}
+	c.end()
+	return p, c.error()
+}
+
 // DecodeEmpty checks a packet that has nothing but its fixed header: PINGREQ.
 func DecodeEmpty(f *Frame) error {
 	c := f.start(0)

@@ -61,6 +61,7 @@ type properties struct {
 	alias         uint16
 	noProblemInfo bool
 	authMethod    []byte
+	authData      []byte
 	responseTopic []byte
 	forward       []byte // the bytes of those that go to subscribers, in order
 }
@@ -161,7 +162,9 @@ func (c *cursor) property(p *properties, allowed uint64) {
 		p.authMethod = c.text()
 	case propResponseTopic:
 		p.responseTopic = c.text()
-	case propCorrelation, propAuthData:
+	case propAuthData:
+		p.authData = c.binary()
+	case propCorrelation:
 		c.binary()
 	case propUser:
 		c.text()

@@ -135,7 +135,7 @@ func TestAnswersToPaho(t *testing.T) {
 		"SUBACK":     AppendSuback(nil, 5, 7, codes),
 		"UNSUBACK":   AppendUnsuback(nil, 5, 7, codes),
 		"PUBACK":     AppendAck(nil, 5, PUBACK, 7, QuotaExceeded),
-		"DISCONNECT": AppendDisconnect(nil, ServerShuttingDown),
+		"DISCONNECT": AppendDisconnect(nil, ServerShuttingDown, "", ""),
 		"PINGRESP":   AppendPingresp(nil),
 	} {
 		p, err := packets.ReadPacket(bytes.NewReader(b))
