@@ -21,7 +21,7 @@ type Connect struct {
 	HasAuthMethod   bool
 	AuthMethod      string
 	AuthData        []byte // nil when absent
-	NoProblemString bool // Request Problem Information is 0
+	NoProblemString bool   // Request Problem Information is 0
 }
 
 // A Will is the will of a CONNECT.
