@@ -17,9 +17,21 @@ type handler struct {
 }
 
 // Subscribe calls h for each message on a topic that filter matches, clients'
-// and in-process ones. See [Broker.SubscribeMessages].
+// and in-process ones. See [Broker.SubscribeMessages]. [Publisher] tells from
+// ctx who published it.
 func (b *Broker) Subscribe(filter string, h func(ctx context.Context, topic string, payload []byte) error) (cancel func(), err error) {
-	return b.SubscribeMessages(filter, func(ctx context.Context, m Message) error { return h(ctx, m.Topic, m.Payload) })
+	return b.SubscribeMessages(filter, func(ctx context.Context, m Message) error {
+		return h(context.WithValue(ctx, publisherKey{}, m.Principal), m.Topic, m.Payload)
+	})
+}
+
+type publisherKey struct{}
+
+// Publisher is the principal of the client whose message a handler of
+// [Broker.Subscribe] was called for; empty for in-process messages.
+func Publisher(ctx context.Context) string {
+	principal, _ := ctx.Value(publisherKey{}).(string)
+	return principal
 }
 
 // SubscribeMessages calls h for each message on a topic that filter matches.

@@ -19,12 +19,17 @@
 // for one shadow. What an update needs beyond that is in its Change, ready
 // for the wire: Accepted, DeltaMessage, Documents.
 //
+// For gives a typed view of one shadow: Get and an optimistic Update in a Go
+// type. Watch waits for a condition. History, At and AtTime show what was,
+// Revisions who changed which field.
+//
 // # Endpoints and stores
 //
 // shadowmqtt answers the reserved topics over any broker, shadowhttp the AWS
 // data plane over HTTP; both are views of one Service and do not know each
 // other. shadowpebble is the durable store, NewMemStore the one that forgets,
-// shadowtest the suite for stores of your own.
+// shadowtest the suite for stores of your own. shadowdevice is the other end,
+// for programs on devices.
 //
 // # Guarantees
 //

@@ -49,7 +49,30 @@ var (
 	// ErrNoHistory reports that the store keeps no history, or no longer the
 	// version asked for.
 	ErrNoHistory = errors.New("shadow: no history")
+
+	// ErrType reports a document that does not fit the type of a View, in a
+	// *TypeError. Nothing was written. Code 500: the program's type is wrong.
+	ErrType = errors.New("shadow: document does not fit the type")
 )
+
+// A TypeError says which part of a document does not fit the type of a View.
+type TypeError struct {
+	Ref     Ref
+	Section string // desired, reported or delta
+	Field   string // as encoding/json names it, such as color.hue; may be empty
+	Err     error  // of encoding/json, or of a method of the type
+}
+
+func (e *TypeError) Error() string {
+	where := e.Section
+	if e.Field != "" {
+		where += "." + e.Field
+	}
+	return fmt.Sprintf("shadow %s: %s: %v", e.Ref, where, e.Err)
+}
+
+// Unwrap returns ErrType and the cause.
+func (e *TypeError) Unwrap() []error { return []error{ErrType, e.Err} }
 
 // A RequestError is a refused request, in the words that the protocol uses.
 type RequestError struct {
@@ -99,6 +122,7 @@ var messages = []struct {
 	{ErrEncoding, 415, "Unsupported documented encoding; supported encoding is UTF-8"},
 	{ErrTooManyRequests, 429, "Too many requests"},
 	{ErrCorrupt, 500, "Internal service failure"},
+	{ErrType, 500, "Internal service failure"},
 }
 
 // Code returns the protocol's number and text for an error of this package;

@@ -22,8 +22,12 @@ type MemStore struct {
 
 // NewMemStore returns an empty store that keeps the last ten documents of each
 // shadow as its history.
-func NewMemStore() *MemStore {
-	return &MemStore{keep: 10, things: map[string]map[string][]Document{}}
+func NewMemStore() *MemStore { return NewMemStoreKeeping(10) }
+
+// NewMemStoreKeeping returns an empty store that keeps, besides the present
+// document of each shadow, so many that came before.
+func NewMemStoreKeeping(history int) *MemStore {
+	return &MemStore{keep: max(history, 0), things: map[string]map[string][]Document{}}
 }
 
 // Load is part of Store.
@@ -63,7 +67,7 @@ func (m *MemStore) Save(ctx context.Context, ref Ref, doc Document, prev int64) 
 	if doc.Version <= stored {
 		docs = nil
 	}
-	if len(docs) > m.keep {
+	if len(docs) > m.keep { // the one stored until now becomes history
 		docs = slices.Delete(docs, 0, len(docs)-m.keep)
 	}
 	names[ref.Name] = append(docs, doc)
@@ -161,4 +165,24 @@ func (m *MemStore) History(ctx context.Context, ref Ref) iter.Seq2[Document, err
 			}
 		}
 	}
+}
+
+// Trim is part of Historian.
+func (m *MemStore) Trim(ctx context.Context, before time.Time) (n int, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, names := range m.things {
+		for name, docs := range names {
+			old := 0
+			for old+1 < len(docs) && docs[old+1].Time.Before(before) {
+				old++
+			}
+			names[name] = slices.Delete(docs, 0, old)
+			n += old
+		}
+	}
+	return n, nil
 }

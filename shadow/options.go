@@ -53,6 +53,11 @@ type Options struct {
 	// so that a shadow made again goes on counting. Zero means 48 hours.
 	VersionMemory time.Duration
 
+	// HistoryAge is how long a document is shown by History and its kin after
+	// another replaced it; how many are kept is the store's. Zero means 30
+	// days; negative means as long as the store keeps it.
+	HistoryAge time.Duration
+
 	// Now gives the time written into documents. Nil means time.Now.
 	Now func() time.Time
 
@@ -75,6 +80,9 @@ func (o *Options) filled() (Options, error) {
 	}
 	if c.VersionMemory == 0 {
 		c.VersionMemory = 48 * time.Hour
+	}
+	if c.HistoryAge == 0 {
+		c.HistoryAge = 30 * 24 * time.Hour
 	}
 	if c.Now == nil {
 		c.Now = time.Now

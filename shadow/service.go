@@ -14,10 +14,11 @@ import (
 // A Service is the shadows of a fleet: it loads, merges, saves and tells its
 // observers. All methods may be called from many goroutines.
 type Service struct {
-	store Store
-	opts  Options
-	lanes lanes
-	busy  busy
+	store   Store
+	opts    Options
+	lanes   lanes
+	busy    busy
+	watches watches
 
 	mu        sync.Mutex // for changing observers; readers take the pointer
 	observers atomic.Pointer[[]*observer]
@@ -106,21 +107,50 @@ func (s *Service) update(ctx context.Context, ref Ref, patch []byte) (Change, er
 		return Change{}, err
 	}
 	return s.write(ctx, ref, r.ClientToken, func(stored Document, now time.Time) (Change, error) {
-		if ref.reserved() && !stored.Exists() {
-			e := refuse(ErrInvalidName, "Shadow names that begin with $ are reserved")
-			e.ClientToken = r.ClientToken
-			return Change{}, e
-		}
-		next, trees, err := r.apply(stored, now)
-		if err != nil {
-			return Change{}, err
-		}
-		before := stored
-		if !stored.Exists() {
-			before = Document{}
-		}
-		return newChange(ref, before, next, &trees, r), nil
+		return s.merge(ref, stored, r, now)
 	})
+}
+
+// updateWith is Update by a request that make writes for what is stored. If
+// another writer wins, make is called again. accept sees the change before it
+// is saved and may refuse it.
+func (s *Service) updateWith(ctx context.Context, ref Ref, make func(stored Document) (*Request, error), accept func(Change) error) (Change, error) {
+	err := ref.Check()
+	var c Change
+	if err == nil {
+		c, err = s.write(ctx, ref, "", func(stored Document, now time.Time) (Change, error) {
+			r, err := make(stored)
+			if err != nil {
+				return Change{}, err
+			}
+			c, err := s.merge(ref, stored, r, now)
+			if err != nil {
+				return Change{}, err
+			}
+			c.After.By = s.opts.Principal(ctx)
+			return c, accept(c)
+		})
+	}
+	s.stats.count(&s.stats.updates, err)
+	return c, err
+}
+
+// merge is the change that r makes of what is stored.
+func (s *Service) merge(ref Ref, stored Document, r *Request, now time.Time) (Change, error) {
+	if ref.reserved() && !stored.Exists() {
+		e := refuse(ErrInvalidName, "Shadow names that begin with $ are reserved")
+		e.ClientToken = r.ClientToken
+		return Change{}, e
+	}
+	next, trees, err := r.apply(stored, now)
+	if err != nil {
+		return Change{}, err
+	}
+	before := stored
+	if !stored.Exists() {
+		before = Document{}
+	}
+	return newChange(ref, before, next, &trees, r), nil
 }
 
 // Delete removes the shadow. Its version is remembered for
@@ -234,6 +264,9 @@ func (s *Service) tell(ctx context.Context, c Change) {
 	for _, o := range *s.observers.Load() {
 		s.tellOne(ctx, o, c)
 	}
+	for _, o := range s.watches.of(c.Ref) {
+		s.tellOne(ctx, o, c)
+	}
 }
 
 // tellOne keeps a panic of an observer from the lane: the change is saved, the
@@ -261,17 +294,16 @@ func (s *Service) Names(ctx context.Context, thing, after string) iter.Seq2[stri
 // Refs lists every shadow there is, for those who build an index.
 func (s *Service) Refs(ctx context.Context) iter.Seq2[Ref, error] { return s.store.Refs(ctx) }
 
-// Run forgets the versions of shadows deleted longer ago than
-// Options.VersionMemory, now and every hour, until ctx is done. A service
-// without Run works as well; its store keeps the tombstones.
+// Run forgets what is too old, until ctx is done: now and every hour the
+// versions of shadows deleted longer ago than Options.VersionMemory, and once a
+// day the documents replaced longer ago than Options.HistoryAge. A service
+// without Run works as well; its store keeps more than it shows.
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
-	for {
-		n, err := s.store.Purge(ctx, s.opts.Now().Add(-s.opts.VersionMemory))
-		s.stats.purged.Add(uint64(n))
-		if err != nil && ctx.Err() == nil {
-			return fmt.Errorf("shadow: purge: %w", err)
+	for hour := 0; ; hour++ {
+		if err := s.forget(ctx, hour%24 == 0); err != nil && ctx.Err() == nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -279,4 +311,21 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+func (s *Service) forget(ctx context.Context, trim bool) error {
+	n, err := s.store.Purge(ctx, s.opts.Now().Add(-s.opts.VersionMemory))
+	s.stats.purged.Add(uint64(n))
+	if err != nil {
+		return fmt.Errorf("shadow: purge: %w", err)
+	}
+	h, ok := s.store.(Historian)
+	if oldest, bounded := s.historyBegin(); ok && trim && bounded {
+		n, err := h.Trim(ctx, oldest)
+		s.stats.trimmed.Add(uint64(n))
+		if err != nil {
+			return fmt.Errorf("shadow: trim history: %w", err)
+		}
+	}
+	return nil
 }

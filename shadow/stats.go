@@ -10,10 +10,12 @@ type Stats struct {
 	Retries                uint64 // merges repeated because another writer won
 	Panics                 uint64 // of observers
 	Purged                 uint64 // versions of deleted shadows forgotten
+	Trimmed                uint64 // documents forgotten that were replaced too long ago
+	WatchDropped           uint64 // documents that slow watchers did not get
 }
 
 type counters struct {
-	gets, updates, deletes, refused, failed, retries, panics, purged atomic.Uint64
+	gets, updates, deletes, refused, failed, retries, panics, purged, trimmed, watchDropped atomic.Uint64
 }
 
 // count counts one request, and its error if there is one.
@@ -32,5 +34,9 @@ func (c *counters) count(requests *atomic.Uint64, err error) {
 // Stats returns the counters.
 func (s *Service) Stats() Stats {
 	c := &s.stats
-	return Stats{c.gets.Load(), c.updates.Load(), c.deletes.Load(), c.refused.Load(), c.failed.Load(), c.retries.Load(), c.panics.Load(), c.purged.Load()}
+	return Stats{
+		Gets: c.gets.Load(), Updates: c.updates.Load(), Deletes: c.deletes.Load(),
+		Refused: c.refused.Load(), Failed: c.failed.Load(), Retries: c.retries.Load(), Panics: c.panics.Load(),
+		Purged: c.purged.Load(), Trimmed: c.trimmed.Load(), WatchDropped: c.watchDropped.Load(),
+	}
 }

@@ -36,11 +36,17 @@ type Store interface {
 	Purge(ctx context.Context, before time.Time) (int, error)
 }
 
-// A Historian is a Store that keeps what Save replaced. Only implement it where
-// the old document is kept by the same atomic write that stores the new one.
+// A Historian is a Store that keeps what Save replaced, a bounded number of
+// documents for each shadow. Only implement it where the old document is kept by
+// the same atomic write that stores the new one. shadowtest.TestHistorian
+// checks it.
 type Historian interface {
 	// History lists the documents, tombstones too, that came before the one
 	// stored now, newest first, as far back as the store keeps them. A shadow
 	// that starts again at version 1 has no history from before.
 	History(ctx context.Context, ref Ref) iter.Seq2[Document, error]
+
+	// Trim forgets the documents that were replaced before before, which is
+	// when the next one has its Time. It returns how many.
+	Trim(ctx context.Context, before time.Time) (int, error)
 }

@@ -140,7 +140,7 @@ func (b *backend) openDevices(ctx context.Context) error {
 			b.broker.DisconnectPrincipal(e.Principal)
 		}
 	})
-	if b.shadows, err = shadow.New(shadowpebble.New(b.db, "shadow/"), &shadow.Options{Logger: b.log}); err != nil {
+	if b.shadows, err = shadow.New(shadowpebble.New(b.db, "shadow/", nil), &shadow.Options{Principal: broker.Publisher, Logger: b.log}); err != nil {
 		return err
 	}
 	b.topics, err = shadowmqtt.New(b.shadows, b.broker, &shadowmqtt.Options{Logger: b.log})

@@ -3,8 +3,6 @@ package shadowpebble
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -17,21 +15,36 @@ import (
 	"github.com/thingloom/thingloom/shadow"
 )
 
-// A Store is a shadow.Store on pebble. Its methods may be called from many
-// goroutines. It holds nothing that needs closing.
+// Options are the optional parts of a Store. A nil *Options is all defaults.
+type Options struct {
+	// History is how many documents are kept for each shadow besides the
+	// present one. Zero means 10; negative means none.
+	History int
+}
+
+// A Store is a shadow.Store and shadow.Historian on pebble. Its methods may be
+// called from many goroutines. It holds nothing that needs closing.
 type Store struct {
-	db     *pebble.DB
-	prefix string
+	db      *pebble.DB
+	prefix  string
+	history int
 	// locks make compare and write of one shadow one step. No sync is waited for under them.
 	locks [256]sync.Mutex
 	seed  maphash.Seed
 }
 
-var _ shadow.Store = (*Store)(nil)
+var (
+	_ shadow.Store     = (*Store)(nil)
+	_ shadow.Historian = (*Store)(nil)
+)
 
 // New returns a Store over the keys of db that begin with prefix.
-func New(db *pebble.DB, prefix string) *Store {
-	return &Store{db: db, prefix: prefix, seed: maphash.MakeSeed()}
+func New(db *pebble.DB, prefix string, opts *Options) *Store {
+	s := &Store{db: db, prefix: prefix, history: 10, seed: maphash.MakeSeed()}
+	if opts != nil && opts.History != 0 {
+		s.history = max(opts.History, 0)
+	}
+	return s
 }
 
 func (s *Store) key(ref shadow.Ref) []byte {
@@ -39,24 +52,33 @@ func (s *Store) key(ref shadow.Ref) []byte {
 	return append(append(append(append(b, s.prefix...), ref.Thing...), 0), ref.Name...)
 }
 
-// Load is part of shadow.Store.
-func (s *Store) Load(ctx context.Context, ref shadow.Ref) (shadow.Document, error) {
-	if err := ctx.Err(); err != nil {
-		return shadow.Document{}, err
-	}
-	return s.load(ref)
+func (s *Store) lock(ref shadow.Ref) *sync.Mutex {
+	return &s.locks[maphash.Comparable(s.seed, ref)%uint64(len(s.locks))]
 }
 
-func (s *Store) load(ref shadow.Ref) (shadow.Document, error) {
+// Load is part of shadow.Store.
+func (s *Store) Load(ctx context.Context, ref shadow.Ref) (d shadow.Document, err error) {
+	if err := ctx.Err(); err != nil {
+		return d, err
+	}
+	err = s.read(ref, func(value []byte) error {
+		d, err = decode(value)
+		return err
+	})
+	return d, err
+}
+
+// read calls f with the stored value, which is valid until f returns.
+func (s *Store) read(ref shadow.Ref, f func(value []byte) error) error {
 	value, closer, err := s.db.Get(s.key(ref))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return shadow.Document{}, fmt.Errorf("%s: %w", ref, shadow.ErrNotFound)
+		return fmt.Errorf("%s: %w", ref, shadow.ErrNotFound)
 	}
 	if err != nil {
-		return shadow.Document{}, err
+		return err
 	}
 	defer closer.Close()
-	return decode(value)
+	return f(value)
 }
 
 // Save is part of shadow.Store.
@@ -69,23 +91,30 @@ func (s *Store) Save(ctx context.Context, ref shadow.Ref, doc shadow.Document, p
 	if err := b.Set(s.key(ref), encode(doc), nil); err != nil {
 		return err
 	}
-	if err := s.swap(ref, b, prev); err != nil {
+	if err := s.swap(ref, b, doc.Version, prev); err != nil {
 		return err
 	}
 	return b.SyncWait()
 }
 
-// swap applies b if the stored version is prev.
-func (s *Store) swap(ref shadow.Ref, b *pebble.Batch, prev int64) error {
-	mu := &s.locks[maphash.Comparable(s.seed, ref)%uint64(len(s.locks))]
+// swap applies b, and what it means for the history, if the stored version is prev.
+func (s *Store) swap(ref shadow.Ref, b *pebble.Batch, version, prev int64) error {
+	mu := s.lock(ref)
 	mu.Lock()
 	defer mu.Unlock()
-	stored, err := s.load(ref)
+	var stored int64
+	err := s.read(ref, func(value []byte) error {
+		h, err := decodeHead(value)
+		if stored = h.version; err != nil || stored != prev {
+			return err
+		}
+		return s.keep(b, ref, value, version, prev)
+	})
 	if err != nil && !errors.Is(err, shadow.ErrNotFound) {
 		return err
 	}
-	if stored.Version != prev {
-		return fmt.Errorf("%s: version %d stored, %d expected: %w", ref, stored.Version, prev, shadow.ErrVersionConflict)
+	if stored != prev {
+		return fmt.Errorf("%s: version %d stored, %d expected: %w", ref, stored, prev, shadow.ErrVersionConflict)
 	}
 	return s.db.ApplyNoSyncWait(b, pebble.Sync)
 }
@@ -105,13 +134,16 @@ func (s *Store) Names(ctx context.Context, thing, after string) iter.Seq2[string
 
 // Refs is part of shadow.Store.
 func (s *Store) Refs(ctx context.Context) iter.Seq2[shadow.Ref, error] {
-	return s.scan(ctx, []byte(s.prefix), upperBound(s.prefix), false, time.Time{})
+	return s.scan(ctx, s.first(), upperBound(s.prefix), false, time.Time{})
 }
+
+// first is the lowest key that a shadow can have; below it are the histories.
+func (s *Store) first() []byte { return append([]byte(s.prefix), 1) }
 
 // Purge is part of shadow.Store.
 func (s *Store) Purge(ctx context.Context, before time.Time) (int, error) {
 	n := 0
-	for ref, err := range s.scan(ctx, []byte(s.prefix), upperBound(s.prefix), true, before) {
+	for ref, err := range s.scan(ctx, s.first(), upperBound(s.prefix), true, before) {
 		if err != nil {
 			return n, err
 		}
@@ -126,20 +158,30 @@ func (s *Store) Purge(ctx context.Context, before time.Time) (int, error) {
 	return n, nil
 }
 
-// forget removes a tombstone unless somebody wrote in between. It need not be
-// synced: a tombstone that a crash brings back is purged again.
-func (s *Store) forget(ref shadow.Ref, before time.Time) (bool, error) {
-	mu := &s.locks[maphash.Comparable(s.seed, ref)%uint64(len(s.locks))]
+// forget removes a tombstone and its history unless somebody wrote in between.
+// It need not be synced: a tombstone that a crash brings back is purged again.
+func (s *Store) forget(ref shadow.Ref, before time.Time) (gone bool, err error) {
+	mu := s.lock(ref)
 	mu.Lock()
 	defer mu.Unlock()
-	doc, err := s.load(ref)
-	if errors.Is(err, shadow.ErrNotFound) || err == nil && !(doc.Deleted && doc.Time.Before(before)) {
-		return false, nil
-	}
-	if err != nil {
+	err = s.read(ref, func(value []byte) error {
+		h, err := decodeHead(value)
+		gone = h.deleted && h.time.Before(before)
+		return err
+	})
+	if err != nil || !gone {
+		if errors.Is(err, shadow.ErrNotFound) {
+			err = nil
+		}
 		return false, err
 	}
-	return true, s.db.Delete(s.key(ref), pebble.NoSync)
+	b := s.db.NewBatch()
+	defer b.Close()
+	lower, upper := s.historyBounds(ref)
+	if err := errors.Join(b.Delete(s.key(ref), nil), b.DeleteRange(lower, upper, nil)); err != nil {
+		return false, err
+	}
+	return true, b.Commit(pebble.NoSync)
 }
 
 // scan yields the shadows between two keys, or the tombstones written before before.
@@ -185,72 +227,4 @@ func upperBound(prefix string) []byte {
 		}
 	}
 	return nil
-}
-
-const format = 0x01
-
-func encode(d shadow.Document) []byte {
-	b := make([]byte, 0, 64+len(d.By)+len(d.Desired)+len(d.Reported)+len(d.Metadata))
-	b = append(b, format, 0)
-	if d.Deleted {
-		b[1] = 1
-	}
-	b = binary.AppendUvarint(b, uint64(d.Version))
-	b = binary.AppendVarint(b, d.Time.UnixNano())
-	for _, part := range []string{d.By, string(d.Desired), string(d.Reported), string(d.Metadata)} {
-		b = append(binary.AppendUvarint(b, uint64(len(part))), part...)
-	}
-	return b
-}
-
-// A head is the part of a value before the texts.
-type head struct {
-	deleted bool
-	version int64
-	time    time.Time
-	rest    []byte
-}
-
-func decodeHead(b []byte) (h head, err error) {
-	corrupt := func(what string) error { return fmt.Errorf("%w: %s", shadow.ErrCorrupt, what) }
-	if len(b) < 2 || b[0] != format || b[1] > 1 {
-		return h, corrupt("format")
-	}
-	h.deleted = b[1] == 1
-	version, n := binary.Uvarint(b[2:])
-	if n <= 0 || version == 0 || version > 1<<62 {
-		return h, corrupt("version")
-	}
-	b = b[2+n:]
-	nanos, n := binary.Varint(b)
-	if n <= 0 {
-		return h, corrupt("time")
-	}
-	h.version, h.time, h.rest = int64(version), time.Unix(0, nanos), b[n:]
-	return h, nil
-}
-
-// decode shares no memory with b.
-func decode(b []byte) (d shadow.Document, err error) {
-	h, err := decodeHead(b)
-	if err != nil {
-		return d, err
-	}
-	rest := bytes.Clone(h.rest)
-	var parts [4][]byte
-	for i := range parts {
-		length, n := binary.Uvarint(rest)
-		if n <= 0 || length > uint64(len(rest)-n) {
-			return d, fmt.Errorf("%w: part %d", shadow.ErrCorrupt, i)
-		}
-		if length > 0 {
-			parts[i] = rest[n : n+int(length) : n+int(length)]
-		}
-		rest = rest[n+int(length):]
-	}
-	if len(rest) > 0 {
-		return d, fmt.Errorf("%w: %d bytes too many", shadow.ErrCorrupt, len(rest))
-	}
-	return shadow.Document{Deleted: h.deleted, Version: h.version, Time: h.time, By: string(parts[0]),
-		Desired: json.RawMessage(parts[1]), Reported: json.RawMessage(parts[2]), Metadata: json.RawMessage(parts[3])}, nil
 }

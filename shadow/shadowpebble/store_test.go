@@ -37,10 +37,18 @@ func TestStore(t *testing.T) {
 		db := openDB(t, vfs.NewMem())
 		t.Cleanup(func() { db.Close() })
 		// A neighbour whose keys must never show.
-		if err := New(db, "b").Save(t.Context(), shadow.Ref{Thing: "other"}, shadow.Document{Version: 1, Time: time.Unix(1, 0)}, 0); err != nil {
+		if err := New(db, "b", nil).Save(t.Context(), shadow.Ref{Thing: "other"}, shadow.Document{Version: 1, Time: time.Unix(1, 0)}, 0); err != nil {
 			t.Fatal(err)
 		}
-		return New(db, "a/")
+		return New(db, "a/", nil)
+	})
+	shadowtest.TestHistorian(t, func(t *testing.T, history int) shadow.Store {
+		db := openDB(t, vfs.NewMem())
+		t.Cleanup(func() { db.Close() })
+		if history == 0 {
+			history = -1
+		}
+		return New(db, "a/", &Options{History: history})
 	})
 }
 
@@ -49,7 +57,7 @@ func TestCrash(t *testing.T) {
 	for seed := range uint64(10) {
 		fs := vfs.NewCrashableMem()
 		db := openDB(t, fs)
-		svc, err := shadow.New(New(db, "s/"), &shadow.Options{MaxInFlight: -1})
+		svc, err := shadow.New(New(db, "s/", nil), &shadow.Options{MaxInFlight: -1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,11 +92,22 @@ func TestCrash(t *testing.T) {
 		wg.Wait()
 		db.Close()
 		after := openDB(t, <-crashed)
-		store := New(after, "s/")
+		store := New(after, "s/", nil)
 		for ref, version := range snapshot {
 			doc, err := store.Load(t.Context(), ref)
 			if err != nil || doc.Version < version {
 				t.Errorf("seed %d: %s is at %d (%v), %d was acknowledged", seed, ref, doc.Version, err, version)
+			}
+			// History and document are one write: no version between them is missing.
+			want := doc.Version
+			for old, err := range store.History(t.Context(), ref) {
+				if want--; err != nil || old.Version != want {
+					t.Errorf("seed %d: %s: history has %d, want %d (%v)", seed, ref, old.Version, want, err)
+					break
+				}
+			}
+			if want > 1 && doc.Version-want != 10 {
+				t.Errorf("seed %d: %s: history of %d ends at %d", seed, ref, doc.Version, want)
 			}
 		}
 		after.Close()
@@ -98,7 +117,7 @@ func TestCrash(t *testing.T) {
 func TestPurgeKeepsWhatIsYoung(t *testing.T) {
 	db := openDB(t, vfs.NewMem())
 	defer db.Close()
-	s := New(db, "s/")
+	s := New(db, "s/", nil)
 	save := func(thing string, at int64, deleted bool) {
 		if err := s.Save(t.Context(), shadow.Ref{Thing: thing}, shadow.Document{Version: 1, Time: time.Unix(at, 0), Deleted: deleted}, 0); err != nil {
 			t.Fatal(err)
@@ -143,7 +162,7 @@ func BenchmarkUpdate(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer db.Close()
-	svc, err := shadow.New(New(db, "s/"), nil)
+	svc, err := shadow.New(New(db, "s/", nil), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -13,6 +13,150 @@ import (
 
 func TestMemStore(t *testing.T) {
 	shadowtest.TestStore(t, func(*testing.T) shadow.Store { return shadow.NewMemStore() })
+	shadowtest.TestHistorian(t, func(_ *testing.T, history int) shadow.Store { return shadow.NewMemStoreKeeping(history) })
+}
+
+// forgetful keeps another history than it should.
+type forgetful struct {
+	*shadow.MemStore
+	save    func(ctx context.Context, r shadow.Ref, d shadow.Document, prev int64) error
+	history func(ctx context.Context, r shadow.Ref) iter.Seq2[shadow.Document, error]
+	purge   func(ctx context.Context, before time.Time) (int, error)
+	trim    func(ctx context.Context, before time.Time) (int, error)
+	refs    func(ctx context.Context) iter.Seq2[shadow.Ref, error]
+}
+
+func (f *forgetful) Save(ctx context.Context, r shadow.Ref, d shadow.Document, prev int64) error {
+	if f.save != nil {
+		return f.save(ctx, r, d, prev)
+	}
+	return f.MemStore.Save(ctx, r, d, prev)
+}
+
+func (f *forgetful) History(ctx context.Context, r shadow.Ref) iter.Seq2[shadow.Document, error] {
+	if f.history != nil {
+		return f.history(ctx, r)
+	}
+	return f.MemStore.History(ctx, r)
+}
+
+func (f *forgetful) Purge(ctx context.Context, before time.Time) (int, error) {
+	if f.purge != nil {
+		return f.purge(ctx, before)
+	}
+	return f.MemStore.Purge(ctx, before)
+}
+
+func (f *forgetful) Trim(ctx context.Context, before time.Time) (int, error) {
+	if f.trim != nil {
+		return f.trim(ctx, before)
+	}
+	return f.MemStore.Trim(ctx, before)
+}
+
+func (f *forgetful) Refs(ctx context.Context) iter.Seq2[shadow.Ref, error] {
+	if f.refs != nil {
+		return f.refs(ctx)
+	}
+	return f.MemStore.Refs(ctx)
+}
+
+// Every rule for histories fails a store that breaks just that.
+func TestHistoryCasesNotice(t *testing.T) {
+	for name, breakIt := range map[string]func(*forgetful){
+		"kept": func(f *forgetful) {
+			f.history = func(ctx context.Context, r shadow.Ref) iter.Seq2[shadow.Document, error] {
+				return func(yield func(shadow.Document, error) bool) {
+					for d, err := range f.MemStore.History(ctx, r) {
+						d.By = ""
+						if !yield(d, err) {
+							return
+						}
+					}
+				}
+			}
+		},
+		"bounded": func(f *forgetful) { f.MemStore = shadow.NewMemStoreKeeping(4) },
+		"none":    func(f *forgetful) { f.MemStore = shadow.NewMemStoreKeeping(1) },
+		"refused": func(f *forgetful) {
+			f.save = func(ctx context.Context, r shadow.Ref, d shadow.Document, prev int64) error {
+				err := f.MemStore.Save(ctx, r, d, prev)
+				if err != nil {
+					f.MemStore.Trim(ctx, time.Unix(1<<40, 0))
+				}
+				return err
+			}
+		},
+		"apart": func(f *forgetful) {
+			f.save = func(ctx context.Context, r shadow.Ref, d shadow.Document, prev int64) error {
+				if prev == 0 {
+					f.MemStore.Trim(ctx, time.Unix(1<<40, 0))
+				}
+				return f.MemStore.Save(ctx, r, d, prev)
+			}
+		},
+		"restart": func(f *forgetful) {
+			var all []shadow.Document
+			f.save = func(ctx context.Context, r shadow.Ref, d shadow.Document, prev int64) error {
+				if old, err := f.MemStore.Load(ctx, r); err == nil {
+					all = append([]shadow.Document{old}, all...)
+				}
+				return f.MemStore.Save(ctx, r, d, prev)
+			}
+			f.history = func(context.Context, shadow.Ref) iter.Seq2[shadow.Document, error] {
+				return func(yield func(shadow.Document, error) bool) {
+					for _, d := range all {
+						if !yield(d, nil) {
+							return
+						}
+					}
+				}
+			}
+		},
+		"purged": func(f *forgetful) { // histories are kept apart, and Purge forgets them all
+			f.purge = func(ctx context.Context, before time.Time) (int, error) {
+				n, err := f.MemStore.Purge(ctx, before)
+				f.MemStore.Trim(ctx, time.Unix(1<<40, 0))
+				return n, err
+			}
+		},
+		"trim": func(f *forgetful) {
+			f.trim = func(ctx context.Context, before time.Time) (int, error) {
+				return f.MemStore.Trim(ctx, before.Add(time.Second*2))
+			}
+		},
+		"not listed": func(f *forgetful) {
+			f.refs = func(ctx context.Context) iter.Seq2[shadow.Ref, error] {
+				return func(yield func(shadow.Ref, error) bool) {
+					for r, err := range f.MemStore.Refs(ctx) {
+						for range f.MemStore.History(ctx, r) {
+							if !yield(r, err) {
+								return
+							}
+						}
+					}
+				}
+			}
+		},
+	} {
+		found := false
+		for _, c := range shadowtest.HistoryCases() {
+			if c.Name == name {
+				found = true
+				f := &forgetful{MemStore: shadow.NewMemStoreKeeping(c.History)}
+				breakIt(f)
+				if c.Run(t.Context(), f) == nil {
+					t.Errorf("%s: a store that breaks it passes", name)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("no case %q", name)
+		}
+	}
+	if want, have := len(shadowtest.HistoryCases()), 9; want != have {
+		t.Errorf("%d cases, %d of them broken here", want, have)
+	}
 }
 
 // broken is a good store with one method replaced.
