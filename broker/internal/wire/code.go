@@ -68,6 +68,29 @@ func (c Code) Connack3() byte {
 	return 3
 }
 
+// acknowledges reports whether c may stand in an acknowledgement of type t [MQTT5 3.4.2.1] [MQTT5 3.6.2.1].
+func (c Code) acknowledges(t Type) bool {
+	if t == PUBREL || t == PUBCOMP {
+		return c == Success || c == PacketIDNotFound
+	}
+	switch c {
+	case Success, NoMatchingSubscribers, Unspecified, ImplementationError, NotAuthorized, TopicNameInvalid,
+		PacketIDInUse, QuotaExceeded, PayloadFormatInvalid:
+		return true
+	}
+	return false
+}
+
+// leaves reports whether a client may say c in a DISCONNECT [MQTT5 3.14.2.1].
+func (c Code) leaves() bool {
+	switch c {
+	case Success, DisconnectWithWill, Unspecified, Malformed, ProtocolError, ImplementationError, TopicNameInvalid,
+		ReceiveMaxExceeded, TopicAliasInvalid, PacketTooLarge, MessageRateTooHigh, QuotaExceeded, AdminAction, PayloadFormatInvalid:
+		return true
+	}
+	return false
+}
+
 // A Type is the kind of a packet: the upper half of its first byte.
 type Type byte
 

@@ -47,7 +47,7 @@ func DecodeConnect(f *Frame) (Connect, error) {
 		return p, c.err
 	}
 	if !bytes.Equal(name, []byte("MQTT")) {
-		if bytes.Equal(name, []byte("MQIsdp")) && version == 3 {
+		if bytes.Equal(name, []byte("MQIsdp")) {
 			return p, &Error{UnsupportedVersion, CONNECT, 0, "MQTT 3.1 is not spoken here"}
 		}
 		return p, &Error{ProtocolError, CONNECT, 0, "protocol name is not MQTT"}

@@ -153,7 +153,9 @@ func DecodeAck(f *Frame, version byte) (Ack, error) {
 	c := f.start(want)
 	p := Ack{PacketID: c.packetID()}
 	if version == 5 && c.left() > 0 {
-		p.Code = Code(c.u8())
+		if p.Code = Code(c.u8()); !p.Code.acknowledges(f.Type) { // [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.6.2-1] [MQTT-3.7.2-1]
+			c.fail(ProtocolError, "not a reason code of this packet")
+		}
 		if c.left() > 0 {
 			c.properties(new(properties), propsAck)
 		}
@@ -174,7 +176,9 @@ func DecodeDisconnect(f *Frame, version byte) (Disconnect, error) {
 	var p Disconnect
 	c := f.start(0)
 	if version == 5 && c.left() > 0 {
-		p.Code = Code(c.u8())
+		if p.Code = Code(c.u8()); !p.Code.leaves() { // [MQTT-3.14.2-1]
+			c.fail(ProtocolError, "not a reason code of a client's DISCONNECT")
+		}
 		if c.left() > 0 {
 			var props properties
 			c.properties(&props, propsDisconn)
@@ -202,7 +206,9 @@ func DecodeAuth(f *Frame) (Auth, error) {
 	if c.left() > 0 {
 		p.Code = Code(c.u8())
 		var props properties
-		c.properties(&props, propsAuth)
+		if c.left() > 0 {
+			c.properties(&props, propsAuth)
+		}
 		p.Method, p.Data = string(props.authMethod), props.authData
 	}
 	switch {

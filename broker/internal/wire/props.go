@@ -114,28 +114,37 @@ func forwardOnly(section []byte) []byte {
 func (c *cursor) property(p *properties, allowed uint64) {
 	at := c.at
 	id := c.u8() // identifiers are variable byte integers, all below 0x80
-	switch {
-	case id > propSharedAvail || !known(id):
+	if id > propSharedAvail || !known(id) {
 		c.at = at
 		c.fail(Malformed, "unknown property")
 		return
+	}
+	twice := p.has(id) && propsRepeated&(1<<id) == 0
+	p.seen |= 1 << id
+	c.value(p, id)
+	// Only now: what ends early is malformed, whether or not it belongs here.
+	switch {
+	case c.err != nil:
 	case allowed&(1<<id) == 0:
 		c.at = at
 		c.fail(ProtocolError, "property not allowed here")
-		return
-	case p.has(id) && propsRepeated&(1<<id) == 0:
+	case twice:
 		c.at = at
 		c.fail(ProtocolError, "property given twice")
-		return
 	}
-	p.seen |= 1 << id
+}
+
+// value reads the value of a property.
+func (c *cursor) value(p *properties, id byte) {
 	switch id {
 	case propPayloadFormat:
 		c.boolean()
 	case propRequestProblem:
 		p.noProblemInfo = !c.boolean()
-	case propRequestResponse:
+	case propRequestResponse, propMaxQoS, propRetainAvailable, propWildcardAvail, propSubIDAvail, propSharedAvail:
 		c.boolean()
+	case propServerKeepAlive:
+		c.u16()
 	case propExpiry:
 		p.expiry = c.u32()
 	case propSessionExpiry:
