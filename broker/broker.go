@@ -29,8 +29,9 @@ type Broker struct {
 		tree topic.Tree[*subscriber]
 		last uint64 // order of the last subscriber added
 	}
-	turn    atomic.Uint64 // rotates shared subscriptions
-	subsGen atomic.Uint64 // grows with every change of subs, and when a session comes back
+	connecting connectRate
+	turn       atomic.Uint64 // rotates shared subscriptions
+	subsGen    atomic.Uint64 // grows with every change of subs, and when a session comes back
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
@@ -57,6 +58,7 @@ func New(store Store, opts *Options) (*Broker, error) {
 		versions: map[string]versionNumber{},
 	}
 	b.subs.tree.HashBelow = o.HashBelow
+	b.connecting.rate = o.MaxConnectRate
 	if err := b.load(context.Background()); err != nil {
 		return nil, fmt.Errorf("broker: read sessions: %w", err)
 	}

@@ -3,7 +3,6 @@ package broker
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/thingloom/thingloom/broker/internal/engine"
@@ -18,7 +17,18 @@ func (c *conn) publish(p *wire.Publish) error {
 	if r == nil || !c.b.fresh(r) {
 		r = c.makeRoute(string(p.Topic))
 	}
+	if len(p.Payload) > c.b.opts.MaxPayloadBytes {
+		return &ConnError{Reason: ClientError, Code: byte(wire.PacketTooLarge), Err: fmt.Errorf("%w: payload of %d bytes", ErrTooLarge, len(p.Payload))}
+	}
 	err := r.publish
+	if err == nil && !c.published.take() {
+		c.b.dropped(c.info.ClientID, r.topic, DropThrottled)
+		if p.QoS > 0 && c.engine.Version != 5 {
+			c.engine.Acked(1) // never: it may send the message again, or another
+			return nil
+		}
+		err = errThrottled
+	}
 	if err == nil && p.Retain {
 		err = c.mayRetain(r)
 	}
@@ -53,7 +63,7 @@ func (c *conn) publish(p *wire.Publish) error {
 // the client that is to blame. Handlers and stores that fail are counted and no more.
 func (c *conn) refusedQoS0(err error) error {
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, errThrottled):
 		return nil
 	case errors.Is(err, ErrNotAuthorized):
 		return &ConnError{Reason: AuthError, Code: notAuthorized, Err: err}
@@ -96,7 +106,7 @@ func (c *conn) mayPublish(name string) error {
 	if err := c.b.checkLimits(name); err != nil {
 		return err
 	}
-	if strings.HasPrefix(name, "$aws/events/") {
+	if !c.b.mayPublishReserved(name) {
 		return fmt.Errorf("%w: %s is the backend's own", ErrNotAuthorized, name)
 	}
 	return c.may(ActionPublish, "topic/"+name)
@@ -105,6 +115,9 @@ func (c *conn) mayPublish(name string) error {
 func (c *conn) mayRetain(r *route) error {
 	if !r.retainKnown {
 		r.retain = c.may(ActionRetainPublish, "topic/"+r.topic)
+		if c.b.opts.ReservedTopics && r.topic[0] == '$' {
+			r.retain = fmt.Errorf("%w: no retained message on a reserved topic", ErrNotAuthorized)
+		}
 		r.retainKnown = r.retain == nil || errors.Is(r.retain, ErrNotAuthorized)
 	}
 	return r.retain
@@ -153,7 +166,7 @@ func (c *conn) route(p *wire.Publish, r *route) error {
 		pub.msg = &engine.Message{Topic: r.topic, Payload: mem[:n:n], Props: mem[n:]}
 	}
 	if p.HasExpiry {
-		pub.expiry = max(seconds(p.Expiry), time.Second)
+		pub.expiry = min(max(seconds(p.Expiry), time.Second), c.b.opts.MaxMessageExpiry)
 		pub.msg.Expires = c.now.Add(pub.expiry).UnixNano()
 	}
 	if len(r.handlers) > 0 && len(c.dirty) > 0 && time.Since(c.flushed) > time.Millisecond {

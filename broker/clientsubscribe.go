@@ -16,6 +16,9 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 	if len(p.Filters) > b.opts.MaxFilters {
 		return &ConnError{Reason: ClientError, Code: quotaExceeded, Err: fmt.Errorf("broker: %d filters in one SUBSCRIBE", len(p.Filters))}
 	}
+	if p.Identifier > 0 && b.opts.NoSubscriptionIdentifiers {
+		return &ConnError{Reason: ClientError, Code: byte(wire.SubIDsNotSupported), Err: fmt.Errorf("%w: subscription identifier", ErrProtocol)}
+	}
 	codes := make([]wire.Code, len(p.Filters))
 	var granted []Subscription
 	var scans []*retainedScan
@@ -54,7 +57,7 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 			}
 		}
 		granted = append(granted, sub)
-		if scan := newScan(&s.subs[sub.Filter].sub, s.subs[sub.Filter].group, old != nil); scan != nil {
+		if scan := b.newScan(&s.subs[sub.Filter].sub, s.subs[sub.Filter].group, old != nil); scan != nil {
 			scans = append(scans, scan)
 		}
 	}
@@ -101,6 +104,9 @@ func (c *conn) checkSubscription(f *wire.Filter, identifier uint32) (Subscriptio
 		return sub, 0, &ConnError{Reason: ClientError, Code: byte(wire.ProtocolError), Err: fmt.Errorf("%w: no local on a shared subscription", ErrProtocol)}
 	case c.b.checkLimits(inner) != nil:
 		return sub, wire.TopicFilterInvalid, nil
+	}
+	if !c.b.maySubscribeReserved(inner) {
+		return sub, wire.NotAuthorized, nil
 	}
 	switch err := c.may(ActionSubscribe, "topicfilter/"+sub.Filter); {
 	case errors.Is(err, ErrNotAuthorized):

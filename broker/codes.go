@@ -24,5 +24,6 @@ var (
 	errDraining  = errors.New("broker: shutting down")
 	errSilent    = errors.New("broker: nothing came within one and a half keep alive intervals")
 	errNoConnect = errors.New("broker: no CONNECT in time")
+	errThrottled = errors.New("broker: more publishes a second than allowed")
 	errKicked    = errors.New("broker: disconnected by the application")
 )

@@ -45,11 +45,19 @@ type conn struct {
 	backlog []*retainedScan
 	parting *wire.Disconnect // the client's own
 
+	resent struct { // read from the Store for it
+		sync.Mutex
+		bucket
+	}
+
 	receive struct {
 		sync.Mutex
 		auth  uint64
 		known map[string]bool
 	}
+
+	published, bytes bucket // of this client
+	delivered        bucket // QoS 0 to it; guarded by mu
 
 	silence time.Duration // after which the connection is given up; 0 is never
 	alive   atomic.Int64  // when the last whole packet came, in Unix nanoseconds
@@ -112,6 +120,8 @@ func (b *Broker) ServeConn(ctx context.Context, nc net.Conn) error {
 
 func newConn(b *Broker, nc net.Conn) *conn {
 	c := &conn{b: b, nc: nc}
+	c.published.rate, c.bytes.rate, c.delivered.rate = b.opts.MaxPublishRate, b.opts.MaxByteRate, b.opts.MaxDeliverRate
+	c.resent.rate = b.opts.MaxResendRate
 	c.cond.L = &c.mu
 	c.in.init(nc)
 	c.engine.Limits = engine.Limits{MaxPacket: b.opts.MaxPacketBytes, ReceiveMax: b.opts.ReceiveMaximum,
@@ -151,6 +161,7 @@ func (c *conn) read(late *time.Timer) (err error) {
 			return err
 		}
 		c.b.count.bytesIn.Add(int64(n))
+		pause := c.bytes.use(n)
 		if !c.begin() {
 			c.in.consume(len(c.in.data), 0) // on the way out: what comes is not looked at
 			continue
@@ -171,6 +182,7 @@ func (c *conn) read(late *time.Timer) (err error) {
 		c.flushDirty()
 		c.flush()
 		c.waitRoom()
+		c.waitRate(pause)
 	}
 }
 

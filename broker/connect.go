@@ -37,7 +37,7 @@ func (c *conn) refuse(code wire.Code, reason DisconnectReason, err error) error 
 func (c *conn) accept(p *wire.Connect) error {
 	b := c.b
 	ack := wire.Connack{ReceiveMax: uint16(b.opts.ReceiveMaximum), MaxQoS: maxQoS, MaxPacket: uint32(b.opts.MaxPacketBytes),
-		TopicAliasMax: uint16(b.opts.TopicAliasMaximum)}
+		TopicAliasMax: uint16(b.opts.TopicAliasMaximum), NoSubIDs: b.opts.NoSubscriptionIdentifiers}
 	id, err := c.clientID(p, &ack)
 	if err != nil {
 		return err
@@ -52,9 +52,18 @@ func (c *conn) accept(p *wire.Connect) error {
 		if err := b.checkName(string(w.Topic)); err != nil {
 			return c.refuse(wire.TopicNameInvalid, ClientError, fmt.Errorf("will: %w", err))
 		}
+		if !b.mayPublishReserved(string(w.Topic)) {
+			return c.refuse(wire.TopicNameInvalid, AuthError, fmt.Errorf("will: %w: %s is the backend's own", ErrNotAuthorized, w.Topic))
+		}
+		if len(w.Payload) > b.opts.MaxPayloadBytes {
+			return c.refuse(wire.PacketTooLarge, ClientError, fmt.Errorf("will: %w: payload of %d bytes", ErrTooLarge, len(w.Payload)))
+		}
 		if w.QoS > maxQoS {
 			return c.refuse(wire.QoSNotSupported, ClientError, fmt.Errorf("%w: will QoS %d", ErrProtocol, w.QoS)) // [MQTT-3.2.2-12]
 		}
+	}
+	if code, err := b.throttle(id); err != nil {
+		return c.refuse(code, Throttled, err)
 	}
 	if err := c.authenticate(p); err != nil {
 		return err
@@ -87,6 +96,25 @@ func (c *conn) clientID(p *wire.Connect, ack *wire.Connack) (string, error) {
 		return "", c.refuse(wire.ClientIDInvalid, ClientError, errors.New("broker: client id begins with '$'"))
 	}
 	return id, nil
+}
+
+// throttle refuses a client if too many connect, or it too often.
+func (b *Broker) throttle(clientID string) (wire.Code, error) {
+	b.connecting.Lock()
+	ok := b.connecting.take()
+	b.connecting.Unlock()
+	if !ok {
+		return wire.ConnectRateExceeded, fmt.Errorf("broker: more than %d clients connect in a second", b.opts.MaxConnectRate)
+	}
+	if b.opts.ConnectInterval > 0 {
+		b.mu.Lock()
+		last := b.versions[clientID].seen
+		b.mu.Unlock()
+		if since := b.now().Sub(last); since < b.opts.ConnectInterval {
+			return wire.QuotaExceeded, fmt.Errorf("broker: %q connected %v ago", clientID, since)
+		}
+	}
+	return wire.Success, nil
 }
 
 // authenticate asks who the client is, and whether it may connect with its will.

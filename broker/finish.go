@@ -115,7 +115,7 @@ func (c *conn) detach(why stop, resumed bool) {
 func (c *conn) keepWill(w *wire.Will) {
 	var expiry time.Duration
 	if w.HasExpiry {
-		expiry = max(seconds(w.Expiry), time.Second)
+		expiry = min(max(seconds(w.Expiry), time.Second), c.b.opts.MaxMessageExpiry)
 	}
 	c.will = &Message{Topic: string(w.Topic), ClientID: c.info.ClientID, Principal: c.info.Principal,
 		Payload: append([]byte{}, w.Payload...), QoS: w.QoS, Retain: w.Retain,

@@ -196,6 +196,7 @@ func (b *Broker) checkName(name string) error {
 
 // checkLimits checks a name or filter against the options.
 func (b *Broker) checkLimits(s string) error {
+	s = b.counted(s)
 	if len(s) > b.opts.MaxTopicBytes {
 		return fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrTopic, len(s), b.opts.MaxTopicBytes)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 )
 
@@ -65,8 +66,45 @@ type Options struct {
 	MaxFilters int
 	// MaxSubscriptions bounds the subscriptions of one session. Zero means 10,000.
 	MaxSubscriptions int
+	// NoSubscriptionIdentifiers refuses subscription identifiers with 0xA1.
+	NoSubscriptionIdentifiers bool
 	// HashBelow makes the filter a/# not match the topic a, as AWS IoT has it.
 	HashBelow bool
+	// RetainedExactOnly gives retained messages to subscriptions without wildcards
+	// alone, as AWS IoT does.
+	RetainedExactOnly bool
+	// ReservedTopics keeps clients to what AWS IoT has them do with topics that begin
+	// with '$': shadows, jobs, provisioning and the like. Other publishes and subscriptions there are
+	// refused as not authorized, and so are retained messages. Messages to $aws/rules/{rule}/ are for
+	// in-process handlers alone (Basic Ingest), and this prefix does not count for MaxTopicBytes
+	// and MaxTopicLevels.
+	ReservedTopics bool
+
+	// MaxPayloadBytes is the largest payload of a PUBLISH or will; above it the
+	// connection ends with 0x95. Zero is no limit but MaxPacketBytes.
+	MaxPayloadBytes int
+	// MaxMessageExpiry lowers message expiry intervals above it. Zero is no bound.
+	MaxMessageExpiry time.Duration
+
+	// MaxPublishRate is how many PUBLISH packets a second each client may send, in the
+	// mean over a second. What is above it is discarded and counted under [DropThrottled]; an MQTT 5
+	// publisher of QoS 1 or 2 is told 0x97, others nothing. Zero is no limit.
+	MaxPublishRate int
+	// MaxDeliverRate is the same for QoS 0 messages to a client. Those of QoS 1
+	// and 2 are bounded by MaxInflight and wait. Zero is no limit.
+	MaxDeliverRate int
+	// MaxResendRate is how many messages a second are read from the Store for each client
+	// that has come back, or was too slow. Zero is no limit.
+	MaxResendRate int
+	// MaxByteRate is how many bytes a second are read from each client: more of them
+	// wait in the network. Zero is no limit.
+	MaxByteRate int
+	// MaxConnectRate is how many clients may connect in a second; those above it are refused
+	// with 0x9F (3.1.1: 3). Zero is no limit.
+	MaxConnectRate int
+	// ConnectInterval is the least time between two connections of a client id; a
+	// client that is too fast is refused with 0x97 (3.1.1: 3). Zero is none.
+	ConnectInterval time.Duration
 
 	// MaxOutboxBytes is how much may wait to be written to one connection
 	// before QoS 0 messages to it are dropped. Zero means 1 MiB.
@@ -171,6 +209,14 @@ func (o *Options) filled() (Options, error) {
 	number("MaxTopicLevels", &f.MaxTopicLevels, 64, 1, 65535)
 	number("MaxFilters", &f.MaxFilters, any, 1, any)
 	number("MaxSubscriptions", &f.MaxSubscriptions, 10_000, 1, any)
+	number("MaxPayloadBytes", &f.MaxPayloadBytes, any, 1, any)
+	number("MaxPublishRate", &f.MaxPublishRate, 0, 0, any)
+	number("MaxDeliverRate", &f.MaxDeliverRate, 0, 0, any)
+	number("MaxResendRate", &f.MaxResendRate, 0, 0, any)
+	number("MaxByteRate", &f.MaxByteRate, 0, 0, any)
+	number("MaxConnectRate", &f.MaxConnectRate, 0, 0, any)
+	span("ConnectInterval", &f.ConnectInterval, 0)
+	span("MaxMessageExpiry", &f.MaxMessageExpiry, math.MaxInt64)
 	number("MaxOutboxBytes", &f.MaxOutboxBytes, 1<<20, 1, any)
 	number("MaxPendingBytes", &f.MaxPendingBytes, 4<<20, 1, any)
 	number("MaxQueueMessages", &f.MaxQueueMessages, 100_000, 1, any)

@@ -222,7 +222,7 @@ func flush(dirty []*conn) {
 // refusal is the reason code for a publish that failed with err.
 func refusal(err error) byte {
 	switch {
-	case errors.Is(err, ErrQueueFull):
+	case errors.Is(err, ErrQueueFull), errors.Is(err, errThrottled):
 		return quotaExceeded
 	case errors.Is(err, ErrNotAuthorized):
 		return notAuthorized

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/thingloom/thingloom/broker/internal/engine"
@@ -37,7 +38,10 @@ type retainedScan struct {
 
 // newScan is nil if the subscription gets no retained messages [MQTT-3.3.1-9]
 // [MQTT-3.3.1-10] [MQTT-3.3.1-11].
-func newScan(sub *Subscription, group string, existed bool) *retainedScan {
+func (b *Broker) newScan(sub *Subscription, group string, existed bool) *retainedScan {
+	if b.opts.RetainedExactOnly && strings.ContainsAny(sub.Filter, "+#") {
+		return nil
+	}
 	if group != "" || sub.RetainHandling == 2 || sub.RetainHandling == 1 && existed {
 		return nil
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // A route is who gets the messages of one topic from one publisher, and
@@ -42,6 +43,7 @@ func (b *Broker) findRoute(name, clientID string, r *route) {
 	b.subs.RUnlock()
 	slices.SortFunc(found, func(a, b *subscriber) int { return cmp.Compare(a.order, b.order) })
 
+	ingest := b.opts.ReservedTopics && strings.HasPrefix(name, basicIngest)
 	var seen map[*session]int // index into r.targets
 	if len(found) > 1 {
 		seen = make(map[*session]int, len(found))
@@ -51,6 +53,8 @@ func (b *Broker) findRoute(name, clientID string, r *route) {
 		switch {
 		case one.handler != nil:
 			r.handlers = append(r.handlers, one.handler)
+			continue
+		case ingest:
 			continue
 		case one.sub.NoLocal && one.session.id == clientID:
 			continue // [MQTT-3.8.3-3]

@@ -85,12 +85,14 @@ func (b *Broker) deliver(s *session, now int64, d *engine.Delivery) *conn {
 		s.mu.Unlock()
 		return nil // QoS 0 is not kept for the absent
 	}
-	result, slow := engine.Refused, false
+	result, why := engine.Refused, DropReason("")
 	c.mu.Lock()
 	switch {
 	case c.stop.set:
 	case d.QoS == 0 && c.outstanding() > b.opts.MaxOutboxBytes:
-		slow = true
+		why = DropSlowConsumer
+	case d.QoS == 0 && !c.delivered.take():
+		why = DropThrottled
 	case d.QoS == 0:
 		buf := c.outbox()
 		buf.b, result = s.out.Send(buf.b, now, d)
@@ -104,8 +106,8 @@ func (b *Broker) deliver(s *session, now int64, d *engine.Delivery) *conn {
 
 	b.effects(s, &e)
 	switch {
-	case slow:
-		b.dropped(s.id, d.Msg.Topic, DropSlowConsumer)
+	case why != "":
+		b.dropped(s.id, d.Msg.Topic, why)
 	case result == engine.Full:
 		b.dropped(s.id, d.Msg.Topic, DropSlowConsumer)
 		c.end(quotaExceeded, Throttled, errSlow)
@@ -154,6 +156,10 @@ func (c *conn) refill() error {
 		return nil
 	}
 	for {
+		most := c.mayResend()
+		if most == 0 {
+			return nil // housekeeping goes on
+		}
 		s.mu.Lock()
 		if s.conn != c {
 			s.mu.Unlock()
@@ -165,7 +171,8 @@ func (c *conn) refill() error {
 		if !ok {
 			return nil
 		}
-		got, end, err := c.readQueue(after)
+		got, end, err := c.readQueue(after, most)
+		c.resentNow(len(got))
 		if err != nil {
 			s.mu.Lock()
 			if s.conn == c {
@@ -190,8 +197,8 @@ func (c *conn) refill() error {
 }
 
 // readQueue reads some stored messages as deliveries for this connection.
-func (c *conn) readQueue(after uint64) (got []engine.Delivery, end bool, err error) {
-	const most, mostBytes = 64, 256 << 10
+func (c *conn) readQueue(after uint64, most int) (got []engine.Delivery, end bool, err error) {
+	const mostBytes = 256 << 10
 	b, bytes := c.b, 0
 	for q, err := range b.store.Queue(context.Background(), c.sess.id, after) {
 		if err != nil {

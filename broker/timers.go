@@ -99,6 +99,7 @@ func (b *Broker) housekeeping(stop, done chan struct{}) {
 		case <-t.C:
 			b.silent(time.Now().UnixNano())
 			b.overdue(b.now())
+			b.resend()
 			b.forgetVersions(b.now())
 		}
 	}
