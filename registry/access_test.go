@@ -172,7 +172,7 @@ func TestForeignCA(t *testing.T) {
 	f.ok(err)
 	_, err = f.RegisterCertificate(ctx, text, nil, StatusActive)
 	f.want(err, ErrCertificateValidation) // the CA is inactive
-	f.ok(f.UpdateCACertificate(ctx, reg.ID, StatusActive, nil))
+	f.ok(f.UpdateCACertificate(ctx, reg.ID, CAUpdate{Status: StatusActive}))
 	c, err := f.RegisterCertificate(ctx, text, ca.CertificatePEM(), StatusActive)
 	f.ok(err)
 	if c.CA != reg.ID {
@@ -189,7 +189,7 @@ func TestForeignCA(t *testing.T) {
 
 	// Just-in-time registration: refused twice, then activated.
 	auto := true
-	f.ok(f.UpdateCACertificate(ctx, reg.ID, "", &auto))
+	f.ok(f.UpdateCACertificate(ctx, reg.ID, CAUpdate{AutoRegister: &auto}))
 	y, _ := device(t, ca, "dev2")
 	for range 2 {
 		_, err = f.PrincipalOf(ctx, y)
@@ -209,7 +209,7 @@ func TestForeignCA(t *testing.T) {
 	f.ok(err)
 
 	f.want(f.DeleteCACertificate(ctx, reg.ID), ErrCertificateState)
-	f.ok(f.UpdateCACertificate(ctx, reg.ID, StatusInactive, nil), f.DeleteCACertificate(ctx, reg.ID))
+	f.ok(f.UpdateCACertificate(ctx, reg.ID, CAUpdate{Status: StatusInactive}), f.DeleteCACertificate(ctx, reg.ID))
 	_, alone := device(t, ca, "dev3")
 	w, err := f.RegisterCertificateWithoutCA(ctx, alone, StatusActive)
 	f.ok(err)

@@ -25,7 +25,30 @@ type CACertificate struct {
 	NotBefore    time.Time         `json:"notBefore"`
 	NotAfter     time.Time         `json:"notAfter"`
 	Version      int               `json:"version"`
+	// Registration says how certificates are provisioned that connect for the
+	// first time. The registry only keeps it.
+	Registration RegistrationConfig `json:"registration,omitzero"`
 }
+
+// A RegistrationConfig names a provisioning template, or has its body.
+type RegistrationConfig struct {
+	Template string `json:"template,omitempty"` // templateName
+	Body     string `json:"body,omitempty"`     // templateBody
+	Role     string `json:"role,omitempty"`     // roleArn, kept and not used
+}
+
+func (c *RegistrationConfig) check() error {
+	switch {
+	case c.Template != "" && c.Body != "":
+		return invalid("registrationConfig", "has templateName and templateBody, not one of them")
+	case len(c.Body) > maxTemplateBytes:
+		return invalid("registrationConfig", "has a templateBody of %d bytes, at most %d are allowed", len(c.Body), maxTemplateBytes)
+	}
+	return nil
+}
+
+// maxTemplateBytes is the longest body of a provisioning template.
+const maxTemplateBytes = 10240
 
 // A CARegistration is the input of RegisterCACertificate.
 type CARegistration struct {
@@ -37,6 +60,7 @@ type CARegistration struct {
 	Mode            string // empty means "DEFAULT"
 	Active          bool
 	AutoRegister    bool
+	Registration    RegistrationConfig
 }
 
 // RegistrationCode returns the code that verification certificates name. It
@@ -89,9 +113,13 @@ func (r *Registry) RegisterCACertificate(ctx context.Context, in CARegistration)
 			return CACertificate{}, err
 		}
 	}
+	if err := in.Registration.check(); err != nil {
+		return CACertificate{}, err
+	}
 	now := r.opts.Now().UTC()
 	ca := CACertificate{ID: CertificateID(cert), PEM: string(encodeCert(cert.Raw)), Status: StatusInactive, AutoRegister: in.AutoRegister,
-		Mode: in.Mode, Created: now, Modified: now, NotBefore: cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(), Version: 1}
+		Mode: in.Mode, Created: now, Modified: now, NotBefore: cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(), Version: 1,
+		Registration: in.Registration}
 	if in.Active {
 		ca.Status = StatusActive
 	}
@@ -164,22 +192,36 @@ func (r *Registry) CACertificates(ctx context.Context, after string) iter.Seq2[C
 	return scan[CACertificate](ctx, r, keyCA, after)
 }
 
-// UpdateCACertificate sets the status (StatusActive or StatusInactive, empty
-// leaves it) and, if not nil, automatic registration.
-func (r *Registry) UpdateCACertificate(ctx context.Context, id string, status CertificateStatus, auto *bool) error {
-	if status != "" && status != StatusActive && status != StatusInactive {
-		return invalid("newStatus", "%q is not ACTIVE or INACTIVE", status)
+// A CAUpdate changes a CA certificate. What is zero stays as it is.
+type CAUpdate struct {
+	Status       CertificateStatus // StatusActive or StatusInactive
+	AutoRegister *bool
+	Registration *RegistrationConfig
+}
+
+// UpdateCACertificate changes a CA certificate.
+func (r *Registry) UpdateCACertificate(ctx context.Context, id string, u CAUpdate) error {
+	if u.Status != "" && u.Status != StatusActive && u.Status != StatusInactive {
+		return invalid("newStatus", "%q is not ACTIVE or INACTIVE", u.Status)
+	}
+	if u.Registration != nil {
+		if err := u.Registration.check(); err != nil {
+			return err
+		}
 	}
 	return r.update(ctx, func(x *tx) error {
 		ca, err := x.caCertificate(id)
 		if err != nil {
 			return err
 		}
-		if status != "" {
-			ca.Status = status
+		if u.Status != "" {
+			ca.Status = u.Status
 		}
-		if auto != nil {
-			ca.AutoRegister = *auto
+		if u.AutoRegister != nil {
+			ca.AutoRegister = *u.AutoRegister
+		}
+		if u.Registration != nil {
+			ca.Registration = *u.Registration
 		}
 		ca.Modified = r.opts.Now().UTC()
 		ca.Version++

@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"time"
 )
 
 // A KeyType is a kind of key pair.
@@ -35,6 +36,9 @@ type KeyOptions struct {
 	Status CertificateStatus
 	// CommonName is the subject. Empty means "Thingloom certificate".
 	CommonName string
+	// NotAfter is the end of the validity. Zero means the end of 2049, as at
+	// AWS; it is never after that of the CA.
+	NotAfter time.Time
 }
 
 // CreateKeysAndCertificate makes a key pair and registers a certificate of
@@ -63,7 +67,7 @@ func (r *Registry) CreateKeysAndCertificate(ctx context.Context, opts *KeyOption
 	if err != nil {
 		return Certificate{}, KeyPair{}, fmt.Errorf("registry: key: %w", err)
 	}
-	cert, err := r.issue(ctx, pkix.Name{CommonName: o.CommonName}, key.Public(), o.Status)
+	cert, err := r.issue(ctx, pkix.Name{CommonName: o.CommonName}, key.Public(), o.Status, o.NotAfter)
 	if err != nil {
 		return Certificate{}, KeyPair{}, err
 	}
@@ -96,17 +100,19 @@ func (r *Registry) CreateCertificateFromCSR(ctx context.Context, csrPEM []byte, 
 	if err := checkKey(csr.PublicKey); err != nil {
 		return Certificate{}, invalid("certificateSigningRequest", "%v", err)
 	}
-	return r.issue(ctx, csr.Subject, csr.PublicKey, status)
+	return r.issue(ctx, csr.Subject, csr.PublicKey, status, time.Time{})
 }
 
-func (r *Registry) issue(ctx context.Context, subject pkix.Name, public any, status CertificateStatus) (Certificate, error) {
+func (r *Registry) issue(ctx context.Context, subject pkix.Name, public any, status CertificateStatus, end time.Time) (Certificate, error) {
 	if status == "" {
 		status = StatusInactive
 	}
 	if status != StatusActive && status != StatusInactive && status != StatusPendingActivation {
 		return Certificate{}, invalid("status", "%q cannot be given to a new certificate", status)
 	}
-	end := endOfTime
+	if end.IsZero() {
+		end = endOfTime
+	}
 	if ca := r.opts.CA.cert.NotAfter; ca.Before(end) {
 		end = ca
 	}

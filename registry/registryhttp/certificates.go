@@ -163,7 +163,7 @@ func autoStatus(on bool) string {
 func registerCACertificate(c *call) (any, error) {
 	var in struct {
 		CaCertificate, VerificationCertificate, CertificateMode string
-		RegistrationConfig                                      *struct{ TemplateBody, TemplateName string }
+		RegistrationConfig                                      registrationConfig
 	}
 	active, err := c.flag("setAsActive")
 	if err != nil {
@@ -176,12 +176,35 @@ func registerCACertificate(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if in.RegistrationConfig != nil {
-		return nil, fmt.Errorf("%w: registrationConfig of RegisterCACertificate", errNotImplemented)
+	config, err := c.registration(in.RegistrationConfig)
+	if err != nil {
+		return nil, err
 	}
 	ca, err := c.reg.RegisterCACertificate(c.Context(), registry.CARegistration{PEM: []byte(in.CaCertificate),
-		VerificationPEM: []byte(in.VerificationCertificate), Mode: in.CertificateMode, Active: active, AutoRegister: auto})
+		VerificationPEM: []byte(in.VerificationCertificate), Mode: in.CertificateMode, Active: active, AutoRegister: auto, Registration: config})
 	return issued{ARN: c.reg.ARN("cacert/" + ca.ID), ID: ca.ID}, err
+}
+
+// A registrationConfig is a registry.RegistrationConfig over the wire.
+type registrationConfig struct {
+	TemplateBody string `json:"templateBody,omitempty"`
+	RoleArn      string `json:"roleArn,omitempty"`
+	TemplateName string `json:"templateName,omitempty"`
+}
+
+// registration reads a configuration, and has its template checked.
+func (c *call) registration(in registrationConfig) (registry.RegistrationConfig, error) {
+	config := registry.RegistrationConfig{Template: in.TemplateName, Body: in.TemplateBody, Role: in.RoleArn}
+	if in == (registrationConfig{}) {
+		return config, nil
+	}
+	if c.s.opts.CheckRegistration == nil {
+		return config, fmt.Errorf("%w: registrationConfig", errNotImplemented)
+	}
+	if err := c.s.opts.CheckRegistration(c.Context(), config); err != nil {
+		return config, &registry.InvalidError{Field: "registrationConfig", Reason: err.Error()}
+	}
+	return config, nil
 }
 
 func describeCACertificate(c *call) (any, error) {
@@ -199,23 +222,45 @@ func describeCACertificate(c *call) (any, error) {
 		Validity   validity `json:"validity"`
 		Mode       string   `json:"certificateMode"`
 	}
+	var config *registrationConfig
+	if r := ca.Registration; r != (registry.RegistrationConfig{}) {
+		config = &registrationConfig{r.Body, r.Role, r.Template}
+	}
 	return struct {
-		Description description `json:"certificateDescription"`
+		Description  description         `json:"certificateDescription"`
+		Registration *registrationConfig `json:"registrationConfig,omitempty"`
 	}{description{c.reg.ARN("cacert/" + ca.ID), ca.ID, string(ca.Status), ca.PEM, seconds(ca.Created), autoStatus(ca.AutoRegister),
-		seconds(ca.Modified), ca.Version, fmt.Sprint(ca.Version), validity{seconds(ca.NotBefore), seconds(ca.NotAfter)}, ca.Mode}}, err
+		seconds(ca.Modified), ca.Version, fmt.Sprint(ca.Version), validity{seconds(ca.NotBefore), seconds(ca.NotAfter)}, ca.Mode}, config}, err
 }
 
 func updateCACertificate(c *call) (any, error) {
-	var auto *bool
+	var in struct {
+		RegistrationConfig     *registrationConfig
+		RemoveAutoRegistration bool
+	}
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	u := registry.CAUpdate{Status: registry.CertificateStatus(c.query("newStatus"))}
 	switch s := c.query("newAutoRegistrationStatus"); s {
 	case "":
 	case "ENABLE", "DISABLE":
 		on := s == "ENABLE"
-		auto = &on
+		u.AutoRegister = &on
 	default:
 		return nil, &registry.InvalidError{Field: "newAutoRegistrationStatus", Reason: fmt.Sprintf("%q is not ENABLE or DISABLE", s)}
 	}
-	return none{}, c.reg.UpdateCACertificate(c.Context(), c.PathValue("caCertificateId"), registry.CertificateStatus(c.query("newStatus")), auto)
+	if in.RegistrationConfig != nil {
+		config, err := c.registration(*in.RegistrationConfig)
+		if err != nil {
+			return nil, err
+		}
+		u.Registration = &config
+	}
+	if in.RemoveAutoRegistration {
+		u.AutoRegister, u.Registration = new(bool), &registry.RegistrationConfig{}
+	}
+	return none{}, c.reg.UpdateCACertificate(c.Context(), c.PathValue("caCertificateId"), u)
 }
 
 func deleteCACertificate(c *call) (any, error) {

@@ -1,6 +1,7 @@
 package registryhttp
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +24,10 @@ type Options struct {
 	// Endpoint answers DescribeEndpoint, for a type such as "iot:Data-ATS".
 	// Nil leaves the operation out.
 	Endpoint func(endpointType string) (address string, err error)
+
+	// CheckRegistration checks the provisioning template that a CA
+	// certificate is to have. Nil refuses registration configurations.
+	CheckRegistration func(ctx context.Context, c registry.RegistrationConfig) error
 
 	// MaxBodyBytes is the largest body accepted. Zero means 1 MiB.
 	MaxBodyBytes int64
