@@ -16,6 +16,8 @@ type DisconnectOptions struct {
 	Reason DisconnectReason
 	// NoWill suppresses the client's will.
 	NoWill bool
+	// Server is told to an MQTT 5 client as the server to use instead, with 0x9C.
+	Server string
 	// EndSession ends the session as well, also of a client that is not connected.
 	EndSession bool
 }
@@ -49,7 +51,11 @@ func (b *Broker) Disconnect(clientID string, o DisconnectOptions) error {
 		if o.NoWill {
 			c.suppress.Store(true)
 		}
-		c.end(codeFor(reason), reason, errKicked)
+		code, err := codeFor(reason), errKicked
+		if o.Server != "" {
+			code, err = byte(wire.UseAnotherServer), &Refusal{Code: byte(wire.UseAnotherServer), Server: o.Server, Err: errKicked}
+		}
+		c.end(code, reason, err)
 		return nil
 	case o.EndSession:
 		return b.endSession(s)

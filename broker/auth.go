@@ -18,6 +18,11 @@ type Credentials struct {
 	// tls.Config decides whether they are verified.
 	TLS *tls.ConnectionState
 
+	// Query and Header are those of the HTTP request that opened a WebSocket: the query as
+	// it was sent, the header under canonical names. Empty for other connections.
+	Query  string
+	Header map[string][]string
+
 	RemoteAddr net.Addr
 	Conn       net.Conn // as it was handed to the broker: do not read, write or close it
 }
@@ -46,7 +51,7 @@ type Access struct {
 	// asked for them.
 	ConnectAttributes []string
 	// Thing is the thing that the connection acts as, where that is not the
-	// one named like the client id. The broker leaves it empty.
+	// one named like the client id: what [Admission] says.
 	Thing string
 }
 

@@ -108,7 +108,11 @@ func (c *conn) checkSubscription(f *wire.Filter, identifier uint32) (Subscriptio
 	if !c.b.maySubscribeReserved(inner) {
 		return sub, wire.NotAuthorized, nil
 	}
-	switch err := c.may(ActionSubscribe, "topicfilter/"+sub.Filter); {
+	err = c.may(ActionSubscribe, "topicfilter/"+sub.Filter)
+	if code, ok := refusalCode(err, wire.SUBACK); ok {
+		return sub, code, nil
+	}
+	switch {
 	case errors.Is(err, ErrNotAuthorized):
 		return sub, wire.NotAuthorized, nil
 	case err != nil:

@@ -25,5 +25,6 @@ var (
 	errSilent    = errors.New("broker: nothing came within one and a half keep alive intervals")
 	errNoConnect = errors.New("broker: no CONNECT in time")
 	errThrottled = errors.New("broker: more publishes a second than allowed")
+	errLifetime  = errors.New("broker: the connection has lasted as long as it may")
 	errKicked    = errors.New("broker: disconnected by the application")
 )

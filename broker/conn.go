@@ -26,13 +26,16 @@ type conn struct {
 	ctx    context.Context // of handlers: depth 1
 	cancel context.CancelFunc
 
-	sess     *session   // once CONNECT was accepted
-	info     ClientInfo // written with mu held
-	access   Access     // what all accesses of this client have in common
-	will     *Message
-	willWait time.Duration
-	expiry   time.Duration // of the session after this connection
-	noWill   bool
+	sess          *session                   // once CONNECT was accepted
+	info          ClientInfo                 // written with mu held
+	auth          *authentication            // with an authentication method
+	own           atomic.Pointer[Authorizer] // of this connection, from its Admission
+	stopAdmission func()
+	access        Access // what all accesses of this client have in common
+	will          *Message
+	willWait      time.Duration
+	expiry        time.Duration // of the session after this connection
+	noWill        bool
 
 	routes  map[string]*route // by topic of this client's publishes
 	batch   commit
@@ -64,9 +67,10 @@ type conn struct {
 
 	suppress, forget atomic.Bool // asked for from outside: no will; no session
 
-	mu   sync.Mutex
-	cond sync.Cond // room in the outbox, or the end
-	buf  *buffer   // what waits to be written; nil if nothing
+	mu     sync.Mutex
+	limits clientLimits // what its CONNECT said
+	cond   sync.Cond    // room in the outbox, or the end
+	buf    *buffer      // what waits to be written; nil if nothing
 	// writing says that a goroutine has taken bytes out of buf and writes
 	// them: inWrite of them. There is never more than one.
 	writing bool
@@ -79,6 +83,12 @@ type conn struct {
 	// that have.
 	finished bool
 	writers  sync.WaitGroup
+}
+
+// clientLimits are what a client takes.
+type clientLimits struct {
+	MaxPacket       uint32 // 0 is no limit
+	NoProblemString bool
 }
 
 // A stop is why a connection ends.
@@ -119,7 +129,7 @@ func (b *Broker) ServeConn(ctx context.Context, nc net.Conn) error {
 }
 
 func newConn(b *Broker, nc net.Conn) *conn {
-	c := &conn{b: b, nc: nc}
+	c := &conn{b: b, nc: nc, stopAdmission: func() {}}
 	c.published.rate, c.bytes.rate, c.delivered.rate = b.opts.MaxPublishRate, b.opts.MaxByteRate, b.opts.MaxDeliverRate
 	c.resent.rate = b.opts.MaxResendRate
 	c.cond.L = &c.mu
@@ -219,6 +229,9 @@ func (c *conn) process() error {
 }
 
 func (c *conn) packet(t wire.Type) error {
+	if c.sess == nil && t != wire.CONNECT && t != wire.AUTH && t != wire.DISCONNECT {
+		return c.refuse(wire.ProtocolError, ClientError, fmt.Errorf("%w: %v before the authentication is over", ErrProtocol, t))
+	}
 	switch t {
 	case wire.CONNECT:
 		return c.connect(&c.engine.Connect)
@@ -230,6 +243,8 @@ func (c *conn) packet(t wire.Type) error {
 		return c.subscribe(&c.engine.Subscribe)
 	case wire.UNSUBSCRIBE:
 		return c.unsubscribe(&c.engine.Unsubscribe)
+	case wire.AUTH:
+		return c.authPacket(&c.engine.Auth)
 	case wire.PINGREQ:
 		c.send(wire.AppendPingresp)
 	case wire.DISCONNECT:
@@ -376,17 +391,9 @@ func (c *conn) part() {
 	if c.closing {
 		return
 	}
-	switch code := wire.Code(c.stop.code); {
-	case code == wire.Success:
-	case !c.info.Connected && code == wire.UnsupportedVersion:
+	if bye := c.goodbye(); len(bye) > 0 && (c.limits.MaxPacket == 0 || len(bye) <= int(c.limits.MaxPacket)) { // [MQTT-3.1.2-24]
 		buf := c.outbox()
-		buf.b = wire.AppendConnack(buf.b, 4, &wire.Connack{Code: code})
-	case !c.info.Connected && (c.info.Version == 5 || c.info.Version == 4 && code > wire.ProtocolError):
-		buf := c.outbox()
-		buf.b = wire.AppendConnack(buf.b, c.info.Version, &wire.Connack{Code: code})
-	case c.info.Connected && c.info.Version == 5:
-		buf := c.outbox()
-		buf.b = wire.AppendDisconnect(buf.b, code, "", "")
+		buf.b = append(buf.b, bye...)
 	}
 	c.closing = true
 	c.cond.Broadcast()
@@ -395,6 +402,41 @@ func (c *conn) part() {
 	if !c.writing {
 		c.startWriter(nil)
 	}
+}
+
+// goodbye is the packet that says why, if there is one. mu is held.
+func (c *conn) goodbye() []byte {
+	code, version := wire.Code(c.stop.code), c.info.Version
+	switch {
+	case code == wire.Success:
+	case !c.info.Connected && code == wire.UnsupportedVersion:
+		return wire.AppendConnack(nil, 4, &wire.Connack{Code: code})
+	case !c.info.Connected && (version == 5 || version == 4 && code != wire.Malformed && code != wire.ProtocolError):
+		text, server := c.explain()
+		return wire.AppendConnack(nil, version, &wire.Connack{Code: code, Reason: text, ServerReference: server})
+	case c.info.Connected && version == 5:
+		text, server := c.explain()
+		return wire.AppendDisconnect(nil, code, text, server)
+	}
+	return nil
+}
+
+// explain is what goes with the code into the goodbye: what a Refusal says, as far as the
+// client wants to hear it and takes it [MQTT-3.1.2-29] [MQTT-3.14.2-3]. mu is held.
+func (c *conn) explain() (text, server string) {
+	var r *Refusal
+	if !errors.As(c.stop.err, &r) {
+		return "", ""
+	}
+	text, server = r.Text, r.Server
+	most := int(c.limits.MaxPacket)
+	if c.limits.NoProblemString || most > 0 && len(text)+len(server)+16 > most {
+		text = ""
+	}
+	if most > 0 && len(server)+16 > most {
+		server = ""
+	}
+	return text, server
 }
 
 // kill closes the socket at once.

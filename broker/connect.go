@@ -18,6 +18,12 @@ func (c *conn) connect(p *wire.Connect) error {
 	if err == nil {
 		return nil
 	}
+	c.refused(err)
+	return err
+}
+
+// refused counts a client that was not let in, and tells.
+func (c *conn) refused(err error) {
 	code := byte(wire.Unspecified)
 	var ce *ConnError
 	if errors.As(err, &ce) {
@@ -25,9 +31,8 @@ func (c *conn) connect(p *wire.Connect) error {
 	}
 	c.b.count.refusals.add(fmt.Sprintf("0x%02x", code), 1)
 	if f := c.b.opts.Trace.Refused; f != nil {
-		f(string(p.ClientID), err)
+		f(string(c.engine.Connect.ClientID), err)
 	}
-	return err
 }
 
 func (c *conn) refuse(code wire.Code, reason DisconnectReason, err error) error {
@@ -43,11 +48,9 @@ func (c *conn) accept(p *wire.Connect) error {
 		return err
 	}
 	c.mu.Lock()
+	c.limits = clientLimits{p.MaxPacket, p.NoProblemString}
 	c.info = ClientInfo{ClientID: id, Version: p.Version, CleanStart: p.CleanStart, RemoteAddr: addrOf(c.nc), SessionID: newUUID()}
 	c.mu.Unlock()
-	if p.HasAuthMethod {
-		return c.refuse(wire.BadAuthMethod, AuthError, errors.New("broker: enhanced authentication is not supported"))
-	}
 	if w := p.Will; w != nil {
 		if err := b.checkName(string(w.Topic)); err != nil {
 			return c.refuse(wire.TopicNameInvalid, ClientError, fmt.Errorf("will: %w", err))
@@ -65,7 +68,20 @@ func (c *conn) accept(p *wire.Connect) error {
 	if code, err := b.throttle(id); err != nil {
 		return c.refuse(code, Throttled, err)
 	}
-	if err := c.authenticate(p); err != nil {
+	if p.HasAuthMethod {
+		return c.beginAuth(p, &ack)
+	}
+	a, err := c.authenticate(p)
+	if err != nil {
+		return c.authError(err)
+	}
+	return c.admit(p, &ack, &a)
+}
+
+// admit lets in a client that has shown who it is.
+func (c *conn) admit(p *wire.Connect, ack *wire.Connack, a *Admission) error {
+	b := c.b
+	if err := c.authorize(p, a); err != nil {
 		return err
 	}
 	b.mu.Lock()
@@ -74,11 +90,19 @@ func (c *conn) accept(p *wire.Connect) error {
 	if full {
 		return c.refuse(wire.QuotaExceeded, Throttled, errors.New("broker: too many connections"))
 	}
-	c.times(p, &ack)
+	c.times(p, ack)
+	// A CONNACK with less in it would say something else [MQTT-3.1.2-24].
+	if size := len(wire.AppendConnack(nil, p.Version, ack)); p.MaxPacket > 0 && size > int(p.MaxPacket) {
+		return c.refuse(wire.PacketTooLarge, ClientError, fmt.Errorf("broker: CONNACK takes %d bytes, the client allows %d", size, p.MaxPacket))
+	}
 	if p.Will != nil {
 		c.keepWill(p.Will)
 	}
-	return c.begins(p, &ack)
+	if err := c.begins(p, ack); err != nil {
+		return err
+	}
+	c.admission(a)
+	return nil
 }
 
 // clientID checks the client id, or makes one up [MQTT-3.1.3-6].
@@ -117,22 +141,39 @@ func (b *Broker) throttle(clientID string) (wire.Code, error) {
 	return wire.Success, nil
 }
 
-// authenticate asks who the client is, and whether it may connect with its will.
-func (c *conn) authenticate(p *wire.Connect) error {
+// credentials are what a CONNECT shows.
+func (c *conn) credentials(p *wire.Connect) Credentials {
 	cred := Credentials{ClientID: c.info.ClientID, Username: string(p.Username), Password: p.Password,
 		Version: p.Version, RemoteAddr: c.nc.RemoteAddr(), Conn: c.nc}
 	if t, ok := c.nc.(interface{ ConnectionState() tls.ConnectionState }); ok {
 		state := t.ConnectionState()
 		cred.TLS = &state
 	}
-	principal, err := c.b.opts.Authenticator.Authenticate(c.ctx, cred)
-	if err != nil {
-		return c.authError(err)
+	if u, ok := c.nc.(interface {
+		Upgrade() (query string, header map[string][]string)
+	}); ok {
+		cred.Query, cred.Header = u.Upgrade()
 	}
+	return cred
+}
+
+// authenticate asks who the client is.
+func (c *conn) authenticate(p *wire.Connect) (Admission, error) {
+	cred := c.credentials(p)
+	if a, ok := c.b.opts.Authenticator.(Admitter); ok {
+		return a.Admit(c.ctx, cred)
+	}
+	principal, err := c.b.opts.Authenticator.Authenticate(c.ctx, cred)
+	return Admission{Principal: principal}, err
+}
+
+// authorize asks whether the client may connect, with its will.
+func (c *conn) authorize(p *wire.Connect, a *Admission) error {
 	c.mu.Lock()
-	c.info.Principal = principal
+	c.info.Principal = a.Principal
 	c.mu.Unlock()
-	c.access = Access{Principal: principal, ClientID: c.info.ClientID, SourceIP: ipOf(c.nc.RemoteAddr())}
+	c.own.Store(&a.Authorizer)
+	c.access = Access{Principal: a.Principal, ClientID: c.info.ClientID, Thing: a.Thing, SourceIP: ipOf(c.nc.RemoteAddr())}
 	if p.Version == 4 && !p.CleanStart || p.SessionExpiry > 0 {
 		c.access.ConnectAttributes = append(c.access.ConnectAttributes, "PersistentConnect")
 	}
@@ -152,23 +193,6 @@ func (c *conn) authenticate(p *wire.Connect) error {
 		}
 	}
 	return nil
-}
-
-func (c *conn) authError(err error) error {
-	switch {
-	case errors.Is(err, ErrBadCredentials):
-		return c.refuse(wire.BadCredentials, AuthError, err)
-	case errors.Is(err, ErrNotAuthorized):
-		return c.refuse(wire.NotAuthorized, AuthError, err)
-	}
-	return c.refuse(wire.Unspecified, ServerError, err)
-}
-
-// may asks the Authorizer.
-func (c *conn) may(action, resource string) error {
-	a := c.access
-	a.Action, a.Resource = action, resource
-	return c.b.opts.Authorizer.Authorize(c.ctx, a)
 }
 
 // times settles keep alive and session expiry.

@@ -33,6 +33,7 @@ func (c *conn) finish(err error) error {
 	for _, scan := range c.backlog {
 		scan.close()
 	}
+	c.stopAdmission()
 	if c.sess != nil {
 		c.detach(why, resumed)
 	}

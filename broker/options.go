@@ -13,6 +13,9 @@ import (
 type Options struct {
 	// Authenticator decides who a client is. Nil admits nobody; see [AllowAll].
 	Authenticator Authenticator
+	// AuthMethods are enhanced authentications by the name that clients put into Authentication
+	// Method. A CONNECT with a name that is not here is refused with 0x8C.
+	AuthMethods map[string]AuthMethod
 	// Authorizer decides what a client may do. Nil allows nothing.
 	Authorizer Authorizer
 

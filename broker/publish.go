@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/thingloom/thingloom/broker/internal/engine"
+	"github.com/thingloom/thingloom/broker/internal/wire"
 )
 
 // A publication is one message on its way through the broker.
@@ -221,6 +222,9 @@ func flush(dirty []*conn) {
 
 // refusal is the reason code for a publish that failed with err.
 func refusal(err error) byte {
+	if code, ok := refusalCode(err, wire.PUBACK); ok {
+		return byte(code)
+	}
 	switch {
 	case errors.Is(err, ErrQueueFull), errors.Is(err, errThrottled):
 		return quotaExceeded

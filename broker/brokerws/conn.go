@@ -42,6 +42,12 @@ func newConn(ctx context.Context, ws *websocket.Conn, raw net.Conn, r *http.Requ
 // path. Do not read its body, and do not change it.
 func (c *Conn) Request() *http.Request { return c.req }
 
+// Upgrade is what the request that opened the connection said beside its path: what a
+// broker shows to custom authorizers.
+func (c *Conn) Upgrade() (query string, header map[string][]string) {
+	return c.req.URL.RawQuery, c.req.Header
+}
+
 // ConnectionState is the state of the TLS connection below, with the
 // certificates of the client. Without TLS it is the zero value, in which
 // HandshakeComplete is false.

@@ -81,6 +81,37 @@ func (c Code) acknowledges(t Type) bool {
 	return false
 }
 
+// Refuses reports whether c is a failure that a server may say in a packet of type t
+// [MQTT-3.2.2-8] [MQTT-3.4.2-1] [MQTT-3.9.3-2] [MQTT-3.14.2-1].
+func (c Code) Refuses(t Type) bool {
+	if c < Unspecified {
+		return false
+	}
+	switch t {
+	case PUBACK, PUBREC:
+		return c.acknowledges(t)
+	case SUBACK:
+		switch c {
+		case Unspecified, ImplementationError, NotAuthorized, TopicFilterInvalid, PacketIDInUse, QuotaExceeded,
+			SharedNotSupported, SubIDsNotSupported, WildcardsNotSupported:
+			return true
+		}
+		return false
+	case CONNACK:
+		switch c {
+		case ServerShuttingDown, KeepAliveTimeout, SessionTakenOver, TopicFilterInvalid, PacketIDInUse, PacketIDNotFound,
+			ReceiveMaxExceeded, TopicAliasInvalid, MessageRateTooHigh, AdminAction, SharedNotSupported:
+			return false
+		}
+		return c <= ConnectRateExceeded
+	}
+	switch c { // DISCONNECT
+	case UnsupportedVersion, ClientIDInvalid, BadCredentials, ServerUnavailable, Banned, BadAuthMethod, PacketIDInUse, PacketIDNotFound:
+		return false
+	}
+	return c <= WildcardsNotSupported
+}
+
 // leaves reports whether a client may say c in a DISCONNECT [MQTT5 3.14.2.1].
 func (c Code) leaves() bool {
 	switch c {

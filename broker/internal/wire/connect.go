@@ -1,6 +1,9 @@
 package wire
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // Connect is a CONNECT packet.
 type Connect struct {
@@ -109,6 +112,22 @@ func DecodeConnect(f *Frame) (Connect, error) {
 	}
 	c.end()
 	return p, c.error()
+}
+
+// Clone is p in memory of its own.
+func (p *Connect) Clone() Connect {
+	q := *p
+	for _, b := range []*[]byte{&q.ClientID, &q.Username, &q.Password, &q.AuthData} {
+		*b = slices.Clone(*b)
+	}
+	if p.Will != nil {
+		w := *p.Will
+		for _, b := range []*[]byte{&w.Topic, &w.Payload, &w.Props} {
+			*b = slices.Clone(*b)
+		}
+		q.Will = &w
+	}
+	return q
 }
 
 // responseTopic checks that a response topic is a topic name, without wildcards [MQTT-3.3.2-14].
