@@ -24,6 +24,7 @@ import (
 	"github.com/thingloom/thingloom/broker"
 	"github.com/thingloom/thingloom/broker/brokerpebble"
 	"github.com/thingloom/thingloom/registry"
+	"github.com/thingloom/thingloom/registry/provision"
 	"github.com/thingloom/thingloom/registry/registrypebble"
 	"github.com/thingloom/thingloom/rules"
 	"github.com/thingloom/thingloom/rules/rulespebble"
@@ -40,16 +41,17 @@ type backend struct {
 	db  *pebble.DB
 	ids *identities
 
-	registry   *registry.Registry
-	broker     *broker.Broker
-	shadows    *shadow.Service
-	topics     *shadowmqtt.Endpoint
-	tables     *table.Tables
-	functions  *function.Functions
-	dispatcher *actions.Dispatcher
-	engine     *rules.Engine
-	pipeline   *pipeline
-	notifier   *notifier
+	registry     *registry.Registry
+	provisioning *provision.Service
+	broker       *broker.Broker
+	shadows      *shadow.Service
+	topics       *shadowmqtt.Endpoint
+	tables       *table.Tables
+	functions    *function.Functions
+	dispatcher   *actions.Dispatcher
+	engine       *rules.Engine
+	pipeline     *pipeline
+	notifier     *notifier
 }
 
 // open assembles the backend bottom-up. It starts nothing that runs on.
@@ -72,6 +74,9 @@ func open(ctx context.Context, cfg Config, logger *slog.Logger) (b *backend, err
 		return nil, err
 	}
 	if err := b.openDevices(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.openProvisioning(ctx); err != nil {
 		return nil, err
 	}
 	b.tables = table.New(tablepebble.New(b.db, "tables/"))

@@ -36,9 +36,15 @@ func (b *backend) adminHandler() (http.Handler, error) {
 		return nil, err
 	}
 	read, write := b.ids.admin.read, b.ids.admin.write
+	aws, err := b.awsHandler()
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
 	for pattern, h := range map[string]http.Handler{
-		"/":                           http.FileServerFS(page),
+		"GET /{$}":                    http.FileServerFS(page),
+		"GET /app.js":                 http.FileServerFS(page),
+		"GET /style.css":              http.FileServerFS(page),
 		"GET /api/fleet":              http.HandlerFunc(b.fleet),
 		"GET /api/metrics":            http.HandlerFunc(b.metrics),
 		"GET /api/notifications":      http.HandlerFunc(b.notifications),
@@ -61,8 +67,10 @@ func (b *backend) adminHandler() (http.Handler, error) {
 		"/tables/{table}/{key}/{sort}":                        http.HandlerFunc(b.tableItem),
 		"/things/{thing}/shadow":                              shadows,
 		"/api/things/shadow/ListNamedShadowsForThing/{thing}": shadows,
-		"/rules":  topicRules,
-		"/rules/": topicRules,
+		"POST /registrations":                                 http.HandlerFunc(b.registrations),
+		"/rules":                                              topicRules,
+		"/rules/":                                             topicRules,
+		"/":                                                   aws,
 	} {
 		mux.Handle(pattern, write(h))
 	}

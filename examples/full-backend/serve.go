@@ -28,6 +28,7 @@ func (b *backend) run(ctx context.Context) error {
 	workers.Go(func() error { return b.pipeline.run(workCtx) })
 	workers.Go(func() error { return b.shadows.Run(workCtx) })
 	workers.Go(func() error { return b.broker.Run(workCtx) })
+	workers.Go(func() error { return b.provisioning.Run(workCtx) })
 
 	// A worker that fails ends the program: what it does not do is not done.
 	ctx, failed := context.WithCancel(ctx)

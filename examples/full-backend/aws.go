@@ -1,0 +1,33 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/thingloom/thingloom/registry"
+	"github.com/thingloom/thingloom/registry/provision/provisionhttp"
+	"github.com/thingloom/thingloom/registry/registryhttp"
+)
+
+// awsHandler is the control plane of AWS IoT: what no other handler serves
+// goes to the registry, which answers unknown operations as AWS does.
+func (b *backend) awsHandler() (http.Handler, error) {
+	things, err := registryhttp.Handler(b.registry, &registryhttp.Options{
+		Endpoint: func(kind string) (string, error) {
+			switch kind {
+			case "", "iot:Data", "iot:Data-ATS", "iot:Jobs":
+				return dialable(b.cfg.HTTPS), nil
+			}
+			return "", &registry.InvalidError{Field: "endpointType", Reason: fmt.Sprintf("%q is none of iot:Data-ATS, iot:Data, iot:Jobs", kind)}
+		},
+		CheckRegistration: provisionhttp.CheckRegistration(b.provisioning),
+		Logger:            b.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", things)
+	provisionhttp.Mount(mux, b.provisioning, &provisionhttp.Options{Logger: b.log})
+	return mux, nil
+}
