@@ -39,6 +39,10 @@ type Engine struct {
 	sweeping sync.Mutex
 	old      []*index // guarded by sweeping: retired, oldest first
 
+	shapes  shapes
+	works   sync.Pool // of *work
+	account string    // CompileOptions.AccountID
+
 	flights flights
 	stats   stats
 }
@@ -56,6 +60,10 @@ func Open(ctx context.Context, store Store, b Binder, opts *Options) (*Engine, e
 	}
 	e := &Engine{store: store, binder: b, opts: o, editing: make(chan struct{}, 1)}
 	e.flights.init()
+	if o.Compile != nil {
+		e.account = o.Compile.AccountID
+	}
+	e.works.New = func() any { return new(work) }
 	ix := new(index)
 	for r, err := range store.All(ctx) {
 		if err != nil {
@@ -73,7 +81,12 @@ func Open(ctx context.Context, store Store, b Binder, opts *Options) (*Engine, e
 		}
 		en.ledger = new(ledger)
 		en.refs.Store(1)
-		ix = ix.with(nil, en)
+		var turns []turn
+		ix, turns = ix.with(nil, en)
+		for i := range turns {
+			turns[i].begin()
+			turns[i].settle()
+		}
 	}
 	e.index.Store(ix)
 	return e, nil
@@ -81,7 +94,7 @@ func Open(ctx context.Context, store Store, b Binder, opts *Options) (*Engine, e
 
 // close closes the actions of every rule.
 func (ix *index) close() {
-	for _, en := range ix.rules.all() {
+	for _, en := range ix.rules.All() {
 		en.release()
 	}
 }
@@ -97,10 +110,10 @@ func (e *Engine) Close() error {
 	}
 	e.closed = true
 	var all []*entry
-	for _, en := range e.index.Load().rules.all() {
+	for _, en := range e.index.Load().rules.All() {
 		all = append(all, en)
 	}
-	e.swap(new(index), all...)
+	e.swap(new(index), nil, all...)
 	return nil
 }
 
@@ -123,29 +136,32 @@ type Info struct {
 	Ledger Ledger
 }
 
-func (e *entry) info() Info {
-	i := Info{Rule: e.rule.clone(), Broken: e.broken, Ledger: e.ledger.read()}
-	if e.query != nil {
-		i.Filter, i.Language = e.query.Filter(), e.query.Version()
+func (e *Engine) info(en *entry) Info {
+	i := Info{Rule: en.rule.clone(), Broken: en.broken}
+	e.sweeping.Lock()
+	i.Ledger = en.ledger.read()
+	e.sweeping.Unlock()
+	if en.query != nil {
+		i.Filter, i.Language = en.query.Filter(), en.query.Version()
 	}
 	return i
 }
 
 // Rule returns the rule of that name, or [ErrNotFound].
 func (e *Engine) Rule(name string) (Info, error) {
-	en, ok := e.index.Load().rules.get(name)
+	en, ok := e.index.Load().rules.Get(name)
 	if !ok {
 		return Info{}, fmt.Errorf("rules: rule %q: %w", name, ErrNotFound)
 	}
-	return en.info(), nil
+	return e.info(en), nil
 }
 
 // Rules yields the rules of one moment, in the order of their names.
 func (e *Engine) Rules() iter.Seq[Info] {
 	return func(yield func(Info) bool) {
-		rules := maps.Collect(e.index.Load().rules.all())
+		rules := maps.Collect(e.index.Load().rules.All())
 		for _, name := range slices.Sorted(maps.Keys(rules)) {
-			if !yield(rules[name].info()) {
+			if !yield(e.info(rules[name])) {
 				return
 			}
 		}
@@ -173,7 +189,7 @@ type stats struct {
 func (e *Engine) Stats() Stats {
 	s := &e.stats
 	return Stats{
-		Rules:     e.index.Load().rules.len(),
+		Rules:     e.index.Load().rules.Len(),
 		Unmatched: s.unmatched.Load(), RuleNotFound: s.notFound.Load(), HopLimit: s.hopLimit.Load(),
 		Held: s.held.Load(), Unsettled: s.unsettled.Load(), Messages: s.messages.Load(),
 	}

@@ -38,7 +38,7 @@ type ErrorFailure struct {
 
 // document is the error document about f.
 func (f *flight) document(m *Message) []byte {
-	d := ErrorDocument{RuleName: f.en.rule.Name, Topic: m.Topic, TraceID: f.trace, ClientID: m.ClientID,
+	d := ErrorDocument{RuleName: f.en.rule.Name, Topic: m.Topic, TraceID: f.l.trace, ClientID: m.ClientID,
 		SourceIP: m.SourceIP, OriginalPayload: m.Payload}
 	if d.ClientID == "" {
 		d.ClientID = "n/a"
@@ -46,7 +46,7 @@ func (f *flight) document(m *Message) []byte {
 	if d.OriginalPayload == nil {
 		d.OriginalPayload = []byte{} // "", not null
 	}
-	for _, failed := range f.failures {
+	for _, failed := range f.failures() {
 		d.Failures = append(d.Failures, ErrorFailure{Action: failedAction(f.en.actionType(failed.action)),
 			Resource: failed.resource, Message: failed.err.Error()})
 	}

@@ -102,14 +102,15 @@ func (e *Engine) Delete(ctx context.Context, name string) error {
 		return err
 	}
 	defer e.unlock()
-	old, ok := e.index.Load().rules.get(name)
+	old, ok := e.index.Load().rules.Get(name)
 	if !ok {
 		return fmt.Errorf("rules: rule %q: %w", name, ErrNotFound)
 	}
 	if err := e.store.Delete(ctx, name); err != nil {
 		return fmt.Errorf("rules: rule %q: delete: %w", name, err)
 	}
-	e.swap(e.index.Load().with(old, nil), old)
+	next, turns := e.index.Load().with(old, nil)
+	e.swap(next, turns, old)
 	e.opts.Logger.Info("rule deleted", "rule", name)
 	return nil
 }
@@ -154,7 +155,7 @@ func (e *Engine) set(ctx context.Context, r Rule, admit func(old Rule, exists bo
 // isBroken reports whether r, but for its desired state, is a rule that is
 // known to be broken.
 func (e *Engine) isBroken(r Rule) bool {
-	en, ok := e.index.Load().rules.get(r.Name)
+	en, ok := e.index.Load().rules.Get(r.Name)
 	return ok && en.broken != nil && en.rule.ID == r.ID && en.rule.Version == r.Version
 }
 
@@ -164,7 +165,7 @@ func (e *Engine) install(ctx context.Context, en *entry, admit func(Rule, bool) 
 	}
 	defer e.unlock()
 	ix := e.index.Load()
-	old, exists := ix.rules.get(en.rule.Name)
+	old, exists := ix.rules.Get(en.rule.Name)
 	r := &en.rule
 	now := e.opts.Now().UTC()
 	if exists {
@@ -177,7 +178,7 @@ func (e *Engine) install(ctx context.Context, en *entry, admit func(Rule, bool) 
 		if err := admit(Rule{}, false); err != nil {
 			return err
 		}
-		if n := e.opts.MaxRules; n > 0 && ix.rules.len() >= n {
+		if n := e.opts.MaxRules; n > 0 && ix.rules.Len() >= n {
 			return fmt.Errorf("%w: at most %d", ErrTooMany, n)
 		}
 		r.ID, r.Version, r.CreatedAt = rand.Text(), 1, now
@@ -189,9 +190,11 @@ func (e *Engine) install(ctx context.Context, en *entry, admit func(Rule, bool) 
 	}
 	en.refs.Store(1)
 	if exists {
-		e.swap(ix.with(old, en), old)
+		next, turns := ix.with(old, en)
+		e.swap(next, turns, old)
 	} else {
-		e.swap(ix.with(nil, en))
+		next, turns := ix.with(nil, en)
+		e.swap(next, turns)
 	}
 	e.opts.Logger.Info("rule set", "rule", r.Name, "version", r.Version, "disabled", r.Disabled)
 	return nil
@@ -211,6 +214,9 @@ func (e *Engine) prepare(ctx context.Context, r Rule) (*entry, error) {
 		return nil, &RuleError{Rule: r.Name, Field: "sql", Err: err}
 	}
 	en := &entry{rule: r, query: q, vars: len(q.Variables()) > 0}
+	en.shape = e.shapes.of(q.st)
+	q.st = q.st.Share(en.shape.st)
+	en.st, en.preds = q.st, q.st.Preds()
 	for i, spec := range r.Actions {
 		a, err := e.bind(ctx, spec)
 		if err != nil {

@@ -184,7 +184,7 @@ func (e *Engine) Settle(ctx context.Context, s Settlement) error {
 
 	ix := e.pin()
 	defer e.unpin(ix)
-	en, ok := ix.rules.get(rule)
+	en, ok := ix.rules.Get(rule)
 	if !ok {
 		e.stats.unsettled.Add(1)
 		return fmt.Errorf("rules: rule %q: %w", rule, ErrNotFound)
@@ -204,7 +204,9 @@ func (e *Engine) Settle(ctx context.Context, s Settlement) error {
 	default:
 		m := *s.Message
 		m.TraceID = trace
-		f := e.newFlight(ctx, en, trace, max(s.Hops-1, 0), 1<<action)
+		l := &launch{ctx: hopContext{ctx, max(s.Hops, 1)}, e: e, trace: trace}
+		f := &l.first
+		f.start(l, en, 1<<action)
 		f.report(action, &m, failed)
 		_ = f.land(&m) // counted and logged; there is no publisher to tell
 	}

@@ -2,10 +2,7 @@ package rules
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
-	"hash/maphash"
 	"slices"
 	"sync"
 )
@@ -14,17 +11,34 @@ import (
 // first Invoke until the last action has reported, and then until the error
 // action has.
 type flight struct {
-	ctx hopContext // what actions are given; its cancellation is the caller's
-	e   *Engine
-	en  *entry
+	l  *launch
+	en *entry
 
-	trace string
-	vars  []Variable
+	mu      sync.Mutex
+	pending bool   // land has returned; en is referenced
+	open    uint64 // a bit for each action that has not reported, and for the steps below
+	more    *flightMore
+}
 
-	mu       sync.Mutex
-	open     uint64 // a bit for each action that has not reported, and for the steps below
+// flightMore is what few flights have.
+type flightMore struct {
 	failures []*failure
-	pending  bool // land has returned; en is referenced
+	vars     []Variable
+}
+
+func (f *flight) failures() []*failure {
+	if f.more == nil {
+		return nil
+	}
+	return f.more.failures
+}
+
+// extra is called with f.mu held, or before anybody else knows f.
+func (f *flight) extra() *flightMore {
+	if f.more == nil {
+		f.more = new(flightMore)
+	}
+	return f.more
 }
 
 // The bits of flight.open above those of the actions.
@@ -42,35 +56,21 @@ type failure struct {
 	err      error
 }
 
-// newFlight is a flight of the actions whose bits are set.
-func (e *Engine) newFlight(ctx context.Context, en *entry, trace string, hops int, actions uint64) *flight {
-	f := &flight{ctx: hopContext{ctx, hops + 1}, e: e, en: en, trace: trace, open: launching | actions}
+// start makes f a flight of the actions whose bits are set.
+func (f *flight) start(l *launch, en *entry, actions uint64) {
+	f.l, f.en, f.open = l, en, launching|actions
 	if en.settled {
-		e.flights.add(f)
+		l.e.flights.add(f)
 	}
-	return f
-}
-
-// newTrace is a random UUID.
-func newTrace() string {
-	var b [16]byte
-	rand.Read(b[:]) // never fails
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	text := make([]byte, 0, 36)
-	for i, n := range [...]int{4, 2, 2, 2, 6} {
-		if i > 0 {
-			text = append(text, '-')
-		}
-		text = hex.AppendEncode(text, b[:n])
-		copy(b[:], b[n:])
-	}
-	return string(text)
 }
 
 func (f *flight) firing(action int, m *Message, out []byte) Firing {
-	return Firing{Rule: f.en.rule.Name, Version: f.en.rule.Version, Action: action, Trace: f.trace,
-		Message: m, Output: out, Variables: f.vars, Hops: f.ctx.hops, flight: f}
+	r := Firing{Rule: f.en.rule.Name, Version: f.en.rule.Version, Action: action, Trace: f.l.trace,
+		Message: m, Output: out, Hops: f.l.ctx.hops, flight: f}
+	if f.more != nil {
+		r.Variables = f.more.vars
+	}
+	return r
 }
 
 // invoke calls the action, and makes an error of a panic.
@@ -93,16 +93,17 @@ func (f *flight) report(action int, m *Message, failed *failure) {
 	}
 	f.open &^= bit
 	if failed != nil {
-		f.failures = append(f.failures, failed)
+		x := f.extra()
+		x.failures = append(x.failures, failed)
 	}
 	last := f.open == 0
-	if last && len(f.failures) > 0 && f.en.onError != nil {
+	if last && len(f.failures()) > 0 && f.en.onError != nil {
 		f.open = erring
 	}
 	f.mu.Unlock()
 	if last {
 		// The call of Handle is over, and its cancellation no business of ours.
-		ctx := &hopContext{context.WithoutCancel(f.ctx.Context), f.ctx.hops}
+		ctx := &hopContext{context.WithoutCancel(f.l.ctx.Context), f.l.ctx.hops}
 		_ = f.end(ctx, m) // counted and logged; Handle has returned
 	}
 }
@@ -123,25 +124,25 @@ func (f *flight) land(m *Message) error {
 		f.mu.Unlock()
 		return err
 	}
-	if len(f.failures) > 0 && f.en.onError != nil {
+	if len(f.failures()) > 0 && f.en.onError != nil {
 		f.open = erring
 	}
 	f.mu.Unlock()
-	return f.end(&f.ctx, m)
+	return f.end(&f.l.ctx, m)
 }
 
 // end counts the outcome when all actions have reported, and runs the error
 // action if there is need and one. The error is non-nil if another try of the
 // message might deliver what is lost.
 func (f *flight) end(ctx context.Context, m *Message) error {
-	slices.SortFunc(f.failures, func(a, b *failure) int { return a.action - b.action })
+	slices.SortFunc(f.failures(), func(a, b *failure) int { return a.action - b.action })
 	switch {
-	case len(f.failures) == 0:
+	case len(f.failures()) == 0:
 		f.en.ledger.delivered.Add(1)
 		f.over()
 		return nil
 	case f.en.onError == nil:
-		f.e.lose(f.en, f.unless(ReasonNoErrorAction), f.err())
+		f.l.e.lose(f.en, f.unless(ReasonNoErrorAction), f.err())
 		lost := f.lost()
 		f.over()
 		return lost
@@ -182,9 +183,9 @@ func (f *flight) errorActionDone(failed *failure) {
 		return
 	}
 	if failed == nil {
-		f.e.lose(f.en, ReasonErrorAction, f.err())
+		f.l.e.lose(f.en, ReasonErrorAction, f.err())
 	} else {
-		f.e.lose(f.en, f.unless(ReasonErrorActionFailed), errors.Join(f.err(), f.en.actionError(failed)))
+		f.l.e.lose(f.en, f.unless(ReasonErrorActionFailed), errors.Join(f.err(), f.en.actionError(failed)))
 	}
 	f.over()
 }
@@ -192,7 +193,7 @@ func (f *flight) errorActionDone(failed *failure) {
 // over forgets the flight.
 func (f *flight) over() {
 	if f.en.settled {
-		f.e.flights.remove(f)
+		f.l.e.flights.remove(f)
 	}
 	f.mu.Lock()
 	release := f.pending
@@ -205,8 +206,8 @@ func (f *flight) over() {
 
 // err joins all failures.
 func (f *flight) err() error {
-	all := make([]error, len(f.failures))
-	for i, failed := range f.failures {
+	all := make([]error, len(f.failures()))
+	for i, failed := range f.failures() {
 		all[i] = f.en.actionError(failed)
 	}
 	return errors.Join(all...)
@@ -214,7 +215,7 @@ func (f *flight) err() error {
 
 // unless is reason, unless dead letters have all that failed.
 func (f *flight) unless(reason Reason) Reason {
-	for _, failed := range f.failures {
+	for _, failed := range f.failures() {
 		if !errors.Is(failed.err, ErrDeadLettered) {
 			return reason
 		}
@@ -225,7 +226,7 @@ func (f *flight) unless(reason Reason) Reason {
 // lost joins the failures that Handle's caller can do something about.
 func (f *flight) lost() error {
 	var all []error
-	for _, failed := range f.failures {
+	for _, failed := range f.failures() {
 		if failed.inline && !isPermanent(failed.err) && !errors.Is(failed.err, ErrDeadLettered) {
 			all = append(all, f.en.actionError(failed))
 		}
@@ -257,68 +258,4 @@ func (e *entry) actionType(action int) string {
 		return e.rule.Actions[action].Type
 	}
 	return ""
-}
-
-// flights finds the flights of rules with a Settler by trace and rule. Its
-// locks are met only by those.
-type flights struct {
-	shards [16]flightShard
-}
-
-type flightShard struct {
-	mu sync.Mutex
-	by map[flightKey][]*flight // more than one where a trace was used again
-}
-
-type flightKey struct{ trace, rule string }
-
-func (t *flights) init() {
-	for i := range t.shards {
-		t.shards[i].by = make(map[flightKey][]*flight)
-	}
-}
-
-func (t *flights) shard(trace string) *flightShard {
-	return &t.shards[maphash.String(seed, trace)%uint64(len(t.shards))]
-}
-
-func (t *flights) add(f *flight) {
-	s := t.shard(f.trace)
-	key := flightKey{f.trace, f.en.rule.Name}
-	s.mu.Lock()
-	s.by[key] = append(s.by[key], f)
-	s.mu.Unlock()
-}
-
-func (t *flights) remove(f *flight) {
-	s := t.shard(f.trace)
-	key := flightKey{f.trace, f.en.rule.Name}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	rest := slices.DeleteFunc(s.by[key], func(g *flight) bool { return g == f })
-	if len(rest) == 0 {
-		delete(s.by, key)
-	} else {
-		s.by[key] = rest
-	}
-}
-
-// find returns the oldest flight in which that action has not reported.
-func (t *flights) find(trace, rule string, action int) *flight {
-	bit := uint64(erring)
-	if action != ErrorAction {
-		bit = 1 << action
-	}
-	s := t.shard(trace)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, f := range s.by[flightKey{trace, rule}] {
-		f.mu.Lock()
-		open := f.open&bit != 0
-		f.mu.Unlock()
-		if open {
-			return f
-		}
-	}
-	return nil
 }

@@ -49,31 +49,28 @@ func (e *Engine) Handle(ctx context.Context, m *Message) error {
 	}
 	ix := e.pin()
 	defer e.unpin(ix)
-	h := handling{e: e, ctx: ctx, m: m, hops: hops, trace: m.TraceID}
+	h := handling{e: e, ctx: ctx, m: m, hops: hops, left: 1}
 
 	if name, _, ok := basicIngestRule(m.Topic); ok {
-		en, found := ix.rules.get(name)
+		en, found := ix.rules.Get(name)
 		if !found || !en.runs() {
 			e.stats.notFound.Add(1)
 			e.opts.Logger.Debug("message for a rule that is not there", "rule", name)
 			return nil
 		}
-		return e.held(h.fire(en))
+		return h.one(en)
 	}
 
-	var room [8]*entry // keeps the common case off the heap
-	matched := ix.tree.match(m.Topic, room[:0])
-	if len(matched) == 0 {
+	var room [8]*group // keeps the common case off the heap
+	groups := ix.tree.match(m.Topic, room[:0])
+	switch {
+	case len(groups) == 0:
 		e.stats.unmatched.Add(1)
 		return nil
+	case len(groups) == 1 && groups[0].members.n == 1 && groups[0].tally == nil:
+		return h.one(groups[0].members.few[0].en)
 	}
-	var lost []error
-	for _, en := range matched {
-		if err := h.fire(en); err != nil {
-			lost = append(lost, err)
-		}
-	}
-	return e.held(errors.Join(lost...))
+	return h.many(ix, groups)
 }
 
 func (e *Engine) held(err error) error {
@@ -81,65 +78,6 @@ func (e *Engine) held(err error) error {
 		e.stats.held.Add(1)
 	}
 	return err
-}
-
-// A handling is one call of Handle.
-type handling struct {
-	e     *Engine
-	ctx   context.Context
-	m     *Message
-	hops  int
-	trace string // made up when first needed if the message has none
-}
-
-// fire evaluates one rule on the message and invokes its actions. The error is
-// what Handle returns of it.
-func (h *handling) fire(en *entry) error {
-	en.ledger.matched.Add(1)
-	out, vars, selected, err := en.eval(h.ctx, h.m)
-	switch {
-	case err != nil:
-		reason := ReasonStatement
-		if errors.Is(err, ErrPanic) {
-			reason = ReasonPanic
-		}
-		h.e.lose(en, reason, err)
-		return nil
-	case !selected:
-		en.ledger.filtered.Add(1)
-		return nil
-	case len(en.actions) == 0:
-		en.ledger.delivered.Add(1)
-		return nil
-	}
-	if h.trace == "" {
-		h.trace = newTrace()
-	}
-	f := h.e.newFlight(h.ctx, en, h.trace, h.hops, 1<<len(en.actions)-1)
-	f.vars = vars
-	for i, a := range en.actions {
-		err := invoke(&f.ctx, a, f.firing(i, h.m, out))
-		if err == nil {
-			f.report(i, h.m, nil)
-		} else if !errors.Is(err, ErrPending) {
-			f.report(i, h.m, &failure{action: i, inline: true, err: err, resource: resource(err, a)})
-		}
-	}
-	return f.land(h.m)
-}
-
-// eval is the statement, and a panic in one of its functions is an error.
-func (e *entry) eval(ctx context.Context, m *Message) (out []byte, vars []Variable, selected bool, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = newPanicError(v)
-		}
-	}()
-	if e.vars {
-		return e.query.EvalVariables(ctx, m)
-	}
-	out, selected, err = e.query.Eval(ctx, m)
-	return out, nil, selected, err
 }
 
 // lose counts and tells that a message was not delivered.

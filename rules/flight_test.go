@@ -104,7 +104,7 @@ func TestPending(t *testing.T) {
 				if n := e.flightsLeft(); n != 0 {
 					t.Errorf("%d flights are left", n)
 				}
-				info, _ := e.index.Load().rules.get("r")
+				info, _ := e.index.Load().rules.Get("r")
 				if n := info.refs.Load(); n != 1 {
 					t.Errorf("the rule has %d references", n)
 				}

@@ -3,32 +3,42 @@ package rules
 import (
 	"io"
 	"sync/atomic"
+
+	"github.com/thingloom/thingloom/internal/pmap"
+	"github.com/thingloom/thingloom/internal/sql"
 )
 
 // An index is all that Handle needs, of one moment. It never changes: an edit
 // makes a new one and swaps the pointer, so that a message meets the rules
 // either before an edit or after it.
 type index struct {
-	rules pmap[*entry] // every rule by name, disabled and broken ones too
-	tree  *tree        // those that run, by FROM filter
+	rules pmap.Map[*entry] // every rule by name, disabled and broken ones too
+	tree  *tree            // those that run, by FROM filter
+	paths *sql.Paths       // what those want of a payload
 
 	// pins counts the calls of Handle that work with this index. What an edit
 	// took out is closed when nobody can be using it any more.
 	pins    atomic.Int64
 	retired atomic.Bool
 	garbage []*entry // what the edit that made the next index took out
+	turns   []turn   // and what it did to the counting
 }
 
 // An entry is one version of one rule, ready to run.
 type entry struct {
 	// What every message needs comes first, in one cache line: among ten
 	// thousand rules it is not in the cache.
-	query   *Query // nil if broken
+	st      *sql.Statement
+	shape   *shape
 	ledger  *ledger
 	actions []Action
-	vars    bool // the statement has a SET clause
-	settled bool // some action reports through Engine.Settle
+	preds   []sql.Pred // of st
+	slots   []int32    // in index.paths, of the slots of st
+	part    *part      // nil while its group is small
+	vars    bool       // the statement has a SET clause
+	settled bool       // some action reports through Engine.Settle
 
+	query   *Query // nil if broken
 	rule    Rule
 	onError Action // nil without an error action
 	broken  error  // why the rule cannot run
@@ -51,6 +61,7 @@ func (e *entry) release() {
 // close frees the actions. What Close returns has nobody to go to: the rule
 // is gone, and an action that cares logs it.
 func (e *entry) close() {
+	e.shape.release()
 	for _, a := range append(e.actions[:len(e.actions):len(e.actions)], e.onError) {
 		if c, ok := a.(io.Closer); ok {
 			_ = c.Close()
@@ -59,23 +70,29 @@ func (e *entry) close() {
 }
 
 // with is the index after e has taken the place of old, either of which may be
-// nil.
-func (ix *index) with(old, e *entry) *index {
-	next := &index{rules: ix.rules, tree: ix.tree}
+// nil, and what that does to the counting.
+func (ix *index) with(old, e *entry) (*index, []turn) {
+	next := &index{rules: ix.rules, tree: ix.tree, paths: ix.paths}
+	var c changes
 	if old != nil {
-		next.rules = next.rules.without(old.rule.Name)
-		if old.runs() && old.query.hasFilter {
-			next.tree = next.tree.without(old.query.Filter(), old.rule.Name)
+		next.rules = next.rules.Without(old.rule.Name)
+		if old.routed() {
+			next.tree = next.tree.without(old.query.Filter(), old, &c)
+			next.paths = next.paths.Without(old.st)
 		}
 	}
 	if e != nil {
-		next.rules = next.rules.with(e.rule.Name, e)
-		if e.runs() && e.query.hasFilter {
-			next.tree = next.tree.with(e.query.Filter(), e)
+		next.rules = next.rules.With(e.rule.Name, e)
+		if e.routed() {
+			next.paths, e.slots = next.paths.With(e.st)
+			next.tree = next.tree.with(e.query.Filter(), e, &c)
 		}
 	}
-	return next
+	return next, c.turns
 }
+
+// routed reports whether e is in the tree.
+func (e *entry) routed() bool { return e.runs() && e.query.hasFilter }
 
 // pin returns the current index and keeps its actions open until unpin.
 func (e *Engine) pin() *index {
@@ -97,13 +114,16 @@ func (e *Engine) unpin(ix *index) {
 	}
 }
 
-// swap makes next current; garbage are the entries that are in no index from
-// here on. The caller holds e.editing.
-func (e *Engine) swap(next *index, garbage ...*entry) {
+// swap makes next current; turns are what ix.with returned beside it, garbage
+// the entries that are in no index from here on. The caller holds e.editing.
+func (e *Engine) swap(next *index, turns []turn, garbage ...*entry) {
 	old := e.index.Load()
-	old.garbage = garbage
+	old.garbage, old.turns = garbage, turns
 	e.sweeping.Lock()
 	e.old = append(e.old, old)
+	for i := range turns {
+		turns[i].begin()
+	}
 	e.sweeping.Unlock()
 	e.index.Store(next)
 	old.retired.Store(true)
@@ -118,6 +138,9 @@ func (e *Engine) sweep() {
 	e.sweeping.Lock()
 	n := 0
 	for n < len(e.old) && e.old[n].retired.Load() && e.old[n].pins.Load() == 0 {
+		for i := range e.old[n].turns {
+			e.old[n].turns[i].settle()
+		}
 		garbage = append(garbage, e.old[n].garbage...)
 		e.old[n] = nil
 		n++

@@ -1,8 +1,9 @@
 package rules
 
 import (
-	"slices"
 	"strings"
+
+	"github.com/thingloom/thingloom/internal/pmap"
 )
 
 // A tree is an immutable node of the index of FROM filters, one level deep; nil
@@ -12,13 +13,13 @@ import (
 // It is not internal/topic.Tree, which changes in place: an engine that swaps
 // its index with every edit would have to build that one anew each time.
 type tree struct {
-	literal pmap[*tree] // by level
-	plus    *tree       // below '+'
-	here    []*entry    // filters that end at this node, by name
-	below   []*entry    // filters that end in '#' below this node, by name
+	literal pmap.Map[*tree] // by level
+	plus    *tree           // below '+'
+	here    *group          // of the filter that ends at this node
+	below   *group          // of the filter that ends in '#' below this node
 }
 
-func (t *tree) with(filter string, e *entry) *tree {
+func (t *tree) with(filter string, e *entry, c *changes) *tree {
 	var next tree
 	if t != nil {
 		next = *t
@@ -26,80 +27,74 @@ func (t *tree) with(filter string, e *entry) *tree {
 	level, rest, more := strings.Cut(filter, "/")
 	switch {
 	case level == "#":
-		next.below = withEntry(next.below, e)
+		next.below = next.below.with(e, c)
 	case level == "+":
-		next.plus = next.plus.step(rest, more, e)
+		next.plus = next.plus.step(rest, more, e, c)
 	default:
-		sub, _ := next.literal.get(level)
-		next.literal = next.literal.with(level, sub.step(rest, more, e))
+		sub, _ := next.literal.Get(level)
+		next.literal = next.literal.With(level, sub.step(rest, more, e, c))
 	}
 	return &next
 }
 
-func (t *tree) step(rest string, more bool, e *entry) *tree {
+func (t *tree) step(rest string, more bool, e *entry, c *changes) *tree {
 	if more {
-		return t.with(rest, e)
+		return t.with(rest, e, c)
 	}
 	var next tree
 	if t != nil {
 		next = *t
 	}
-	next.here = withEntry(next.here, e)
+	next.here = next.here.with(e, c)
 	return &next
 }
 
-// without removes the entry of that name, and returns nil when nothing is left.
-func (t *tree) without(filter, name string) *tree {
-	if t == nil {
-		return nil
-	}
+// without removes the entry, which is there, and returns nil when nothing is left.
+func (t *tree) without(filter string, e *entry, c *changes) *tree {
 	next := *t
 	level, rest, more := strings.Cut(filter, "/")
 	switch {
 	case level == "#":
-		next.below = withoutEntry(next.below, name)
+		next.below = next.below.without(e, c)
 	case level == "+":
-		next.plus = next.plus.unstep(rest, more, name)
+		next.plus = next.plus.unstep(rest, more, e, c)
 	default:
-		sub, ok := next.literal.get(level)
-		if !ok {
-			return t
-		}
-		if sub = sub.unstep(rest, more, name); sub != nil {
-			next.literal = next.literal.with(level, sub)
+		sub, _ := next.literal.Get(level)
+		if sub = sub.unstep(rest, more, e, c); sub != nil {
+			next.literal = next.literal.With(level, sub)
 		} else {
-			next.literal = next.literal.without(level)
+			next.literal = next.literal.Without(level)
 		}
 	}
 	return next.orNil()
 }
 
-func (t *tree) unstep(rest string, more bool, name string) *tree {
-	if more || t == nil {
-		return t.without(rest, name)
+func (t *tree) unstep(rest string, more bool, e *entry, c *changes) *tree {
+	if more {
+		return t.without(rest, e, c)
 	}
 	next := *t
-	next.here = withoutEntry(next.here, name)
+	next.here = next.here.without(e, c)
 	return next.orNil()
 }
 
 func (t *tree) orNil() *tree {
-	if t.literal.len() == 0 && t.plus == nil && len(t.here) == 0 && len(t.below) == 0 {
+	if t.literal.Len() == 0 && t.plus == nil && t.here == nil && t.below == nil {
 		return nil
 	}
 	return t
 }
 
-// match appends the entries whose filter matches topic, as AWS reads it: 'a/#'
+// match appends the groups whose filter matches topic, as AWS reads it: 'a/#'
 // does not match "a", and a wildcard in the first level does not match one that
 // begins with '$' [MQTT-4.7.2-1].
-func (t *tree) match(topic string, out []*entry) []*entry {
+func (t *tree) match(topic string, out []*group) []*group {
 	if t == nil {
 		return out
 	}
 	if strings.HasPrefix(topic, "$") {
 		level, rest, more := strings.Cut(topic, "/")
-		if sub, ok := t.literal.get(level); ok {
+		if sub, ok := t.literal.Get(level); ok {
 			return sub.matchStep(rest, more, out)
 		}
 		return out
@@ -107,14 +102,19 @@ func (t *tree) match(topic string, out []*entry) []*entry {
 	return t.matchStep(topic, true, out)
 }
 
-func (t *tree) matchStep(topic string, more bool, out []*entry) []*entry {
+func (t *tree) matchStep(topic string, more bool, out []*group) []*group {
 	if !more {
-		return append(out, t.here...)
+		if t.here != nil {
+			out = append(out, t.here)
+		}
+		return out
 	}
-	out = append(out, t.below...)
+	if t.below != nil {
+		out = append(out, t.below)
+	}
 	level, rest, more := strings.Cut(topic, "/")
-	if t.literal.len() > 0 {
-		if sub, ok := t.literal.get(level); ok {
+	if t.literal.Len() > 0 {
+		if sub, ok := t.literal.Get(level); ok {
 			out = sub.matchStep(rest, more, out)
 		}
 	}
@@ -122,32 +122,4 @@ func (t *tree) matchStep(topic string, more bool, out []*entry) []*entry {
 		out = t.plus.matchStep(rest, more, out)
 	}
 	return out
-}
-
-func findEntry(list []*entry, name string) (int, bool) {
-	return slices.BinarySearchFunc(list, name, func(e *entry, name string) int {
-		return strings.Compare(e.rule.Name, name)
-	})
-}
-
-func withEntry(list []*entry, e *entry) []*entry {
-	i, found := findEntry(list, e.rule.Name)
-	next := make([]*entry, 0, len(list)+1)
-	next = append(append(next, list[:i]...), e)
-	if found {
-		i++
-	}
-	return append(next, list[i:]...)
-}
-
-func withoutEntry(list []*entry, name string) []*entry {
-	i, found := findEntry(list, name)
-	switch {
-	case !found:
-		return list
-	case len(list) == 1:
-		return nil
-	}
-	next := make([]*entry, 0, len(list)-1)
-	return append(append(next, list[:i]...), list[i+1:]...)
 }

@@ -102,6 +102,17 @@ type ledger struct {
 
 	lost [len(reasons)]atomic.Uint64
 	last atomic.Pointer[LastFailure]
+
+	parts []*part // of versions in large groups; guarded by Engine.sweeping
+}
+
+// close adds what a version met in a large group, which it has left. The
+// caller holds Engine.sweeping.
+func (l *ledger) close(p *part) {
+	met := p.met()
+	l.matched.Add(met)
+	l.filtered.Add(met - p.ran.Load())
+	l.parts = slices.DeleteFunc(l.parts, func(q *part) bool { return q == p })
 }
 
 // lose counts a message that was not delivered, and reports whether it is the
@@ -112,7 +123,8 @@ func (l *ledger) lose(reason Reason, err error, now time.Time) (log bool) {
 }
 
 // read gives the numbers. Outcomes are read before what they are outcomes of,
-// so that Pending, the difference, is never negative.
+// so that Pending, the difference, is never negative. The caller holds
+// Engine.sweeping.
 func (l *ledger) read() Ledger {
 	var out Ledger
 	out.Filtered = l.filtered.Load()
@@ -132,7 +144,13 @@ func (l *ledger) read() Ledger {
 	}
 	out.LastFailure = l.last.Load()
 	out.Carried = l.carried.Load()
-	out.Matched = l.matched.Load()
+	for _, p := range l.parts {
+		ran := p.ran.Load()
+		met := p.met()
+		out.Matched += met
+		out.Filtered += met - ran
+	}
+	out.Matched += l.matched.Load()
 	out.Pending = out.Matched - out.Filtered - out.Delivered - out.DeadLettered - out.Failed
 	return out
 }

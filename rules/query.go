@@ -51,7 +51,7 @@ func (q *Query) Eval(ctx context.Context, m *Message) (out []byte, matched bool,
 	in := q.input(m)
 	out, matched, err = q.st.Eval(ctx, &in)
 	if err != nil {
-		return nil, false, fmt.Errorf("rules: %w", asPanic(err))
+		return nil, false, evalError(err)
 	}
 	return out, matched, nil
 }
@@ -69,13 +69,21 @@ func (q *Query) EvalVariables(ctx context.Context, m *Message) (out []byte, vars
 	in := q.input(m)
 	out, set, matched, err := q.st.EvalVariables(ctx, &in)
 	if err != nil {
-		return nil, nil, false, fmt.Errorf("rules: %w", asPanic(err))
+		return nil, nil, false, evalError(err)
 	}
+	return out, variables(set), matched, nil
+}
+
+func variables(set []sql.Variable) []Variable {
+	var vars []Variable
 	for _, v := range set {
 		vars = append(vars, Variable{v.Name, v.Value.JSON()})
 	}
-	return out, vars, matched, nil
+	return vars
 }
+
+// evalError is what becomes of an error of internal/sql.
+func evalError(err error) error { return fmt.Errorf("rules: %w", asPanic(err)) }
 
 // Variables are the names of the SET clause, in order.
 func (q *Query) Variables() []string { return q.st.Variables() }

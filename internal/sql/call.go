@@ -97,6 +97,9 @@ func (c *compiler) builtin(n *Call, b builtin) code {
 	if b.since16 {
 		c.needs2016(n.Pos(), n.Name+"()")
 	}
+	if n.Name == "newuuid" || n.Name == "rand" {
+		c.prog.unsteady = true
+	}
 	if n.Name == "transform" && len(n.Args) > 0 {
 		c.noVariable(n.Args[0], "the mode of transform()")
 	}
@@ -141,6 +144,7 @@ func (c *compiler) noVariable(n Node, where string) {
 
 // own compiles a call of a function of the host.
 func (c *compiler) own(n *Call, f *Function) code {
+	c.prog.unsteady = true
 	args := c.args(n.Args)
 	return evaluated(func(e *env) Value { return e.invoke(f, n.Name, args) })
 }
@@ -148,6 +152,7 @@ func (c *compiler) own(n *Call, f *Function) code {
 // outside compiles a call of a function that asks the outside.
 func (c *compiler) outside(n *Call, x external, nodes []Node) code {
 	c.external++
+	c.prog.unsteady = true
 	name := n.Name
 	if x.limit == limitProto {
 		name = protoName

@@ -15,6 +15,8 @@ type program struct {
 	maxValue   int
 	maxWork    int
 
+	unsteady bool // calls what may answer differently each time
+
 	paths   *path // wanted of the payload
 	slots   int
 	queries int

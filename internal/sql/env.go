@@ -6,7 +6,6 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
-	"unicode/utf8"
 )
 
 // payloadState is what an env knows of its payload.
@@ -173,85 +172,18 @@ func (e *env) slot(i int) string {
 
 // scan checks the payload and fills the slots, in one pass.
 func (e *env) scan() {
-	s := e.payload
-	i := skipSpace(s, 0)
-	if i == len(s) {
-		e.state = isEmpty
-		if len(s) > 0 {
-			e.state = isBytes
-		}
-		return
-	}
-	end, ok := i, false
-	switch s[i] {
-	case '{':
-		e.state = isObject
-		end, ok = e.scanObject(s, i, foreign, e.p.paths)
-	case '[':
-		e.state = isArray
-		end, ok = skipNested(s, i, foreign)
-	}
-	e.work += len(s)
-	if !ok || skipSpace(s, end) != len(s) || !utf8.ValidString(s) {
-		e.state = isBytes
-		e.p.paths.clear(e.slots)
-		return
-	}
-	e.payload = s[i:end]
+	f := search{slots: e.slots}
+	e.work += len(e.payload)
+	e.payload, e.state = read(e.payload, &f, e.p.paths)
 }
 
-// scanObject reads the object at s[i], filling the slots of node's children.
-// Of several members with one name the last wins.
-func (e *env) scanObject(s string, i, depth int, node *path) (end int, ok bool) {
-	if len(node.kids) == 0 {
-		return skipNested(s, i, depth)
-	}
-	if depth >= maxDepth {
-		return i, false
-	}
-	if i = skipSpace(s, i+1); i < len(s) && s[i] == '}' {
-		return i + 1, true
-	}
-	for {
-		key := i
-		if i >= len(s) || s[i] != '"' {
-			return i, false
-		}
-		if i, ok = skipString(s, i); !ok {
-			return i, false
-		}
-		kid := node.find(s[key:i])
-		if i = skipSpace(s, i); i >= len(s) || s[i] != ':' {
-			return i, false
-		}
-		i = skipSpace(s, i+1)
-		switch start := i; {
-		case kid == nil:
-			i, ok = skipValue(s, i, depth+1)
-		default:
-			if e.slots[kid.slot] != "" {
-				kid.clear(e.slots)
-			}
-			if i < len(s) && s[i] == '{' {
-				i, ok = e.scanObject(s, i, depth+1, kid)
-			} else {
-				i, ok = skipValue(s, i, depth+1)
-			}
-			e.slots[kid.slot] = s[start:i]
-		}
-		if !ok {
-			return i, false
-		}
-		if i = skipSpace(s, i); i >= len(s) {
-			return i, false
-		}
-		switch s[i] {
-		case ',':
-			i = skipSpace(s, i+1)
-		case '}':
-			return i + 1, true
-		default:
-			return i, false
+// adopt takes what a Scan has found in place of scan; slots says where.
+func (e *env) adopt(s *Scan, slots []int32) {
+	e.work += len(s.payload)
+	e.payload, e.state = s.payload, s.state
+	for i, slot := range slots {
+		if slot >= 0 {
+			e.slots[i] = s.find.slots[slot]
 		}
 	}
 }
@@ -289,73 +221,3 @@ type PanicError struct {
 }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
-
-// A path is a node of the tree of paths that a scope needs. Every node has a
-// slot; the root's is -1.
-type path struct {
-	key    string
-	slot   int
-	kids   []*path
-	byName map[string]*path // of kids, when they are many
-}
-
-// manyKids is the number of children from which a map finds them.
-const manyKids = 8
-
-// find is the child for a raw key with quotes, or nil.
-func (p *path) find(key string) *path {
-	in := key[1 : len(key)-1]
-	if p.byName != nil {
-		if kid := p.byName[in]; kid != nil {
-			return kid
-		}
-	} else {
-		for _, kid := range p.kids {
-			if len(kid.key) == len(in) && kid.key == in {
-				return kid
-			}
-		}
-	}
-	if hasEscape(in) {
-		for _, kid := range p.kids {
-			if keyIs(key, kid.key) {
-				return kid
-			}
-		}
-	}
-	return nil
-}
-
-// add is the node at the path below p, made if need be.
-func (p *path) add(keys []string, slot func() int) *path {
-	for _, k := range keys {
-		var next *path
-		for _, kid := range p.kids {
-			if kid.key == k {
-				next = kid
-			}
-		}
-		if next == nil {
-			next = &path{key: k, slot: slot()}
-			p.kids = append(p.kids, next)
-			if len(p.kids) >= manyKids {
-				p.byName = make(map[string]*path, len(p.kids))
-				for _, kid := range p.kids {
-					p.byName[kid.key] = kid
-				}
-			}
-		}
-		p = next
-	}
-	return p
-}
-
-// clear empties the slots of p and below.
-func (p *path) clear(slots []string) {
-	if p.slot >= 0 {
-		slots[p.slot] = ""
-	}
-	for _, kid := range p.kids {
-		kid.clear(slots)
-	}
-}

@@ -90,7 +90,7 @@ func FuzzEval(f *testing.F) {
 		if err != nil && (matched || out != nil) {
 			t.Fatalf("an error and a result: %v %q", err, out)
 		}
-		if matched && !st.whole && len(out) > 0 && !json.Valid(out) {
+		if matched && !st.body.whole && len(out) > 0 && !json.Valid(out) {
 			t.Fatalf("%q on %q made %q", text, payload, out)
 		}
 	})

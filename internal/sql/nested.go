@@ -41,8 +41,9 @@ func (n *nested) enter(e *env, raw string) bool {
 	if !e.charge(len(raw) + 1) {
 		return false
 	}
-	if raw[0] == '{' && len(n.paths.kids) > 0 {
-		e.scanObject(raw, 0, 0, n.paths)
+	if raw[0] == '{' && !n.paths.leaf() {
+		f := search{slots: e.slots}
+		f.object(raw, 0, 0, n.paths)
 	}
 	return n.where == nil || n.where(e) == yes
 }

@@ -9,16 +9,24 @@ import (
 // A Statement is a compiled rule statement. It is immutable and safe for
 // concurrent use.
 type Statement struct {
-	prog      *program
+	body      *body
+	preds     []Pred // what WHERE begins with
 	filter    string
 	filterPos int
 	hasFilter bool
-	set       []setVar
-	where     condFunc // or nil
-	whole     bool     // SELECT * alone, SELECT VALUE *
-	value     bool
-	item      code
-	proj      *projection
+}
+
+// A body is what statements share that differ in their topic filter and in
+// the literals of their Preds.
+type body struct {
+	key   string // the same for the same body
+	prog  *program
+	set   []setVar
+	where condFunc // after the Preds, or nil
+	whole bool     // SELECT * alone, SELECT VALUE *
+	value bool
+	item  code
+	proj  *projection
 }
 
 type setVar struct {
@@ -37,24 +45,62 @@ func CompileStatement(text string, opts *Options) (*Statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Statement{prog: c.prog, filter: sel.Filter, filterPos: sel.FilterPos, hasFilter: sel.HasFilter, value: sel.Value}
-	s.set = c.set(sel.Set)
+	s := &Statement{filter: sel.Filter, filterPos: sel.FilterPos, hasFilter: sel.HasFilter}
+	b := &body{prog: c.prog, value: sel.Value}
+	s.body = b
+	b.set = c.set(sel.Set)
+	var paths string
+	var rest Node
 	if sel.Where != nil {
-		s.where = c.filter(sel.Where)
+		s.preds, paths, rest = c.where(sel.Where)
+	}
+	if rest != nil {
+		b.where = c.filter(rest)
 	}
 	_, isStar := sel.Items[0].X.(*Star)
 	switch {
 	case isStar && len(sel.Items) == 1 && sel.Items[0].Alias == nil:
-		s.whole = true
+		b.whole = true
 	case sel.Value:
-		s.item = c.expr(sel.Items[0].X)
+		b.item = c.expr(sel.Items[0].X)
 	default:
-		s.proj = c.projection(sel.Items)
+		b.proj = c.projection(sel.Items)
 	}
 	if c.err != nil {
 		return nil, c.err
 	}
+	b.key = bodyKey(c.prog, sel, paths, rest)
 	return s, nil
+}
+
+// where takes the Preds off the front of a WHERE clause; paths spells theirs.
+// What comes after a condition of another kind stays behind it: it might
+// fail, and a failure is not to be passed over.
+func (c *compiler) where(n Node) (preds []Pred, paths string, rest Node) {
+	all := conjuncts(n, nil)
+	for len(all) > 0 {
+		p, path, ok := c.pred(all[0])
+		if !ok {
+			break
+		}
+		preds, paths, all = append(preds, p), paths+path+";", all[1:]
+	}
+	for _, n := range all {
+		if rest == nil {
+			rest = n
+		} else {
+			rest = &Binary{at: at(n.Pos()), Op: "AND", L: rest, R: n}
+		}
+	}
+	return preds, paths, rest
+}
+
+// bodyKey spells what a body does: the version, the paths of the Preds, which
+// have slots, and the statement without filter and Preds.
+func bodyKey(p *program, sel *Select, paths string, rest Node) string {
+	bare := *sel
+	bare.HasFilter, bare.Filter, bare.Where = false, "", rest
+	return p.version + " " + paths + Print(&bare)
 }
 
 // set compiles a SET clause; each variable is visible to those after it.
@@ -89,13 +135,44 @@ func (s *Statement) Filter() (filter string, pos int, ok bool) {
 	return s.filter, s.filterPos, s.hasFilter
 }
 
+// Share is s with the body of another statement in place of its own, if they
+// are the same: equal Bodies. What differs stays: filter and literals.
+func (s *Statement) Share(other *Statement) *Statement {
+	if s.body.key != other.body.key {
+		return s
+	}
+	shared := *s
+	shared.body = other.body
+	return &shared
+}
+
+// Body names what the statement does apart from its filter and the literals
+// of its Preds.
+func (s *Statement) Body() string { return s.body.key }
+
+// Preds are the conditions that WHERE begins with and that must all hold, if
+// the statement has no SET clause: one that fails is not to be passed over.
+func (s *Statement) Preds() []Pred {
+	if len(s.body.set) > 0 {
+		return nil
+	}
+	return s.preds
+}
+
+// Steady reports whether all statements of the same Body, their Preds holding,
+// make the same of the same message each time: they call no function of the
+// host and neither newuuid() nor rand().
+func (s *Statement) Steady() bool {
+	return !s.body.prog.unsteady && len(s.preds) == len(s.Preds())
+}
+
 // Version is the language version in force.
-func (s *Statement) Version() string { return s.prog.version }
+func (s *Statement) Version() string { return s.body.prog.version }
 
 // Variables are the names of the SET clause, in order.
 func (s *Statement) Variables() []string {
-	names := make([]string, len(s.set))
-	for i, v := range s.set {
+	names := make([]string, len(s.body.set))
+	for i, v := range s.body.set {
 		names[i] = v.name
 	}
 	return names
@@ -109,45 +186,95 @@ func (s *Statement) Variables() []string {
 // An error abandons the evaluation: a *FunctionError, or one that wraps
 // ErrLimit or ErrNotJSON.
 func (s *Statement) Eval(ctx context.Context, in *Input) (out []byte, matched bool, err error) {
-	out, _, matched, err = s.run(ctx, in, false)
-	return out, matched, err
+	r, err := s.Run(ctx, in, &RunOptions{})
+	return r.Out, r.Matched, err
 }
 
 // EvalVariables is Eval, and hands out the values of the SET clause too.
 func (s *Statement) EvalVariables(ctx context.Context, in *Input) (out []byte, vars []Variable, matched bool, err error) {
-	return s.run(ctx, in, true)
+	r, err := s.Run(ctx, in, &RunOptions{Variables: true})
+	return r.Out, r.Variables, r.Matched, err
 }
 
-func (s *Statement) run(ctx context.Context, in *Input, wantVars bool) (out []byte, vars []Variable, matched bool, err error) {
-	e := s.prog.env(ctx, in)
+// RunOptions are what [Statement.Run] may be helped with.
+type RunOptions struct {
+	Variables bool // Result.Variables is wanted
+
+	// Scan has gone through the payload already; Slots are those that
+	// Paths.With gave for the statement. Preds says that the Preds hold.
+	Scan  *Scan
+	Slots []int32
+	Preds bool
+
+	// Buf takes the output, appended to it, in place of memory of its own.
+	Buf []byte
+}
+
+// A Result is what [Statement.Run] returns. Whole says that Out is the payload
+// itself.
+type Result struct {
+	Out       []byte
+	Variables []Variable
+	Matched   bool
+	Whole     bool
+}
+
+// Run is Eval with all that can be chosen.
+func (s *Statement) Run(ctx context.Context, in *Input, opts *RunOptions) (r Result, err error) {
+	b := s.body
+	e := b.prog.env(ctx, in)
 	defer e.release()
-	s.assign(e)
-	if e.err == nil && s.where != nil && s.where(e) != yes || e.err != nil {
-		return nil, nil, false, e.err
+	if opts.Scan != nil {
+		e.adopt(opts.Scan, opts.Slots)
 	}
-	if s.whole {
-		out = in.Payload
-		if out == nil {
-			out = []byte{}
+	b.assign(e)
+	if e.err != nil || !opts.Preds && !s.hold(e) || b.where != nil && b.where(e) != yes || e.err != nil {
+		return Result{}, e.err
+	}
+	switch {
+	case b.whole:
+		if r.Out = in.Payload; r.Out == nil {
+			r.Out = []byte{}
 		}
-	} else {
-		b := s.output(e, e.buffer())
-		out = bytes.Clone(b)
-		e.done(b)
+	case opts.Buf != nil:
+		r.Out = b.output(e, opts.Buf)
+	default:
+		buf := b.output(e, e.buffer())
+		r.Out = bytes.Clone(buf)
+		e.done(buf)
 	}
 	if e.err != nil {
-		return nil, nil, false, e.err
+		return Result{}, e.err
 	}
-	if wantVars {
-		for i, v := range s.set {
-			vars = append(vars, Variable{v.name, e.vars[i].detach()})
+	r.Matched, r.Whole = true, b.whole
+	if opts.Variables {
+		for i, v := range b.set {
+			r.Variables = append(r.Variables, Variable{v.name, e.vars[i].detach()})
 		}
 	}
-	return out, vars, true, nil
+	return r, nil
+}
+
+// hold reports whether all Preds hold.
+func (s *Statement) hold(e *env) bool {
+	for i := range s.preds {
+		p := &s.preds[i]
+		v := e.load(e.slot(p.Slot))
+		if p.Op < Less || p.Op > GreaterEqual {
+			if !p.Holds(v, Num{}, false) {
+				return false
+			}
+			continue
+		}
+		if n, ok := v.number(); !ok || !p.orders(n) {
+			return false
+		}
+	}
+	return true
 }
 
 // output appends what SELECT makes.
-func (s *Statement) output(e *env, b []byte) []byte {
+func (s *body) output(e *env, b []byte) []byte {
 	if !s.value {
 		return s.proj.appendTo(e, b)
 	}
@@ -163,7 +290,7 @@ func (s *Statement) output(e *env, b []byte) []byte {
 const maxVariableBytes = 128 << 10
 
 // assign evaluates the SET clause.
-func (s *Statement) assign(e *env) {
+func (s *body) assign(e *env) {
 	total := 0
 	for _, v := range s.set {
 		val := v.code.eval(e)

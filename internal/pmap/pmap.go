@@ -1,4 +1,6 @@
-package rules
+// Package pmap is a persistent map: every edit makes a new one, and whoever
+// holds an old one keeps it as it was.
+package pmap
 
 import (
 	"hash/maphash"
@@ -6,12 +8,12 @@ import (
 	"math/bits"
 )
 
-// A pmap is an immutable map from strings to V: with and without return a new
+// A Map is an immutable map from strings to V: With and Without return a new
 // map that shares all but a few nodes with the old one, so that an edit of one
-// rule among ten thousand costs microseconds and every reader keeps the map it
-// began with. It is a hash array mapped trie of 32-way nodes. The zero pmap is
+// entry among ten thousand costs microseconds and every reader keeps the map it
+// began with. It is a hash array mapped trie of 32-way nodes. The zero Map is
 // empty.
-type pmap[V any] struct {
+type Map[V any] struct {
 	root pnode[V]
 	n    int
 }
@@ -37,12 +39,14 @@ const (
 	levelBits = 5
 )
 
-// seed keeps who names topic levels from choosing colliding ones.
+// seed keeps who names keys from choosing colliding ones.
 var seed = maphash.MakeSeed()
 
-func (m pmap[V]) len() int { return m.n }
+// Len is the number of entries.
+func (m Map[V]) Len() int { return m.n }
 
-func (m pmap[V]) get(key string) (val V, ok bool) {
+// Get returns the value of key.
+func (m Map[V]) Get(key string) (val V, ok bool) {
 	h := maphash.String(seed, key)
 	for n, shift := &m.root, 0; len(n.slots) > 0; shift += levelBits {
 		if shift >= hashBits {
@@ -69,7 +73,8 @@ func (m pmap[V]) get(key string) (val V, ok bool) {
 	return val, false
 }
 
-func (m pmap[V]) with(key string, val V) pmap[V] {
+// With is the map with key set to val.
+func (m Map[V]) With(key string, val V) Map[V] {
 	root, added := m.root.with(pslot[V]{key: key, val: val}, maphash.String(seed, key), 0)
 	if added {
 		m.n++
@@ -78,7 +83,8 @@ func (m pmap[V]) with(key string, val V) pmap[V] {
 	return m
 }
 
-func (m pmap[V]) without(key string) pmap[V] {
+// Without is the map without key.
+func (m Map[V]) Without(key string) Map[V] {
 	root, removed := m.root.without(key, maphash.String(seed, key), 0)
 	if removed {
 		m.n--
@@ -171,8 +177,8 @@ func (n pnode[V]) remove(i int, bit uint32) pnode[V] {
 	return pnode[V]{n.bits &^ bit, slots}
 }
 
-// all yields every entry, in the order of the hashes.
-func (m pmap[V]) all() iter.Seq2[string, V] {
+// All yields every entry, in the order of the hashes.
+func (m Map[V]) All() iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) { m.root.each(yield) }
 }
 

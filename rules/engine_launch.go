@@ -1,0 +1,78 @@
+package rules
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"unsafe"
+)
+
+// A launch is what the flights of one message share. It is the one thing that
+// a message which fires a rule allocates: the flight and, as far as there is
+// room, trace and output lie in it too.
+type launch struct {
+	ctx   hopContext // what actions are given; its cancellation is the caller's
+	e     *Engine
+	trace string
+	id    [36]byte // trace, if it was made up
+	first flight
+}
+
+// newLaunch is a launch with room for an output of n bytes, which is nil if n
+// is 0 or larger than 8,000. The sizes fill up those that the allocator has.
+func newLaunch(n int) (*launch, []byte) {
+	const small = unsafe.Sizeof(launch{})
+	switch {
+	case n == 0 || n > 8192-int(small):
+		return new(launch), nil
+	case n <= 256-int(small):
+		x := new(struct {
+			launch
+			room [256 - small]byte
+		})
+		return &x.launch, x.room[:0]
+	case n <= 512-int(small):
+		x := new(struct {
+			launch
+			room [512 - small]byte
+		})
+		return &x.launch, x.room[:0]
+	case n <= 1024-int(small):
+		x := new(struct {
+			launch
+			room [1024 - small]byte
+		})
+		return &x.launch, x.room[:0]
+	case n <= 2048-int(small):
+		x := new(struct {
+			launch
+			room [2048 - small]byte
+		})
+		return &x.launch, x.room[:0]
+	}
+	x := new(struct {
+		launch
+		room [8192 - small]byte
+	})
+	return &x.launch, x.room[:0]
+}
+
+// name gives the launch the trace of its message, or a random UUID.
+func (l *launch) name(trace string) {
+	if trace != "" {
+		l.trace = trace
+		return
+	}
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	text, rest := l.id[:0], b[:]
+	for i, n := range [...]int{4, 2, 2, 2, 6} {
+		if i > 0 {
+			text = append(text, '-')
+		}
+		text = hex.AppendEncode(text, rest[:n])
+		rest = rest[n:]
+	}
+	l.trace = unsafe.String(&l.id[0], len(l.id)) // nobody writes id again
+}

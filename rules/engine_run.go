@@ -1,0 +1,255 @@
+package rules
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/thingloom/thingloom/internal/sql"
+)
+
+// A handling is one call of Handle.
+type handling struct {
+	e    *Engine
+	ctx  context.Context
+	m    *Message
+	hops int
+
+	w       *work
+	launch  *launch  // nil until a rule fires
+	flights []flight // more than that of the launch, not taken yet
+	left    int      // rules that may fire yet, this one included
+}
+
+// A work is what a call of Handle needs and leaves to the next.
+type work struct {
+	lookup
+	in      sql.Input
+	out     []byte
+	answers []answer
+}
+
+// An answer is what the statement of a shape makes of the message, be it asked
+// once or by each rule that has it.
+type answer struct {
+	shape *shape
+	out   []byte
+	vars  []Variable
+	yes   bool
+	err   error
+}
+
+const (
+	maxWorkBytes = 64 << 10 // of output; a larger buffer is left to the collector
+	maxWorkHits  = 16 << 10
+)
+
+// begin takes a work and describes the message to it.
+func (h *handling) begin() {
+	h.w = h.e.works.Get().(*work)
+	m, in := h.m, &h.w.in
+	in.Payload, in.Topic, in.ClientID, in.Principal = m.Payload, m.Topic, m.ClientID, m.Principal
+	in.SourceIP, in.TraceID, in.AccountID, in.Time = m.SourceIP, m.TraceID, h.e.account, m.Time
+	p := &m.Properties
+	in.Properties.UTF8, in.Properties.ContentType = p.UTF8, p.ContentType
+	in.Properties.ResponseTopic, in.Properties.CorrelationData = p.ResponseTopic, p.CorrelationData
+	for _, u := range p.User {
+		in.Properties.User = append(in.Properties.User, sql.UserProperty(u))
+	}
+}
+
+// end gives the work back without what it points to.
+func (h *handling) end() {
+	w := h.w
+	w.scan.Reset()
+	user := w.in.Properties.User
+	clear(user)
+	w.in = sql.Input{}
+	w.in.Properties.User = user[:0]
+	clear(w.hits)
+	clear(w.answers)
+	w.hits, w.answers = w.hits[:0], w.answers[:0]
+	if cap(w.out) <= maxWorkBytes && cap(w.hits) <= maxWorkHits {
+		h.e.works.Put(w)
+	}
+}
+
+// one offers the message to one rule.
+func (h *handling) one(en *entry) error {
+	h.begin()
+	defer h.end()
+	en.ledger.matched.Add(1)
+	return h.e.held(h.fire(en, &sql.RunOptions{Variables: en.vars}))
+}
+
+// many offers the message to the rules of several filters, or of one that many
+// rules have. The payload is gone through once for all.
+func (h *handling) many(ix *index, groups []*group) error {
+	h.begin()
+	defer h.end()
+	w := h.w
+	w.scan.Read(ix.paths, h.m.Payload)
+	for _, g := range groups {
+		if g.tally != nil {
+			g.tally.n.Add(1)
+			before := len(w.hits)
+			w.bucket(g.members)
+			for _, en := range w.hits[before:] {
+				en.part.ran.Add(1)
+			}
+			continue
+		}
+		for i := range g.members.few {
+			en := g.members.few[i].en
+			en.ledger.matched.Add(1)
+			if en.holds(&w.scan, 0) {
+				w.hits = append(w.hits, en)
+			} else {
+				en.ledger.filtered.Add(1)
+			}
+		}
+	}
+	if w.in.Time.IsZero() && len(w.hits) > 1 {
+		w.in.Time = time.Now() // the same for all
+	}
+	var lost []error
+	h.left = len(w.hits)
+	for _, en := range w.hits {
+		err := h.fire(en, &sql.RunOptions{Variables: en.vars, Scan: &w.scan, Slots: en.slots, Preds: len(en.preds) > 0})
+		if err != nil {
+			lost = append(lost, err)
+		}
+		h.left--
+	}
+	return h.e.held(errors.Join(lost...))
+}
+
+// fire evaluates one rule on the message and invokes its actions. The error is
+// what Handle returns of it.
+func (h *handling) fire(en *entry, opts *sql.RunOptions) error {
+	a := h.ask(en, opts)
+	switch {
+	case a.err != nil:
+		reason := ReasonStatement
+		if errors.Is(a.err, ErrPanic) {
+			reason = ReasonPanic
+		}
+		h.e.lose(en, reason, a.err)
+		return nil
+	case !a.yes:
+		en.ledger.filtered.Add(1)
+		return nil
+	case len(en.actions) == 0:
+		en.ledger.delivered.Add(1)
+		return nil
+	}
+	f := h.flight()
+	f.start(h.launch, en, 1<<len(en.actions)-1)
+	if a.vars != nil {
+		f.extra().vars = a.vars
+	}
+	for i, action := range en.actions {
+		err := invoke(&h.launch.ctx, action, f.firing(i, h.m, a.out))
+		if err == nil {
+			f.report(i, h.m, nil)
+		} else if !errors.Is(err, ErrPending) {
+			f.report(i, h.m, &failure{action: i, inline: true, err: err, resource: resource(err, action)})
+		}
+	}
+	return f.land(h.m)
+}
+
+// flight is a new one of the launch of the message.
+func (h *handling) flight() *flight {
+	if h.launch == nil {
+		h.start(0)
+	}
+	if h.flights == nil {
+		if h.launch.first.l == nil {
+			return &h.launch.first
+		}
+		h.flights = make([]flight, h.left)
+	}
+	f := &h.flights[0]
+	h.flights = h.flights[1:]
+	return f
+}
+
+// start makes the launch, and returns its room for an output of n bytes.
+func (h *handling) start(n int) []byte {
+	l, room := newLaunch(n)
+	l.ctx, l.e = hopContext{h.ctx, h.hops + 1}, h.e
+	l.name(h.m.TraceID)
+	h.launch = l
+	return room
+}
+
+// ask is the answer of the statement of en. Rules of one shape get the same
+// one, if it is the same each time, and the same output.
+func (h *handling) ask(en *entry, opts *sql.RunOptions) answer {
+	w := h.w
+	share := (h.left > 1 || len(w.answers) > 0) && en.st.Steady()
+	if share {
+		for i := range w.answers {
+			if w.answers[i].shape == en.shape {
+				return w.answers[i]
+			}
+		}
+	}
+	a := h.eval(en, opts, share || len(en.actions) > 0)
+	a.shape = en.shape
+	if share && len(w.answers) < maxAnswers {
+		w.answers = append(w.answers, a)
+	}
+	return a
+}
+
+// maxAnswers bounds the search among them.
+const maxAnswers = 16
+
+// eval is the statement, and a panic in one of its functions is an error. The
+// output is only given if it is to be kept.
+func (h *handling) eval(en *entry, opts *sql.RunOptions, keep bool) (a answer) {
+	defer func() {
+		if v := recover(); v != nil {
+			a = answer{err: newPanicError(v)}
+		}
+	}()
+	w := h.w
+	if w.out == nil {
+		w.out = make([]byte, 0, 512)
+	}
+	opts.Buf = w.out[:0]
+	r, err := en.st.Run(h.ctx, &w.in, opts)
+	if err != nil {
+		return answer{err: evalError(err)}
+	}
+	if !r.Matched {
+		return answer{}
+	}
+	a.yes = true
+	a.vars = variables(r.Variables)
+	if r.Whole {
+		a.out = r.Out
+		return a
+	}
+	if w.out = r.Out; keep {
+		a.out = h.keep(r.Out)
+	}
+	return a
+}
+
+// keep copies an output to where it may stay.
+func (h *handling) keep(out []byte) []byte {
+	if h.launch == nil {
+		if room := h.start(len(out)); room != nil {
+			room = append(room, out...)
+			return room[:len(out):len(out)]
+		}
+	}
+	if len(out) == 0 {
+		return []byte{}
+	}
+	return bytes.Clone(out)
+}

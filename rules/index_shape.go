@@ -1,0 +1,51 @@
+package rules
+
+import (
+	"sync"
+
+	"github.com/thingloom/thingloom/internal/sql"
+)
+
+// A shape is the compiled statement that rules share which differ in nothing
+// but topic filter and the literals their WHERE begins with. Fleets of such
+// rules are made from one template; they need the memory, and the cache of the
+// processor, of one.
+type shape struct {
+	st   *sql.Statement // of one of them
+	refs int            // guarded by shapes.mu
+	all  *shapes
+}
+
+// shapes are those of all entries that are not closed.
+type shapes struct {
+	mu sync.Mutex
+	by map[string]*shape
+}
+
+// of is the shape of st, which release gives back.
+func (s *shapes) of(st *sql.Statement) *shape {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sh := s.by[st.Body()]
+	if sh == nil {
+		if s.by == nil {
+			s.by = make(map[string]*shape)
+		}
+		sh = &shape{st: st, all: s}
+		s.by[st.Body()] = sh
+	}
+	sh.refs++
+	return sh
+}
+
+// release may be called with nil, the shape of a broken rule.
+func (sh *shape) release() {
+	if sh == nil {
+		return
+	}
+	sh.all.mu.Lock()
+	defer sh.all.mu.Unlock()
+	if sh.refs--; sh.refs == 0 {
+		delete(sh.all.by, sh.st.Body())
+	}
+}
