@@ -33,6 +33,9 @@ type Broker struct {
 	turn       atomic.Uint64 // rotates shared subscriptions
 	subsGen    atomic.Uint64 // grows with every change of subs, and when a session comes back
 
+	watches atomic.Pointer[[]*Watch] // nil while nobody watches
+	sys     sysTopics
+
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
 	sessions map[string]*session
@@ -58,6 +61,7 @@ func New(store Store, opts *Options) (*Broker, error) {
 		versions: map[string]versionNumber{},
 	}
 	b.subs.tree.HashBelow = o.HashBelow
+	b.sys.began = o.Now()
 	b.connecting.rate = o.MaxConnectRate
 	if err := b.load(context.Background()); err != nil {
 		return nil, fmt.Errorf("broker: read sessions: %w", err)
@@ -129,4 +133,8 @@ func (b *Broker) dropped(clientID, topic string, reason DropReason) {
 	if f := b.opts.Trace.Dropped; f != nil {
 		f(clientID, topic, reason)
 	}
+	if f := b.opts.Hooks.OnDrop; f != nil {
+		f(clientID, topic, reason)
+	}
+	b.watched(func(w *Watch) { w.dropped(clientID, topic, reason) })
 }

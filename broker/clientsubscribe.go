@@ -80,6 +80,11 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 	c.send(func(buf []byte) []byte { return wire.AppendSuback(buf, c.engine.Version, p.PacketID, codes) })
 	c.backlog = append(c.backlog, scans...)
 	if len(granted) > 0 {
+		b.watched(func(w *Watch) {
+			for i := range granted {
+				w.event(WatchEvent{Kind: "subscribed", ClientID: c.info.ClientID, Topic: granted[i].Filter, QoS: granted[i].QoS})
+			}
+		})
 		if f := b.opts.Trace.Subscribed; f != nil {
 			f(c.info, granted)
 		}
@@ -118,6 +123,17 @@ func (c *conn) checkSubscription(f *wire.Filter, identifier uint32) (Subscriptio
 	case err != nil:
 		c.b.opts.Logger.Warn("authorize subscribe", "client_id", c.info.ClientID, "filter", sub.Filter, "err", err)
 		return sub, wire.Unspecified, nil
+	}
+	if f := c.b.opts.Hooks.OnSubscribe; f != nil {
+		filter, most := sub.Filter, sub.QoS
+		if err := f(c.ctx, c.info, &sub); err != nil {
+			code, ok := refusalCode(err, wire.SUBACK)
+			if !ok {
+				code = wire.NotAuthorized
+			}
+			return sub, code, nil
+		}
+		sub.Filter, sub.QoS = filter, min(sub.QoS, most)
 	}
 	return sub, wire.Code(sub.QoS), nil
 }

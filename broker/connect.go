@@ -91,6 +91,11 @@ func (c *conn) admit(p *wire.Connect, ack *wire.Connack, a *Admission) error {
 		return c.refuse(wire.QuotaExceeded, Throttled, errors.New("broker: too many connections"))
 	}
 	c.times(p, ack)
+	if f := b.opts.Hooks.OnConnect; f != nil {
+		if err := f(c.ctx, c.info); err != nil {
+			return c.authError(err)
+		}
+	}
 	// A CONNACK with less in it would say something else [MQTT-3.1.2-24].
 	if size := len(wire.AppendConnack(nil, p.Version, ack)); p.MaxPacket > 0 && size > int(p.MaxPacket) {
 		return c.refuse(wire.PacketTooLarge, ClientError, fmt.Errorf("broker: CONNACK takes %d bytes, the client allows %d", size, p.MaxPacket))
@@ -240,6 +245,9 @@ func (c *conn) begins(p *wire.Connect, ack *wire.Connack) error {
 	if f := b.opts.Trace.Connected; f != nil {
 		f(c.info)
 	}
+	b.watched(func(w *Watch) {
+		w.event(WatchEvent{Kind: "connected", ClientID: c.info.ClientID, Detail: c.info.RemoteAddr})
+	})
 	b.presence(&c.info, "")
 	return nil
 }

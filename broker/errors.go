@@ -21,6 +21,8 @@ var ErrNotFound = errors.New("broker: no such client")
 // at which byte and why.
 var ErrTopic = errors.New("broker: invalid topic")
 
+func errorTopic(err error) error { return fmt.Errorf("%w: %w", ErrTopic, err) }
+
 // ErrTooDeep reports that a message was published by the handler of a message
 // that was published by a handler, and so on, [MaxDepth] times: a loop.
 var ErrTooDeep = errors.New("broker: republished too often")

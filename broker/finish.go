@@ -109,6 +109,12 @@ func (c *conn) detach(why stop, resumed bool) {
 	if f := b.opts.Trace.Disconnected; f != nil {
 		f(info, why.reason)
 	}
+	if f := b.opts.Hooks.OnClose; f != nil {
+		f(info, why.reason)
+	}
+	b.watched(func(w *Watch) {
+		w.event(WatchEvent{Kind: "disconnected", ClientID: info.ClientID, Detail: string(why.reason)})
+	})
 	b.presence(&info, why.reason)
 }
 

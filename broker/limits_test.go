@@ -223,8 +223,8 @@ func TestBasicIngestIsForHandlersAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		lock.Unlock()
-		p.write(p.publishFrame(0, 0, "$aws/rules/r/t", "x"))
-		p.none()
+		p.write(p.publishFrame(0, 0, "$aws/rules/r/t", "x"), []byte{0xC0, 0})
+		p.want(0xD0) // and nothing before it
 		if got != "$aws/rules/r/t" {
 			t.Errorf("the handler got %q", got)
 		}

@@ -131,6 +131,11 @@ type Options struct {
 	// $aws/events/subscriptions/... as AWS IoT does.
 	LifecycleEvents bool
 
+	// Hooks take part in what the broker does.
+	Hooks *Hooks
+	// SysInterval publishes $SYS/broker/... that often: what has changed of the broker's
+	// statistics, at QoS 0. A subscriber gets all of it at once, as retained. Zero publishes nothing.
+	SysInterval time.Duration
 	// Trace is called at moments of the broker's life.
 	Trace *Trace
 	// Logger gets state changes and errors that were swallowed. Nil is silence.
@@ -169,6 +174,9 @@ func (o *Options) filled() (Options, error) {
 	}
 	if f.Authorizer == nil {
 		f.Authorizer = denyAll{}
+	}
+	if f.Hooks == nil {
+		f.Hooks = &Hooks{}
 	}
 	if f.Trace == nil {
 		f.Trace = &Trace{}
@@ -218,6 +226,7 @@ func (o *Options) filled() (Options, error) {
 	number("MaxResendRate", &f.MaxResendRate, 0, 0, any)
 	number("MaxByteRate", &f.MaxByteRate, 0, 0, any)
 	number("MaxConnectRate", &f.MaxConnectRate, 0, 0, any)
+	span("SysInterval", &f.SysInterval, 0)
 	span("ConnectInterval", &f.ConnectInterval, 0)
 	span("MaxMessageExpiry", &f.MaxMessageExpiry, math.MaxInt64)
 	number("MaxOutboxBytes", &f.MaxOutboxBytes, 1<<20, 1, any)

@@ -38,6 +38,10 @@ func (p *publication) run(ctx context.Context) error {
 	if b.opts.QueueOverflow == RefusePublish && p.qos > 0 && b.anyFull(r) {
 		return ErrQueueFull
 	}
+	if err := p.onPublish(ctx); err != nil {
+		return err
+	}
+	b.watched(func(w *Watch) { w.published(p) })
 	if b.opts.Trace.Published != nil {
 		b.opts.Trace.Published(p.message())
 	}
@@ -56,7 +60,7 @@ func (p *publication) run(ctx context.Context) error {
 	for _, id := range r.denied {
 		b.dropped(id, r.topic, DropNotAuthorized)
 	}
-	if p.qos > 0 && r.durables == len(r.targets) && r.durables > 0 && !p.retain && len(r.shared) == 0 && !b.anyFull(r) {
+	if p.qos > 0 && r.durables == len(r.targets) && r.durables > 0 && !p.retain && len(r.shared) == 0 && b.opts.Hooks.OnDeliver == nil && !b.anyFull(r) {
 		p.commit.add(p.message(), p.msg, r.targets, r.ids) // the common case, without a copy
 		return nil
 	}
@@ -89,6 +93,9 @@ func (p *publication) keep() {
 func (p *publication) deliver() {
 	var plain, retained []target // to be stored
 	give := func(t *target) {
+		if !p.wanted(t) {
+			return
+		}
 		retain := p.retain && t.retain
 		qos := min(p.qos, t.qos)
 		if qos == 0 || !t.durable {

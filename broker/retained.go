@@ -10,9 +10,14 @@ import (
 )
 
 // Retained yields the retained messages whose topics match filter, ordered by
-// topic, expired ones left out.
+// topic, expired ones left out. A filter of $SYS/ yields the statistics, with Options.SysInterval.
 func (b *Broker) Retained(ctx context.Context, filter string) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
+		for _, m := range b.sysRetained(filter) {
+			if !yield(m, nil) {
+				return
+			}
+		}
 		for m, err := range b.store.Retained(ctx, filter) {
 			if err == nil && expired(&m, b.now()) {
 				continue

@@ -119,6 +119,9 @@ func (b *Broker) deliver(s *session, now int64, d *engine.Delivery) *conn {
 }
 
 func (b *Broker) traceDelivered(clientID, topic string) {
+	if b.watches.Load() != nil {
+		b.watched(func(w *Watch) { w.event(WatchEvent{Kind: "delivered", ClientID: clientID, Topic: topic}) })
+	}
 	if f := b.opts.Trace.Delivered; f != nil {
 		f(clientID, topic)
 	}

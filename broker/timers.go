@@ -100,6 +100,7 @@ func (b *Broker) housekeeping(stop, done chan struct{}) {
 			b.silent(time.Now().UnixNano())
 			b.overdue(b.now())
 			b.resend()
+			b.publishSys(b.now())
 			b.forgetVersions(b.now())
 		}
 	}

@@ -36,6 +36,7 @@ const (
 	DropExpired       DropReason = "expired"        // message expiry interval passed
 	DropTooLarge      DropReason = "too_large"      // above the client's Maximum Packet Size
 	DropNotAuthorized DropReason = "not_authorized" // iot:Receive refused
+	DropByHook        DropReason = "hook"           // Hooks.OnDeliver said no
 	DropThrottled     DropReason = "throttled"      // above Options.MaxPublishRate or MaxDeliverRate
 	DropOffline       DropReason = "offline"        // a shared subscription without a member that could take it
 	DropSessionEnded  DropReason = "session_ended"  // unacknowledged when a session that does not persist ended
