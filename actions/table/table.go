@@ -15,6 +15,7 @@ package table
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -171,18 +172,28 @@ func (t *Tables) Query(ctx context.Context, table, key string) iter.Seq2[Row, er
 
 // QueryPrefix is Query of the rows whose sort keys begin with prefix.
 func (t *Tables) QueryPrefix(ctx context.Context, table, key, prefix string) iter.Seq2[Row, error] {
-	if err := check(table, key, prefix); err != nil {
-		return failed(err)
+	if key == "" {
+		return failed(check(table, key, prefix))
 	}
-	return t.store.Rows(ctx, table, Range{Key: key, Prefix: prefix})
+	return t.Rows(ctx, table, Range{Key: key, Prefix: prefix})
 }
 
 // Scan yields all rows of a table, ordered by key and sort key.
 func (t *Tables) Scan(ctx context.Context, table string) iter.Seq2[Row, error] {
-	if err := check(table, "any", ""); err != nil {
-		return failed(err)
+	return t.Rows(ctx, table, Range{})
+}
+
+// Rows yields the rows of a table in r, ordered by key and sort key.
+func (t *Tables) Rows(ctx context.Context, table string, r Range) iter.Seq2[Row, error] {
+	if r.Key == "" && r.Prefix != "" {
+		return failed(fmt.Errorf("%w range: a prefix of sort keys without a key", ErrInvalid))
 	}
-	return t.store.Rows(ctx, table, Range{})
+	for _, key := range []struct{ key, sort string }{{r.Key, r.Prefix}, {r.AfterKey, r.AfterSort}} {
+		if err := check(table, cmp.Or(key.key, "any"), key.sort); err != nil {
+			return failed(err)
+		}
+	}
+	return t.store.Rows(ctx, table, r)
 }
 
 // A Page says which rows Tables.Page returns.
@@ -196,16 +207,6 @@ type Page struct {
 // following page, empty at the end. Rows written meanwhile appear if they come
 // after those already returned. A Token that no Page made is ErrInvalid.
 func (t *Tables) Page(ctx context.Context, table string, p Page) (rows []Row, next string, err error) {
-	key := p.Key
-	if key == "" {
-		key = "any"
-		if p.Prefix != "" {
-			return nil, "", fmt.Errorf("%w page: a prefix of sort keys without a key", ErrInvalid)
-		}
-	}
-	if err := check(table, key, p.Prefix); err != nil {
-		return nil, "", err
-	}
 	r := Range{Key: p.Key, Prefix: p.Prefix}
 	if p.Token != "" {
 		text, err := base64.RawURLEncoding.DecodeString(p.Token)
@@ -219,7 +220,7 @@ func (t *Tables) Page(ctx context.Context, table string, p Page) (rows []Row, ne
 	if limit <= 0 {
 		limit = 100
 	}
-	for row, err := range t.store.Rows(ctx, table, r) {
+	for row, err := range t.Rows(ctx, table, r) {
 		if err != nil {
 			return nil, "", err
 		}

@@ -52,6 +52,7 @@ type backend struct {
 	engine       *rules.Engine
 	pipeline     *pipeline
 	notifier     *notifier
+	changes      *telemetry.Live // things whose row on the page is out of date
 }
 
 // open assembles the backend bottom-up. It starts nothing that runs on.
@@ -77,6 +78,9 @@ func open(ctx context.Context, cfg Config, logger *slog.Logger) (b *backend, err
 		return nil, err
 	}
 	if err := b.openProvisioning(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.watchFleet(); err != nil {
 		return nil, err
 	}
 	b.tables = table.New(tablepebble.New(b.db, "tables/"))

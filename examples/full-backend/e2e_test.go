@@ -250,7 +250,7 @@ func TestRefusals(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		conn.Write([]byte("\x10\x11\x00\x04MQTT\x04\x02\x00\x3c\x00\x05bad-9"))
+		conn.Write([]byte("\x10\x11\x00\x04MQTT\x04\x02\x00\x3c\x00\x05bad-x"))
 		if b := readN(t, conn, 4); b[0] != 0x20 || b[3] != 0 {
 			t.Fatalf("CONNACK % x", b)
 		}
@@ -289,7 +289,7 @@ func TestRefusals(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		conn.Write([]byte("\x10\x13\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x06good-9")) // CONNECT, MQTT 5
+		conn.Write([]byte("\x10\x13\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x06good-x")) // CONNECT, MQTT 5
 		if b := readPacket(t, conn); b[0] != 0x20 || b[3] != 0 {
 			t.Fatalf("CONNACK % x", b)
 		}

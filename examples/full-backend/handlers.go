@@ -50,6 +50,7 @@ func (b *backend) adminHandler() (http.Handler, error) {
 		"GET /api/notifications":      http.HandlerFunc(b.notifications),
 		"GET /api/rules":              http.HandlerFunc(b.ruleLedgers),
 		"GET /api/stats":              http.HandlerFunc(b.stats),
+		"GET /api/live/fleet":         telemetryhttp.Events(b.changes, nil),
 		"GET /api/live/metrics":       telemetryhttp.Events(b.pipeline.live, nil),
 		"GET /api/live/notifications": telemetryhttp.Events(b.notifier.live, nil),
 		"GET /bucket/":                http.StripPrefix("/bucket/", telemetryhttp.Files(b.pipeline.bucket, nil)),

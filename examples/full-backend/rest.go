@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/thingloom/thingloom/actions/table"
 	"github.com/thingloom/thingloom/registry"
@@ -101,7 +104,8 @@ type thingView struct {
 // maxFleet bounds what the page shows of a large fleet.
 const maxFleet = 500
 
-// fleet is the things with presence and classic shadow.
+// fleet is the things whose names begin with ?prefix=, with presence and
+// classic shadow: the first maxFleet of them.
 func (b *backend) fleet(w http.ResponseWriter, r *http.Request) {
 	since := map[string]int64{} // by thing
 	for c := range b.broker.Clients() {
@@ -112,48 +116,70 @@ func (b *backend) fleet(w http.ResponseWriter, r *http.Request) {
 			since[thing] = c.ConnectedAt.UnixMilli()
 		}
 	}
-	things, total := []thingView{}, 0
-	for t, err := range b.registry.Things(r.Context(), registry.ThingQuery{}) {
-		if err != nil {
-			refuse(w, http.StatusInternalServerError, err)
-			return
-		}
-		if total++; len(things) == maxFleet {
-			continue
-		}
-		v := thingView{Thing: t.Name, Since: since[t.Name]}
-		v.Connected = v.Since != 0
-		doc, err := b.shadows.Get(r.Context(), shadow.Ref{Thing: t.Name})
+	things, more, err := b.things(r.Context(), r.URL.Query().Get("prefix"))
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, err)
+		return
+	}
+	views := []thingView{}
+	for _, name := range things {
+		doc, err := b.shadows.Get(r.Context(), shadow.Ref{Thing: name})
 		if err != nil && !errors.Is(err, shadow.ErrNotFound) {
 			refuse(w, http.StatusInternalServerError, err)
 			return
 		}
-		v.Reported, v.Desired, v.Version = doc.Reported, doc.Desired, doc.Version
-		things = append(things, v)
+		views = append(views, thingView{Thing: name, Since: since[name], Connected: since[name] != 0,
+			Reported: doc.Reported, Desired: doc.Desired, Version: doc.Version})
 	}
 	s := b.broker.Stats()
-	answer(w, http.StatusOK, map[string]any{"things": things, "total": total, "online": len(since),
+	answer(w, http.StatusOK, map[string]any{"things": views, "more": more, "online": len(since),
 		"messagesIn": s.PublishedQoS0 + s.PublishedQoS1 + s.PublishedQoS2, "lag": b.pipeline.lag()})
 }
 
-// metrics are the last windows of each thing, oldest first.
-func (b *backend) metrics(w http.ResponseWriter, r *http.Request) {
-	most := number(r.URL.Query().Get("limit"), 120)
-	all, of := []json.RawMessage{}, []json.RawMessage{}
-	last := ""
-	flush := func() { all = append(all, of[max(0, len(of)-most):]...); of = of[:0] }
-	for row, err := range b.tables.Scan(r.Context(), "metrics") {
-		if err != nil {
-			refuse(w, http.StatusInternalServerError, err)
-			return
-		}
-		if row.Key != last {
-			flush()
-			last = row.Key
-		}
-		of = append(of, row.Item)
+// things are the first names with that prefix, maxFleet at most, and whether
+// there are more.
+func (b *backend) things(ctx context.Context, prefix string) (names []string, more bool, err error) {
+	first, err := b.registry.Thing(ctx, prefix) // Things begins after a name
+	if err == nil {
+		names = append(names, first.Name)
 	}
-	flush()
+	for t, err := range b.registry.Things(ctx, registry.ThingQuery{After: prefix}) {
+		if err != nil {
+			return nil, false, err
+		}
+		if !strings.HasPrefix(t.Name, prefix) {
+			break // in the order of names
+		}
+		if len(names) == maxFleet {
+			return names, true, nil
+		}
+		names = append(names, t.Name)
+	}
+	return names, false, nil
+}
+
+// metrics are the windows that ended lately, ?limit= of them for each thing on
+// the page, oldest first.
+func (b *backend) metrics(w http.ResponseWriter, r *http.Request) {
+	things, _, err := b.things(r.Context(), "")
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, err)
+		return
+	}
+	most := number(r.URL.Query().Get("limit"), 120)
+	from := strconv.FormatInt(time.Now().Add(-time.Duration(most)*time.Duration(b.cfg.Window)-time.Minute).UnixMilli(), 10)
+	all := []json.RawMessage{}
+	for _, thing := range things {
+		var of []json.RawMessage
+		for row, err := range b.tables.Rows(r.Context(), "metrics", table.Range{Key: thing, AfterKey: thing, AfterSort: from}) {
+			if err != nil {
+				refuse(w, http.StatusInternalServerError, err)
+				return
+			}
+			of = append(of, row.Item)
+		}
+		all = append(all, of[max(0, len(of)-most):]...)
+	}
 	answer(w, http.StatusOK, all)
 }
 

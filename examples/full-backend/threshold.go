@@ -111,10 +111,10 @@ func (n *notifier) notify(ctx context.Context, what notification, cooldown time.
 	return true, n.live.Write(ctx, telemetry.Batch{Records: []telemetry.Record{{Key: what.Thing, Time: time.UnixMilli(what.Time), Value: text}}})
 }
 
-// recent are the last notifications, oldest first.
+// recent are the last notifications of the last day, oldest first.
 func (n *notifier) recent(ctx context.Context, most int) ([]json.RawMessage, error) {
 	all := []json.RawMessage{}
-	for row, err := range n.tables.Scan(ctx, "notifications") {
+	for row, err := range n.tables.Rows(ctx, "notifications", table.Range{AfterKey: strconv.FormatInt(time.Now().Add(-24*time.Hour).UnixMilli(), 10)}) {
 		if err != nil {
 			return nil, err
 		}

@@ -112,13 +112,14 @@ const state = o => o ? Object.entries(o).map(([k, v]) => `${k}: ${JSON.stringify
 
 async function fleet() {
   try {
-    const answer = await fetch('api/fleet');
+    const answer = await fetch('api/fleet?prefix=' + encodeURIComponent($('prefix').value));
     if (!answer.ok) throw new Error(answer.status);
     const view = await answer.json();
-    $('online').textContent = `${view.online} of ${view.total}`;
+    $('online').textContent = number(view.online);
     $('messages').textContent = number(view.messagesIn);
     $('lag').textContent = number(view.lag);
     $('no-things').hidden = view.things.length > 0;
+    $('more-things').hidden = !view.more;
     const body = $('fleet').tBodies[0];
     body.replaceChildren(...view.things.map(t => {
       const tr = document.createElement('tr');
@@ -160,4 +161,9 @@ follow('api/live/notifications', notify);
 addEventListener('resize', redraw);
 redraw();
 fleet();
-setInterval(fleet, 2000);
+// Presence and shadows are told as they change; the counters are looked at now and then.
+let due = null;
+const soon = () => due ??= setTimeout(() => { due = null; fleet(); }, 200);
+follow('api/live/fleet', soon);
+$('prefix').addEventListener('input', soon);
+setInterval(fleet, 5000);
