@@ -4,6 +4,9 @@
 //	POST /topics/{topic}?qos=&retain=&contentType=&responseTopic=&messageExpiry=
 //	GET  /retainedMessage/{topic}
 //	GET  /retainedMessage?maxResults=&nextToken=
+//	GET  /connections/{clientId}?includeSocketInformation=
+//	DELETE /connections/{clientId}?cleanSession=&preventWillMessage=
+//	GET  /connections/{clientId}/subscriptions?maxResults=&nextToken=
 //
 //	h, err := brokerhttp.New(b, &brokerhttp.Options{Authorize: may})
 //

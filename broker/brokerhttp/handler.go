@@ -9,6 +9,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -22,6 +23,16 @@ type Broker interface {
 }
 
 var _ Broker = (*broker.Broker)(nil)
+
+// Connections is what the requests about clients need of a Broker: one without it answers
+// them with 404. [*broker.Broker] has it.
+type Connections interface {
+	Client(clientID string) (broker.ClientInfo, error)
+	Disconnect(clientID string, o broker.DisconnectOptions) error
+	Subscriptions(clientID string) ([]broker.Subscription, error)
+}
+
+var _ Connections = (*broker.Broker)(nil)
 
 // A Handler serves the paths of the package comment, and 404 for all others.
 type Handler struct {
@@ -46,12 +57,13 @@ func New(b Broker, opts *Options) (*Handler, error) {
 const (
 	topicsPath   = "/topics/"
 	retainedPath = "/retainedMessage"
+	connections  = "/connections/"
 )
 
 // Serves tells whether a Handler has the request's path.
 func Serves(r *http.Request) bool {
 	path := r.URL.EscapedPath()
-	return strings.HasPrefix(path, topicsPath) || path == retainedPath || strings.HasPrefix(path, retainedPath+"/")
+	return strings.HasPrefix(path, topicsPath) || path == retainedPath || strings.HasPrefix(path, connections) || strings.HasPrefix(path, retainedPath+"/")
 }
 
 // ServeHTTP implements [http.Handler].
@@ -73,6 +85,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err = method(w, r, http.MethodGet); err == nil {
 			answer, err = h.retained(r, path[len(retainedPath)+1:])
 		}
+	case strings.HasPrefix(path, connections):
+		answer, err = h.connection(w, r, path[len(connections):])
 	default:
 		err = fmt.Errorf("path %q: %w", path, ErrNotFound)
 	}
@@ -83,11 +97,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.answer(w, r, trace, http.StatusOK, answer)
 }
 
-func method(w http.ResponseWriter, r *http.Request, want string) error {
-	if r.Method == want {
+func method(w http.ResponseWriter, r *http.Request, want ...string) error {
+	if slices.Contains(want, r.Method) {
 		return nil
 	}
-	w.Header().Set("Allow", want)
+	w.Header().Set("Allow", strings.Join(want, ", "))
 	return ErrMethod
 }
 
@@ -126,9 +140,9 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, escaped string
 	if err != nil {
 		return err
 	}
-	m.Principal, err = h.opts.Authorize(r, Access{ActionPublish, m.Topic})
+	m.Principal, err = h.opts.Authorize(r, Access{Action: ActionPublish, Topic: m.Topic})
 	if err == nil && m.Retain {
-		_, err = h.opts.Authorize(r, Access{ActionRetainPublish, m.Topic})
+		_, err = h.opts.Authorize(r, Access{Action: ActionRetainPublish, Topic: m.Topic})
 	}
 	if err != nil {
 		return err

@@ -5,14 +5,29 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/thingloom/thingloom/broker"
 )
 
 // An Access is what a request wants to do.
 type Access struct {
-	// Action is iot:Publish, iot:RetainPublish, iot:GetRetainedMessage or
-	// iot:ListRetainedMessages.
-	Action string
-	Topic  string // empty for iot:ListRetainedMessages
+	// Action is iot:Publish, iot:RetainPublish, iot:GetRetainedMessage, iot:ListRetainedMessages,
+	// iot:GetConnection, iot:DeleteConnection or iot:ListSubscriptions.
+	Action   string
+	Topic    string // of the first three
+	ClientID string // of the last three
+}
+
+// Resource is the end of the ARN that a policy is asked about: topic/{topic}, client/{clientId}, or
+// "*" for iot:ListRetainedMessages.
+func (a Access) Resource() string {
+	switch {
+	case a.Topic != "":
+		return "topic/" + a.Topic
+	case a.ClientID != "":
+		return "client/" + a.ClientID
+	}
+	return "*"
 }
 
 // The actions of an Access.
@@ -21,6 +36,10 @@ const (
 	ActionRetainPublish = "iot:RetainPublish"
 	ActionGetRetained   = "iot:GetRetainedMessage"
 	ActionListRetained  = "iot:ListRetainedMessages"
+
+	ActionGetConnection     = "iot:GetConnection"
+	ActionDeleteConnection  = "iot:DeleteConnection"
+	ActionListSubscriptions = "iot:ListSubscriptions"
 )
 
 // Options are the optional parts of a Handler. A nil *Options is all defaults,
@@ -31,6 +50,10 @@ type Options struct {
 	// nobody known. Any other error is a failure of the server. Nil forbids
 	// everything.
 	Authorize func(r *http.Request, a Access) (principal string, err error)
+
+	// Thing names the thing that a client acts as, for GetConnection; empty for none.
+	// Nil leaves it out.
+	Thing func(broker.ClientInfo) string
 
 	// MaxPayloadBytes is the largest payload accepted. Zero means 131,072, the
 	// limit of AWS IoT.

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -37,7 +38,7 @@ func (h *Handler) retained(r *http.Request, escaped string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := h.opts.Authorize(r, Access{ActionGetRetained, topic}); err != nil {
+	if _, err := h.opts.Authorize(r, Access{Action: ActionGetRetained, Topic: topic}); err != nil {
 		return nil, err
 	}
 	for m, err := range h.broker.Retained(r.Context(), topic) {
@@ -64,34 +65,45 @@ func (h *Handler) list(r *http.Request) (any, error) {
 		return nil, err
 	}
 	query := r.URL.Query()
-	limit := maxResults
-	if v := query.Get("maxResults"); v != "" {
-		n, err := strconv.Atoi(v)
-		if err != nil || n < 1 || n > maxResults {
-			return nil, wrongParameter("maxResults", fmt.Sprintf("%q is not a number from 1 to %d", v, maxResults))
-		}
-		limit = n
-	}
-	after, err := base64.RawURLEncoding.DecodeString(query.Get("nextToken"))
+	limit, after, err := pageOf(query)
 	if err != nil {
-		return nil, wrongParameter("nextToken", "not a token of this service")
+		return nil, err
 	}
 	page := retainedList{Topics: []retainedTopic{}}
 	for m, err := range h.broker.Retained(r.Context(), "#") {
 		if err != nil {
 			return nil, err
 		}
-		if m.Topic <= string(after) || h.expired(&m) {
+		if m.Topic <= after || h.expired(&m) {
 			continue
 		}
 		if len(page.Topics) == limit {
-			page.NextToken = base64.RawURLEncoding.EncodeToString([]byte(page.Topics[limit-1].Topic))
+			page.NextToken = tokenOf(page.Topics[limit-1].Topic)
 			break
 		}
 		page.Topics = append(page.Topics, retainedTopic{m.Topic, len(m.Payload), m.QoS, m.Time.UnixMilli()})
 	}
 	return page, nil
 }
+
+// pageOf is what a listing is asked for: how many, and behind which.
+func pageOf(query url.Values) (limit int, after string, err error) {
+	limit = maxResults
+	if v := query.Get("maxResults"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 1 || n > maxResults {
+			return 0, "", wrongParameter("maxResults", fmt.Sprintf("%q is not a number from 1 to %d", v, maxResults))
+		}
+		limit = n
+	}
+	token, err := base64.RawURLEncoding.DecodeString(query.Get("nextToken"))
+	if err != nil {
+		return 0, "", wrongParameter("nextToken", "not a token of this service")
+	}
+	return limit, string(token), nil
+}
+
+func tokenOf(last string) string { return base64.RawURLEncoding.EncodeToString([]byte(last)) }
 
 func (h *Handler) expired(m *broker.Message) bool {
 	e := m.Properties.Expiry

@@ -102,11 +102,7 @@ func (b *backend) deviceHandler(ws http.Handler) http.Handler {
 		return principal, b.registry.Allowed(r.Context(), registry.Access{Principal: principal, Action: action, Resource: resource, SourceIP: host, Thing: thing})
 	}
 	publish, err := brokerhttp.New(b.broker, &brokerhttp.Options{Logger: b.log, Authorize: func(r *http.Request, a brokerhttp.Access) (string, error) {
-		resource := "topic/" + a.Topic
-		if a.Topic == "" {
-			resource = "*"
-		}
-		principal, err := allowed(r, a.Action, resource)
+		principal, err := allowed(r, a.Action, a.Resource())
 		if errors.Is(err, registry.ErrNotAuthorized) {
 			err = broker.ErrNotAuthorized
 		}
