@@ -79,7 +79,7 @@ func Open(ctx context.Context, store Store, b Binder, opts *Options) (*Engine, e
 			o.Logger.Error("rule is broken and does not run", "rule", r.Name, "error", err)
 			en = &entry{rule: r.clone(), broken: err}
 		}
-		en.ledger = new(ledger)
+		en.ledger, en.version = new(ledger), r.Version
 		en.refs.Store(1)
 		var turns []turn
 		ix, turns = ix.with(nil, en)

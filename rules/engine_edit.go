@@ -184,7 +184,7 @@ func (e *Engine) install(ctx context.Context, en *entry, admit func(Rule, bool) 
 		r.ID, r.Version, r.CreatedAt = rand.Text(), 1, now
 		en.ledger = new(ledger)
 	}
-	r.UpdatedAt = now
+	r.UpdatedAt, en.version = now, r.Version
 	if err := e.store.Save(ctx, r.clone()); err != nil {
 		return fmt.Errorf("save: %w", err)
 	}
@@ -213,7 +213,8 @@ func (e *Engine) prepare(ctx context.Context, r Rule) (*entry, error) {
 	if err != nil {
 		return nil, &RuleError{Rule: r.Name, Field: "sql", Err: err}
 	}
-	en := &entry{rule: r, query: q, vars: len(q.Variables()) > 0}
+	en := &entry{name: r.Name, rule: r, query: q, vars: len(q.Variables()) > 0}
+	en.actions = en.single[:0]
 	en.shape = e.shapes.of(q.st)
 	q.st = q.st.Share(en.shape.st)
 	en.st, en.preds = q.st, q.st.Preds()

@@ -80,6 +80,7 @@ type Firing struct {
 	Err error
 
 	flight *flight
+	gen    uint32
 }
 
 // ID names the delivery: <trace>/<rule>/<action>, where action is a number or
@@ -129,15 +130,19 @@ func (f Firing) Done(err error) {
 	if f.flight == nil {
 		return
 	}
+	en := f.flight.entry(f.gen)
+	if en == nil {
+		return
+	}
 	var failed *failure
 	if err != nil {
-		failed = &failure{action: f.Action, err: err, resource: resource(err, f.flight.en.action(f.Action))}
+		failed = &failure{action: f.Action, err: err, resource: resource(err, en.action(f.Action))}
 	}
 	if f.Action == ErrorAction {
 		f.flight.errorActionDone(failed)
 		return
 	}
-	f.flight.report(f.Action, f.Message, failed)
+	f.flight.report(f.gen, f.Action, f.Message, failed)
 }
 
 // A Settlement is the outcome of one delivery, told by its ID.
@@ -177,7 +182,7 @@ func (e *Engine) Settle(ctx context.Context, s Settlement) error {
 		if action == ErrorAction {
 			f.errorActionDone(failed)
 		} else {
-			f.report(action, s.Message, failed)
+			f.report(f.gen, action, s.Message, failed)
 		}
 		return nil
 	}
@@ -207,7 +212,7 @@ func (e *Engine) Settle(ctx context.Context, s Settlement) error {
 		l := &launch{ctx: hopContext{ctx, max(s.Hops, 1)}, e: e, trace: trace}
 		f := &l.first
 		f.start(l, en, 1<<action)
-		f.report(action, &m, failed)
+		f.report(f.gen, action, &m, failed)
 		_ = f.land(&m) // counted and logged; there is no publisher to tell
 	}
 	return nil

@@ -16,8 +16,34 @@ type flight struct {
 
 	mu      sync.Mutex
 	pending bool   // land has returned; en is referenced
+	kept    bool   // pending has been set
+	gen     uint32 // how often the memory has been used again
 	open    uint64 // a bit for each action that has not reported, and for the steps below
 	more    *flightMore
+}
+
+// spent reports whether f is over and nobody but its caller, who invoked the
+// actions, can still be at work on it; its memory is then another flight's. An
+// action that reports again later, against the rules, has the wrong gen.
+func (f *flight) spent() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.open != 0 || f.kept || f.more != nil || f.en.settled {
+		return false
+	}
+	f.gen++
+	f.l, f.en = nil, nil
+	return true
+}
+
+// entry is nil if f is another flight by now.
+func (f *flight) entry(gen uint32) *entry {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.gen != gen {
+		return nil
+	}
+	return f.en
 }
 
 // flightMore is what few flights have.
@@ -58,15 +84,17 @@ type failure struct {
 
 // start makes f a flight of the actions whose bits are set.
 func (f *flight) start(l *launch, en *entry, actions uint64) {
+	f.mu.Lock() // for a late caller of Firing.Done
 	f.l, f.en, f.open = l, en, launching|actions
+	f.mu.Unlock()
 	if en.settled {
 		l.e.flights.add(f)
 	}
 }
 
 func (f *flight) firing(action int, m *Message, out []byte) Firing {
-	r := Firing{Rule: f.en.rule.Name, Version: f.en.rule.Version, Action: action, Trace: f.l.trace,
-		Message: m, Output: out, Hops: f.l.ctx.hops, flight: f}
+	r := Firing{Rule: f.en.name, Version: f.en.version, Action: action, Trace: f.l.trace,
+		Message: m, Output: out, Hops: f.l.ctx.hops, flight: f, gen: f.gen}
 	if f.more != nil {
 		r.Variables = f.more.vars
 	}
@@ -84,10 +112,10 @@ func invoke(ctx context.Context, a Action, firing Firing) (err error) {
 }
 
 // report takes the outcome of one action. Whoever reports last ends the flight.
-func (f *flight) report(action int, m *Message, failed *failure) {
+func (f *flight) report(gen uint32, action int, m *Message, failed *failure) {
 	f.mu.Lock()
 	bit := uint64(1) << action
-	if f.open&bit == 0 {
+	if f.gen != gen || f.open&bit == 0 {
 		f.mu.Unlock()
 		return
 	}
@@ -115,7 +143,7 @@ func (f *flight) land(m *Message) error {
 	f.open &^= launching
 	if f.open != 0 {
 		// From here on the flight outlives the caller's pin of the index.
-		f.pending = true
+		f.pending, f.kept = true, true
 		f.en.refs.Add(1)
 		var err error
 		if f.en.onError == nil {
@@ -168,7 +196,7 @@ func (f *flight) stayForErrorAction() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.open&erring != 0 && !f.pending {
-		f.pending = true
+		f.pending, f.kept = true, true
 		f.en.refs.Add(1)
 	}
 }

@@ -16,10 +16,9 @@ type handling struct {
 	m    *Message
 	hops int
 
-	w       *work
-	launch  *launch  // nil until a rule fires
-	flights []flight // more than that of the launch, not taken yet
-	left    int      // rules that may fire yet, this one included
+	w      *work
+	launch *launch // nil until a rule fires
+	left   int     // rules that may fire yet, this one included
 }
 
 // A work is what a call of Handle needs and leaves to the next.
@@ -28,6 +27,7 @@ type work struct {
 	in      sql.Input
 	out     []byte
 	answers []answer
+	spare   *flight // or nil
 }
 
 // An answer is what the statement of a shape makes of the message, be it asked
@@ -96,7 +96,7 @@ func (h *handling) many(ix *index, groups []*group) error {
 			before := len(w.hits)
 			w.bucket(g.members)
 			for _, en := range w.hits[before:] {
-				en.part.ran.Add(1)
+				en.ledger.ran.Add(1)
 			}
 			continue
 		}
@@ -152,28 +152,32 @@ func (h *handling) fire(en *entry, opts *sql.RunOptions) error {
 	for i, action := range en.actions {
 		err := invoke(&h.launch.ctx, action, f.firing(i, h.m, a.out))
 		if err == nil {
-			f.report(i, h.m, nil)
+			f.report(f.gen, i, h.m, nil)
 		} else if !errors.Is(err, ErrPending) {
-			f.report(i, h.m, &failure{action: i, inline: true, err: err, resource: resource(err, action)})
+			f.report(f.gen, i, h.m, &failure{action: i, inline: true, err: err, resource: resource(err, action)})
 		}
 	}
-	return f.land(h.m)
+	err := f.land(h.m)
+	if f != &h.launch.first && f.spent() {
+		h.w.spare = f
+	}
+	return err
 }
 
-// flight is a new one of the launch of the message.
+// flight is a new one of the launch of the message: its own for the first rule
+// that fires, spare ones after it.
 func (h *handling) flight() *flight {
 	if h.launch == nil {
 		h.start(0)
 	}
-	if h.flights == nil {
-		if h.launch.first.l == nil {
-			return &h.launch.first
-		}
-		h.flights = make([]flight, h.left)
+	if h.launch.first.l == nil {
+		return &h.launch.first
 	}
-	f := &h.flights[0]
-	h.flights = h.flights[1:]
-	return f
+	if f := h.w.spare; f != nil {
+		h.w.spare = nil
+		return f
+	}
+	return new(flight)
 }
 
 // start makes the launch, and returns its room for an output of n bytes.

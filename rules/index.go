@@ -26,18 +26,21 @@ type index struct {
 
 // An entry is one version of one rule, ready to run.
 type entry struct {
-	// What every message needs comes first, in one cache line: among ten
-	// thousand rules it is not in the cache.
-	st      *sql.Statement
+	// What a message needs comes first, in two lines of the cache: among ten
+	// thousand rules it is not in there.
 	shape   *shape
 	ledger  *ledger
 	actions []Action
+	single  [1]Action  // room for actions
 	preds   []sql.Pred // of st
 	slots   []int32    // in index.paths, of the slots of st
-	part    *part      // nil while its group is small
-	vars    bool       // the statement has a SET clause
-	settled bool       // some action reports through Engine.Settle
+	st      *sql.Statement
+	vars    bool   // the statement has a SET clause
+	settled bool   // some action reports through Engine.Settle
+	name    string // of rule, as version
+	version int64
 
+	part    *part  // nil while its group is small
 	query   *Query // nil if broken
 	rule    Rule
 	onError Action // nil without an error action

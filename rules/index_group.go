@@ -67,10 +67,6 @@ type part struct {
 	first, last int    // tallies by seq; last is 0 until the rule has left
 	from        uint64 // line.settled before first, once begun
 	begun       bool
-
-	// ran counts the messages that were not filtered by the index: all of
-	// them went through the statement, and each has an outcome in the ledger.
-	ran atomic.Uint64
 }
 
 // met is how many messages of the group p has been there for.

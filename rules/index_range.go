@@ -86,7 +86,7 @@ func (t *spans) compare(x *spans) int {
 	if c := compareUpper(&t.hi, &x.hi); c != 0 {
 		return c
 	}
-	return strings.Compare(t.m.en.rule.Name, x.m.en.rule.Name)
+	return strings.Compare(t.m.en.name, x.m.en.name)
 }
 
 // between is a copy of t with these children.

@@ -19,7 +19,7 @@ func checkTree(t *testing.T, root *tree, filters map[string]string, name string)
 		l.bucket(g.members)
 	}
 	for _, e := range l.hits {
-		got = append(got, e.rule.Name)
+		got = append(got, e.name)
 	}
 	for rule, filter := range filters {
 		if topic.MatchBelow(filter, name) {
@@ -58,7 +58,7 @@ func TestTreeAgainstMatch(t *testing.T) {
 			if rng.IntN(3) == 0 {
 				filter = strings.TrimPrefix(filter+"/#", "/")
 			}
-			entries[name] = &entry{rule: Rule{Name: name}}
+			entries[name] = &entry{name: name}
 			root = root.with(filter, entries[name], &c)
 			filters[name] = filter
 		}
@@ -87,7 +87,7 @@ func FuzzTree(f *testing.F) {
 			if topic.CheckFilter(filter) == nil {
 				rule := fmt.Sprint("r", i)
 				filters[rule] = filter
-				entries[rule] = &entry{rule: Rule{Name: rule}}
+				entries[rule] = &entry{name: rule}
 				root = root.with(filter, entries[rule], &changes)
 			}
 		}

@@ -100,6 +100,11 @@ const deadReasons = 2
 type ledger struct {
 	matched, filtered, delivered, carried atomic.Uint64
 
+	// ran counts the messages of large groups that the index did not filter:
+	// all of them went through the statement. What it did filter is counted as
+	// the difference, so filtered alone is too large by ran.
+	ran atomic.Uint64
+
 	lost [len(reasons)]atomic.Uint64
 	last atomic.Pointer[LastFailure]
 
@@ -111,7 +116,7 @@ type ledger struct {
 func (l *ledger) close(p *part) {
 	met := p.met()
 	l.matched.Add(met)
-	l.filtered.Add(met - p.ran.Load())
+	l.filtered.Add(met)
 	l.parts = slices.DeleteFunc(l.parts, func(q *part) bool { return q == p })
 }
 
@@ -144,11 +149,11 @@ func (l *ledger) read() Ledger {
 	}
 	out.LastFailure = l.last.Load()
 	out.Carried = l.carried.Load()
+	out.Filtered -= l.ran.Load()
 	for _, p := range l.parts {
-		ran := p.ran.Load()
 		met := p.met()
 		out.Matched += met
-		out.Filtered += met - ran
+		out.Filtered += met
 	}
 	out.Matched += l.matched.Load()
 	out.Pending = out.Matched - out.Filtered - out.Delivered - out.DeadLettered - out.Failed
