@@ -217,7 +217,7 @@ func (e *Engine) prepare(ctx context.Context, r Rule) (*entry, error) {
 	en.actions = en.single[:0]
 	en.shape = e.shapes.of(q.st)
 	q.st = q.st.Share(en.shape.st)
-	en.st, en.preds = q.st, q.st.Preds()
+	en.st = q.st
 	for i, spec := range r.Actions {
 		a, err := e.bind(ctx, spec)
 		if err != nil {

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"io"
+	"slices"
 	"sync/atomic"
 
 	"github.com/thingloom/thingloom/internal/pmap"
@@ -32,7 +33,7 @@ type entry struct {
 	ledger  *ledger
 	actions []Action
 	single  [1]Action  // room for actions
-	preds   []sql.Pred // of st
+	preds   []sql.Pred // of st, with slots of a Scan; of entries that are routed
 	slots   []int32    // in index.paths, of the slots of st
 	st      *sql.Statement
 	vars    bool   // the statement has a SET clause
@@ -88,6 +89,10 @@ func (ix *index) with(old, e *entry) (*index, []turn) {
 		next.rules = next.rules.With(e.rule.Name, e)
 		if e.routed() {
 			next.paths, e.slots = next.paths.With(e.st)
+			e.preds = slices.Clone(e.st.Preds())
+			for i := range e.preds {
+				e.preds[i].Slot = int(e.slots[e.preds[i].Slot])
+			}
 			next.tree = next.tree.with(e.query.Filter(), e, &c)
 		}
 	}

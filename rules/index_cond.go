@@ -35,17 +35,13 @@ func (e *entry) holds(s *sql.Scan, used uint64) bool {
 			continue
 		}
 		p := &e.preds[i]
-		slot := e.slot(p)
-		n, ok := s.Number(slot)
-		if !p.Holds(s.Value(slot), n, ok) {
+		n, ok := s.Number(p.Slot)
+		if !p.Holds(s.Value(p.Slot), n, ok) {
 			return false
 		}
 	}
 	return true
 }
-
-// slot is where the index has the path of p.
-func (e *entry) slot(p *sql.Pred) int { return int(e.slots[p.Slot]) }
 
 // A bucket is an immutable set of members: a list while they are few, then a
 // node, which it stays until it is empty. Nil is empty.
@@ -183,14 +179,14 @@ func (e *entry) next(used uint64) way {
 		if r == rankIn && listed {
 			r = rankOther
 		}
-		if r > rank || r == rank && r == rankEqual && e.slot(&e.preds[i]) < e.slot(&e.preds[best]) {
+		if r > rank || r == rank && r == rankEqual && e.preds[i].Slot < e.preds[best].Slot {
 			best, rank = i, r
 		}
 	}
 	if best < 0 {
 		return way{slot: -1}
 	}
-	w := way{slot: e.slot(&e.preds[best])}
+	w := way{slot: e.preds[best].Slot}
 	switch rank {
 	case rankEqual, rankIn:
 		w.keys, w.answers = &e.preds[best], 1<<best
@@ -224,7 +220,7 @@ func (e *entry) rank(i int, used uint64) int {
 	case sql.NotEqual, sql.NotIn:
 		return rankOther
 	}
-	lo, hi, _ := e.interval(e.slot(p), used)
+	lo, hi, _ := e.interval(p.Slot, used)
 	if lo.none || hi.none {
 		return rankOneEnd
 	}
@@ -236,7 +232,7 @@ func (e *entry) interval(slot int, used uint64) (lo, hi limit, answers uint64) {
 	lo, hi = everything, everything
 	for i := range min(len(e.preds), 64) {
 		p := &e.preds[i]
-		if used>>i&1 == 1 || e.slot(p) != slot {
+		if used>>i&1 == 1 || p.Slot != slot {
 			continue
 		}
 		end := limit{num: p.Number(), open: p.Op == sql.Less || p.Op == sql.Greater}

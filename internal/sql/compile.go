@@ -239,7 +239,7 @@ func (c *compiler) fold(r code, parts ...code) code {
 	if c.err != nil || !foldable(parts...) {
 		return r
 	}
-	e := &env{p: c.prog}
+	e := &env{p: c.prog, in: new(Input)}
 	if v := r.eval(e); e.err == nil {
 		return constant(v.detach())
 	}

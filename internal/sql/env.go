@@ -23,7 +23,8 @@ const (
 type env struct {
 	ctx context.Context
 	p   *program
-	in  Input
+	in  *Input
+	own *Input // room for a copy
 
 	payload string // shares the memory of in.Payload, without space around JSON
 	state   payloadState
@@ -43,10 +44,27 @@ type env struct {
 
 var envs = sync.Pool{New: func() any { return new(env) }}
 
+// env is an evaluation on a copy of in, so that the caller's need not be on the
+// heap.
 func (p *program) env(ctx context.Context, in *Input) *env {
 	e := envs.Get().(*env)
-	e.ctx, e.p = ctx, p
-	e.in = *in
+	if e.own == nil {
+		e.own = new(Input)
+	}
+	*e.own = *in
+	e.begin(ctx, p, e.own)
+	return e
+}
+
+// envOn is an evaluation on in itself.
+func (p *program) envOn(ctx context.Context, in *Input) *env {
+	e := envs.Get().(*env)
+	e.begin(ctx, p, in)
+	return e
+}
+
+func (e *env) begin(ctx context.Context, p *program, in *Input) {
+	e.ctx, e.p, e.in = ctx, p, in
 	e.payload = view(in.Payload)
 	if cap(e.slots) < p.slots {
 		e.slots = make([]string, p.slots)
@@ -56,7 +74,6 @@ func (p *program) env(ctx context.Context, in *Input) *env {
 		e.elems = make([]string, p.queries)
 	}
 	e.elems = e.elems[:p.queries]
-	return e
 }
 
 // release forgets the evaluation and everything it pointed to.
@@ -66,7 +83,10 @@ func (e *env) release() {
 	clear(e.vars)
 	clear(e.stack[:cap(e.stack)])
 	e.sc.reset()
-	*e = env{slots: e.slots[:0], elems: e.elems[:0], vars: e.vars[:0], stack: e.stack[:0], sc: e.sc, bufs: e.bufs}
+	if e.in == e.own {
+		*e.own = Input{}
+	}
+	*e = env{own: e.own, slots: e.slots[:0], elems: e.elems[:0], vars: e.vars[:0], stack: e.stack[:0], sc: e.sc, bufs: e.bufs}
 	if cap(e.stack) <= 256 && cap(e.slots) <= 1024 && e.smallBufs() {
 		envs.Put(e)
 	}
@@ -154,10 +174,11 @@ func (e *env) load(raw string) Value { return loadRaw(raw, &e.sc, e.p.legacy) }
 // timestamp is sampled once per evaluation, in milliseconds.
 func (e *env) timestamp() int64 {
 	if e.now == 0 {
-		if e.in.Time.IsZero() {
-			e.in.Time = time.Now()
+		now := e.in.Time
+		if now.IsZero() {
+			now = time.Now()
 		}
-		e.now = e.in.Time.UnixMilli()
+		e.now = now.UnixMilli()
 	}
 	return e.now
 }

@@ -20,11 +20,11 @@ const (
 // A Pred is a condition path op literal, which an index over many statements
 // can answer. It is immutable.
 type Pred struct {
-	Slot int // of the path, in the statement
+	Slot int // of the path, in the statement or, if so said, in a Scan
 	Op   Op
 
+	num Num     // of Less to GreaterEqual: lit as a number
 	lit Value   // of all but In and NotIn: a scalar
-	num Num     // lit as a number, of Less to GreaterEqual
 	set []Value // of In and NotIn: scalars
 }
 

@@ -186,13 +186,17 @@ func (s *Statement) Variables() []string {
 // An error abandons the evaluation: a *FunctionError, or one that wraps
 // ErrLimit or ErrNotJSON.
 func (s *Statement) Eval(ctx context.Context, in *Input) (out []byte, matched bool, err error) {
-	r, err := s.Run(ctx, in, &RunOptions{})
+	e := s.body.prog.env(ctx, in)
+	defer e.release()
+	r, err := s.run(e, &RunOptions{})
 	return r.Out, r.Matched, err
 }
 
 // EvalVariables is Eval, and hands out the values of the SET clause too.
 func (s *Statement) EvalVariables(ctx context.Context, in *Input) (out []byte, vars []Variable, matched bool, err error) {
-	r, err := s.Run(ctx, in, &RunOptions{Variables: true})
+	e := s.body.prog.env(ctx, in)
+	defer e.release()
+	r, err := s.run(e, &RunOptions{Variables: true})
 	return r.Out, r.Variables, r.Matched, err
 }
 
@@ -220,10 +224,14 @@ type Result struct {
 }
 
 // Run is Eval with all that can be chosen.
-func (s *Statement) Run(ctx context.Context, in *Input, opts *RunOptions) (r Result, err error) {
-	b := s.body
-	e := b.prog.env(ctx, in)
+func (s *Statement) Run(ctx context.Context, in *Input, opts *RunOptions) (Result, error) {
+	e := s.body.prog.envOn(ctx, in)
 	defer e.release()
+	return s.run(e, opts)
+}
+
+func (s *Statement) run(e *env, opts *RunOptions) (r Result, err error) {
+	b := s.body
 	if opts.Scan != nil {
 		e.adopt(opts.Scan, opts.Slots)
 	}
@@ -233,7 +241,7 @@ func (s *Statement) Run(ctx context.Context, in *Input, opts *RunOptions) (r Res
 	}
 	switch {
 	case b.whole:
-		if r.Out = in.Payload; r.Out == nil {
+		if r.Out = e.in.Payload; r.Out == nil {
 			r.Out = []byte{}
 		}
 	case opts.Buf != nil:
