@@ -90,15 +90,11 @@ func Compile(statement string, opts *CompileOptions) (*Query, error) {
 	if opts == nil {
 		opts = new(CompileOptions)
 	}
-	funcs, err := opts.Funcs.functions()
+	o, err := opts.sql()
 	if err != nil {
 		return nil, err
 	}
-	st, err := sql.CompileStatement(statement, &sql.Options{
-		Version: opts.Version, DecimalDivision: opts.DecimalDivision, Functions: funcs,
-		MaxTextBytes: opts.MaxTextBytes, MaxDepth: opts.MaxDepth, MaxQueryDepth: opts.MaxQueryDepth,
-		MaxValueBytes: opts.MaxValueBytes, MaxWork: opts.MaxWork,
-	})
+	st, err := sql.CompileStatement(statement, o)
 	if err != nil {
 		return nil, asSyntaxError(err)
 	}
@@ -108,7 +104,17 @@ func Compile(statement string, opts *CompileOptions) (*Query, error) {
 			return nil, asSyntaxError(sql.ErrorAt(statement, pos, err.Error()))
 		}
 	}
-	return &Query{st: st, filter: filter, hasFilter: ok, account: opts.AccountID}, nil
+	return &Query{st: st, filter: filter, hasFilter: ok, account: opts.AccountID, text: statement, opts: opts}, nil
+}
+
+// sql is what of the options internal/sql needs.
+func (opts *CompileOptions) sql() (*sql.Options, error) {
+	funcs, err := opts.Funcs.functions()
+	return &sql.Options{
+		Version: opts.Version, DecimalDivision: opts.DecimalDivision, Functions: funcs,
+		MaxTextBytes: opts.MaxTextBytes, MaxDepth: opts.MaxDepth, MaxQueryDepth: opts.MaxQueryDepth,
+		MaxValueBytes: opts.MaxValueBytes, MaxWork: opts.MaxWork,
+	}, err
 }
 
 func asSyntaxError(err error) error {

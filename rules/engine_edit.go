@@ -202,14 +202,13 @@ func (e *Engine) install(ctx context.Context, en *entry, admit func(Rule, bool) 
 
 // prepare compiles the statement of r and binds its actions.
 func (e *Engine) prepare(ctx context.Context, r Rule) (*entry, error) {
-	var opts CompileOptions
-	if e.opts.Compile != nil {
-		opts = *e.opts.Compile
+	opts := e.opts.Compile
+	if r.SQLVersion != "" && r.SQLVersion != opts.Version {
+		own := *opts
+		own.Version = r.SQLVersion
+		opts = &own
 	}
-	if r.SQLVersion != "" {
-		opts.Version = r.SQLVersion
-	}
-	q, err := Compile(r.SQL, &opts)
+	q, err := Compile(r.SQL, opts)
 	if err != nil {
 		return nil, &RuleError{Rule: r.Name, Field: "sql", Err: err}
 	}

@@ -58,6 +58,9 @@ func newOptions(given *Options) (*options, error) {
 	if given != nil {
 		o.Options = *given
 	}
+	if o.Compile == nil {
+		o.Compile = new(CompileOptions)
+	}
 	if o.MaxActions > maxTracked {
 		return nil, errors.New("rules: Options.MaxActions is above 62")
 	}

@@ -17,6 +17,17 @@ type Query struct {
 	filter    string
 	hasFilter bool
 	account   string
+
+	// For Explain, which compiles anew. opts is not to change.
+	text string
+	opts *CompileOptions
+}
+
+// sqlOptions are those the query was compiled with, and so without error.
+func (q *Query) sqlOptions() *sql.Options {
+	o, _ := q.opts.sql()
+	o.Version = q.st.Version()
+	return o
 }
 
 // Filter is the topic filter after FROM, or empty if the statement has none:

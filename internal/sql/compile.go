@@ -90,6 +90,8 @@ type compiler struct {
 	named    []string                 // variables by name, in templates
 	host     func(n Node) (int, bool) // ExprOptions.Host
 	external int                      // calls of external functions seen
+
+	watch func(n Node, compile func() code) code // of an Explain
 }
 
 // A scope is where names are looked up: the payload or an element.
@@ -143,6 +145,9 @@ func (c *compiler) expr(n Node) code {
 	}
 	if r, ok := c.hosted(n); ok {
 		return r
+	}
+	if c.watch != nil {
+		return c.watch(n, func() code { return c.node(n) })
 	}
 	return c.node(n)
 }
