@@ -38,6 +38,7 @@ var arrows = []struct{ pattern, may string }{
 	{`^(shadow|rules|registry|actions|telemetry)$`, "internal/ github.com/tidwall/gjson golang.org/x/sync"},
 	{`^(\w+)/\w+pebble$`, "$1! internal/ github.com/cockroachdb/pebble/v2"},
 	{`^(\w+)/\w+ws$`, "$1! internal/ github.com/coder/websocket"},
+	{`^broker/brokerbridge$`, "broker! internal/ github.com/eclipse/paho.golang"}, // its name says what it is; how it speaks is MQTT
 	{`^(\w+)/(\w+paho|shadowdevice)$`, "$1! internal/ github.com/eclipse/paho.golang"},
 	{`^actions/(\w+)/\w+pebble$`, "actions! actions/$1! internal/ github.com/cockroachdb/pebble/v2"},
 	{`^actions/\w+$`, "actions! internal/ github.com/tidwall/gjson golang.org/x/sync"},

@@ -29,6 +29,7 @@ type conn struct {
 	sess          *session                   // once CONNECT was accepted
 	info          ClientInfo                 // written with mu held
 	auth          *authentication            // with an authentication method
+	trusted       *Admission                 // of ServeTrusted
 	own           atomic.Pointer[Authorizer] // of this connection, from its Admission
 	stopAdmission func()
 	access        Access // what all accesses of this client have in common
@@ -122,6 +123,20 @@ const (
 func (b *Broker) ServeConn(ctx context.Context, nc net.Conn) error {
 	defer b.keepHouse()()
 	c := newConn(b, nc)
+	defer context.AfterFunc(ctx, func() {
+		c.end(byte(wire.ServerShuttingDown), ServerInitiatedDisconnect, errDraining)
+	})()
+	return c.serve(ctx)
+}
+
+// ServeTrusted serves one client of this very program on nc, one end of a net.Pipe: it acts as principal,
+// nobody is asked who it is or what it may do, and no rate holds for it. A bridge keeps its
+// queue in the session of such a client. Otherwise it is as [Broker.ServeConn].
+func (b *Broker) ServeTrusted(ctx context.Context, nc net.Conn, principal string) error {
+	defer b.keepHouse()()
+	c := newConn(b, nc)
+	c.trusted = &Admission{Principal: principal, Authorizer: AllowAll{}}
+	c.published.rate, c.bytes.rate, c.delivered.rate, c.resent.rate = 0, 0, 0, 0
 	defer context.AfterFunc(ctx, func() {
 		c.end(byte(wire.ServerShuttingDown), ServerInitiatedDisconnect, errDraining)
 	})()

@@ -65,6 +65,9 @@ func (c *conn) accept(p *wire.Connect) error {
 			return c.refuse(wire.QoSNotSupported, ClientError, fmt.Errorf("%w: will QoS %d", ErrProtocol, w.QoS)) // [MQTT-3.2.2-12]
 		}
 	}
+	if c.trusted != nil {
+		return c.admit(p, &ack, c.trusted)
+	}
 	if code, err := b.throttle(id); err != nil {
 		return c.refuse(code, Throttled, err)
 	}

@@ -418,17 +418,3 @@ func TestLimitsAreOffByDefault(t *testing.T) {
 		p.leave()
 	})
 }
-
-func TestOverlap(t *testing.T) {
-	for _, test := range []struct {
-		a, b string
-		want bool
-	}{
-		{"a/b", "a/b", true}, {"a/b", "a/c", false}, {"a/+", "a/b", true}, {"a/+", "+/b", true}, {"a/#", "a/b/c", true},
-		{"a/#", "b/#", false}, {"a/+/c", "a/b", false}, {"#", "x", true}, {"a/+/c", "a/b/+", true}, {"a/b/#", "a/+", false},
-	} {
-		if overlap(test.a, test.b) != test.want || overlap(test.b, test.a) != test.want {
-			t.Errorf("overlap(%q, %q) is not %v", test.a, test.b, test.want)
-		}
-	}
-}

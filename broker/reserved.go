@@ -60,28 +60,11 @@ func (b *Broker) maySubscribeReserved(filter string) bool {
 		return true
 	}
 	for _, open := range reservedSubscribe {
-		if overlap(open, filter) {
+		if topic.Overlap(open, filter) {
 			return true
 		}
 	}
 	return false
-}
-
-// overlap reports whether some topic matches both filters.
-func overlap(a, b string) bool {
-	for {
-		la, ra, moreA := strings.Cut(a, "/")
-		lb, rb, moreB := strings.Cut(b, "/")
-		switch {
-		case la == "#" || lb == "#":
-			return true
-		case la != lb && la != "+" && lb != "+":
-			return false
-		case !moreA || !moreB:
-			return moreA == moreB
-		}
-		a, b = ra, rb
-	}
 }
 
 // counted is what of a name or filter counts for limits.
