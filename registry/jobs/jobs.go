@@ -1,0 +1,222 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+)
+
+// CreateJob adds a job and begins to roll it out: the first thousand things of
+// a job without rate have their executions when it returns, Run goes on.
+//
+// ID, Targets and one of Document, DocumentSource and Template are required;
+// Selection is Snapshot unless given. With a Template what is not given is
+// taken from it. Status, times and Progress are the service's to set. Errors
+// are ErrInvalid, ErrNotFound for targets and templates, ErrExists, ErrLimit.
+func (s *Service) CreateJob(ctx context.Context, j Job) (Job, error) {
+	if err := s.fromTemplate(ctx, &j); err != nil {
+		return Job{}, err
+	}
+	if err := s.fetch(ctx, &j.Document, j.DocumentSource); err != nil {
+		return Job{}, err
+	}
+	if j.Selection == "" {
+		j.Selection = Snapshot
+	}
+	now := s.opts.Now()
+	err := errors.Join(checkID("jobId", j.ID), oneOf("targetSelection", string(j.Selection), string(Snapshot), string(Continuous)),
+		checkText("description", j.Description, 2028), checkTags(j.Tags), s.checkDocument(j.Document, j.Parameters),
+		j.Config.check(), j.Schedule.check(now))
+	if err != nil {
+		return Job{}, err
+	}
+	if j.Targets, err = s.checkTargets(ctx, j.Targets); err != nil {
+		return Job{}, err
+	}
+	active := 0
+	for _, err := range s.keys(ctx, keyActive, "") {
+		if err != nil {
+			return Job{}, err
+		}
+		if active++; active >= s.opts.MaxActive {
+			return Job{}, fmt.Errorf("%w: %d jobs are active", ErrLimit, active)
+		}
+	}
+	j.ForceCanceled, j.ReasonCode, j.Comment, j.Progress = false, "", "", Progress{}
+	j.Created, j.Updated, j.Completed, j.Status = now, now, noTime, JobInProgress
+	if start := j.Schedule.start(); start.After(now) {
+		j.Status = JobScheduled
+	}
+	_, err = s.update(ctx, func(t *tx) error {
+		if found, err := t.get(keyJob+j.ID, nil); err != nil || found {
+			return errors.Join(err, fmt.Errorf("jobs: job %q: %w", j.ID, ErrExists))
+		}
+		return t.putJob(&j)
+	})
+	if err != nil {
+		return Job{}, err
+	}
+	s.proceed(ctx, j.ID)
+	return s.Job(ctx, j.ID)
+}
+
+// Job returns a job.
+func (s *Service) Job(ctx context.Context, id string) (Job, error) {
+	if err := checkID("jobId", id); err != nil {
+		return Job{}, err
+	}
+	var j Job
+	found, err := s.load(ctx, keyJob+id, &j)
+	if err == nil && !found {
+		err = notFound("job", id)
+	}
+	return j, err
+}
+
+// Counts returns how many things of a job have an execution in each status.
+func (s *Service) Counts(ctx context.Context, id string) (Counts, error) {
+	var sum Counts
+	for c, err := range values[Counts](ctx, s, keyCounts+id+"/", "") {
+		if err != nil {
+			return sum, err
+		}
+		sum.add(&c)
+	}
+	return sum, nil
+}
+
+// counts is Counts as a part of the transaction.
+func (t *tx) counts(id string) (Counts, error) {
+	var sum Counts
+	for shard := range shards {
+		var c Counts
+		if _, err := t.get(fmt.Sprint(keyCounts, id, "/", shard), &c); err != nil {
+			return sum, err
+		}
+		sum.add(&c)
+	}
+	return sum, nil
+}
+
+// A JobQuery selects jobs; zero fields select all.
+type JobQuery struct {
+	Status    Status
+	Selection Selection
+	Group     string // jobs that name the group as a target
+	After     string // jobs with a greater ID
+}
+
+// Jobs yields jobs in the order of their IDs.
+func (s *Service) Jobs(ctx context.Context, q JobQuery) iter.Seq2[Job, error] {
+	return func(yield func(Job, error) bool) {
+		for j, err := range values[Job](ctx, s, keyJob, q.After) {
+			if err == nil && (q.Status != "" && j.Status != q.Status || q.Selection != "" && j.Selection != q.Selection ||
+				q.Group != "" && !slices.Contains(j.Targets, s.reg.ARN("thinggroup/"+q.Group))) {
+				continue
+			}
+			if !yield(j, err) {
+				return
+			}
+		}
+	}
+}
+
+// A JobUpdate changes a job: what is nil stays. New timeouts count for
+// executions that start later.
+type JobUpdate struct {
+	ID          string
+	Description *string
+	Config
+}
+
+// UpdateJob changes a job.
+func (s *Service) UpdateJob(ctx context.Context, u JobUpdate) error {
+	if err := errors.Join(checkID("jobId", u.ID), u.Config.check()); err != nil {
+		return err
+	}
+	if u.Description != nil {
+		if err := checkText("description", *u.Description, 2028); err != nil {
+			return err
+		}
+	}
+	_, err := s.update(ctx, func(t *tx) error {
+		j, err := t.job(u.ID)
+		if err != nil {
+			return err
+		}
+		if j.Status == JobDeleting {
+			return fmt.Errorf("%w: job %q is being deleted", ErrTransition, j.ID)
+		}
+		if u.Description != nil {
+			j.Description = *u.Description
+		}
+		j.Config = u.Config.over(j.Config)
+		j.Updated = s.opts.Now()
+		return t.putJob(&j)
+	})
+	if err == nil {
+		s.agenda.at(u.ID, s.opts.Now())
+	}
+	return err
+}
+
+// over returns c, with what it lacks taken from below.
+func (c Config) over(below Config) Config {
+	if c.Presign == nil {
+		c.Presign = below.Presign
+	}
+	if c.Rollout == nil {
+		c.Rollout = below.Rollout
+	}
+	if c.Abort == nil {
+		c.Abort = below.Abort
+	}
+	if c.Timeout == nil {
+		c.Timeout = below.Timeout
+	}
+	if c.Retry == nil {
+		c.Retry = below.Retry
+	}
+	return c
+}
+
+// AssociateTargets adds targets to a continuous job that is in progress.
+func (s *Service) AssociateTargets(ctx context.Context, id string, targets []string, comment string) (Job, error) {
+	if err := errors.Join(checkID("jobId", id), checkText("comment", comment, 2028)); err != nil {
+		return Job{}, err
+	}
+	targets, err := s.checkTargets(ctx, targets)
+	if err != nil {
+		return Job{}, err
+	}
+	_, err = s.update(ctx, func(t *tx) error {
+		j, err := t.job(id)
+		if err != nil {
+			return err
+		}
+		if !j.joinable() {
+			return invalid("jobId", "names a job that is %s and %s; only a CONTINUOUS one IN_PROGRESS takes targets", j.Selection, j.Status)
+		}
+		for _, arn := range targets {
+			if !slices.Contains(j.Targets, arn) {
+				j.Targets = append(j.Targets, arn)
+			}
+		}
+		if len(j.Targets) > s.opts.MaxTargets {
+			return fmt.Errorf("%w: %d targets, more than %d", ErrLimit, len(j.Targets), s.opts.MaxTargets)
+		}
+		if comment != "" {
+			j.Comment = comment
+		}
+		j.Progress.RolledOut = j.Progress.RolledOut && j.Progress.Expanded == len(j.Targets)
+		j.Updated = s.opts.Now()
+		return t.putJob(&j)
+	})
+	if err != nil {
+		return Job{}, err
+	}
+	s.proceed(ctx, id)
+	return s.Job(ctx, id)
+}
