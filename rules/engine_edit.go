@@ -8,7 +8,8 @@ import (
 
 // Create adds a rule. The error is [ErrExists] where the name is taken, a
 // [*RuleError] where the rule cannot work (wrapping a [*SyntaxError] where its
-// statement is wrong), [ErrTooMany], or the store's. Nothing was changed then.
+// statement is wrong), a [*CycleError] where it would feed itself unless
+// Options.AllowCycles is set, [ErrTooMany], or the store's. Nothing was changed then.
 //
 // Every edit is atomic between two messages: a message meets the rules either
 // all as they were or all as they are.
@@ -185,6 +186,9 @@ func (e *Engine) install(ctx context.Context, en *entry, admit func(Rule, bool) 
 		en.ledger = new(ledger)
 	}
 	r.UpdatedAt, en.version = now, r.Version
+	if err := e.checkCycles(ix, en); err != nil {
+		return err
+	}
 	if err := e.store.Save(ctx, r.clone()); err != nil {
 		return fmt.Errorf("save: %w", err)
 	}
@@ -197,6 +201,23 @@ func (e *Engine) install(ctx context.Context, en *entry, admit func(Rule, bool) 
 		e.swap(next, turns)
 	}
 	e.opts.Logger.Info("rule set", "rule", r.Name, "version", r.Version, "disabled", r.Disabled)
+	return nil
+}
+
+// checkCycles refuses a rule that would feed itself.
+func (e *Engine) checkCycles(ix *index, en *entry) error {
+	if e.opts.AllowCycles || en.node == nil || !en.runs() {
+		return nil
+	}
+	g := graph{*en.node}
+	for _, other := range ix.rules.All() {
+		if other.node != nil && other.runs() && other.rule.Name != en.rule.Name {
+			g = append(g, *other.node)
+		}
+	}
+	if cycle := g.cycle(g[0]); cycle != nil {
+		return cycle
+	}
 	return nil
 }
 
@@ -217,6 +238,9 @@ func (e *Engine) prepare(ctx context.Context, r Rule) (*entry, error) {
 	en.shape = e.shapes.of(q.st)
 	q.st = q.st.Share(en.shape.st)
 	en.st = q.st
+	if n := newNode(&r, q); len(n.out) > 0 {
+		en.node = &n
+	}
 	for i, spec := range r.Actions {
 		a, err := e.bind(ctx, spec)
 		if err != nil {

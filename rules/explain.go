@@ -123,7 +123,7 @@ func (ex *Explanation) steps(got *sql.Explained) {
 		if s.Why != "" && ex.Undefined < 0 {
 			ex.Undefined = i
 		}
-		ex.Steps = append(ex.Steps, Step{Clause: s.Clause, Text: sql.Print(s.Node), Offset: s.Node.Pos(), Depth: s.Depth,
+		ex.Steps = append(ex.Steps, Step{Clause: s.Clause, Text: sql.Print(s.Node), Offset: sql.Start(s.Node), Depth: s.Depth,
 			Type: s.Value.Kind().String(), Value: s.Value.JSON(), Times: s.Times, Why: s.Why})
 	}
 	for _, v := range got.Variables {

@@ -45,6 +45,7 @@ type entry struct {
 	query   *Query // nil if broken
 	rule    Rule
 	onError Action // nil without an error action
+	node    *node  // nil if it republishes nothing
 	broken  error  // why the rule cannot run
 
 	// refs is 1 for the index and 1 for each firing that is pending; at 0 the

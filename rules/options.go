@@ -30,6 +30,12 @@ type Options struct {
 	// Zero means 10; negative means none at all.
 	MaxHops int
 
+	// AllowCycles accepts rules that republish to their own topic filter,
+	// directly or through others, which are refused otherwise (see [Cycles]).
+	// MaxHops ends what they make of a message in any case. Rules that the
+	// store holds are always opened.
+	AllowCycles bool
+
 	// Now gives the times written into rules. Nil means time.Now.
 	Now func() time.Time
 

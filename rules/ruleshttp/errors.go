@@ -38,6 +38,7 @@ var table = []struct {
 	{rules.ErrExists, answer{http.StatusConflict, "ResourceAlreadyExistsException", ""}},
 	{rules.ErrVersionConflict, answer{http.StatusConflict, "ConflictingResourceUpdateException", ""}},
 	{rules.ErrInvalid, answer{http.StatusBadRequest, "InvalidRequestException", ""}},
+	{rules.ErrCycle, answer{http.StatusBadRequest, "InvalidRequestException", ""}},
 	{rules.ErrTooMany, answer{http.StatusGone, "LimitExceededException", ""}},
 	{rules.ErrClosed, answer{http.StatusServiceUnavailable, "ServiceUnavailableException", "the rules engine has been closed"}},
 	{errNoOperation, answer{http.StatusNotFound, "NotFoundException", ""}},

@@ -203,6 +203,7 @@ func TestErrorTable(t *testing.T) {
 	sentinels := map[string]error{
 		"ErrNotFound": rules.ErrNotFound, "ErrExists": rules.ErrExists, "ErrInvalid": rules.ErrInvalid,
 		"ErrVersionConflict": rules.ErrVersionConflict, "ErrTooMany": rules.ErrTooMany, "ErrClosed": rules.ErrClosed,
+		"ErrCycle": rules.ErrCycle,
 	}
 	files, err := filepath.Glob("../*.go")
 	if err != nil || len(files) == 0 {

@@ -1,0 +1,169 @@
+package rules
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestLint(t *testing.T) {
+	samples := [][]byte{[]byte(`{"temperature":1,"place":{"site":"x"}}`), []byte(`{"humidity":2}`)}
+	for _, tt := range []struct{ sql, want string }{ // want: kind@column: a part of the text, joined by ;
+		{`SELECT * FROM 'a' WHERE temperature > 30 AND temperature <= 40`, ``},
+		{`SELECT * FROM 'a' WHERE 1 = 2`, `never-true@25: 1 = 2 is never true`},
+		{`SELECT * FROM 'a' WHERE temperature > 'hot'`, `never-true@25: only numbers have an order`},
+		{`SELECT * FROM 'a' WHERE temperature > '30'`, ``},
+		{`SELECT * FROM 'a' WHERE temperature = 1/0`, `never-true@25: 1 / 0 is always Undefined`},
+		{`SELECT * FROM 'a' WHERE temperature IN []`, `never-true@25: the list is empty`},
+		{`SELECT * FROM 'a' WHERE temperature IN 5`, `never-true@25: 5 is not a list`},
+		{`SELECT * FROM 'a' WHERE temperature > 30 AND temperature < 20`, `never-true@46: temperature > 30 and temperature < 20 are never true together`},
+		{`SELECT * FROM 'a' WHERE temperature > 30 AND humidity = 1 AND 30 >= temperature`, `never-true@63: temperature > 30 and 30 >= temperature are`},
+		{`SELECT * FROM 'a' WHERE temperature >= 30 AND temperature <= 30`, ``},
+		{`SELECT * FROM 'a' WHERE temperature = 1 AND temperature = 2`, `never-true@45: temperature = 1 and temperature = 2`},
+		{`SELECT * FROM 'a' WHERE temperature = 1 AND temperature = '1'`, `never-true@45: together`},
+		{`SELECT * FROM 'a' WHERE temperature = 5 AND temperature > 5`, `never-true@45: together`},
+		{`SELECT * FROM 'a' WHERE temperature = 'x' AND temperature > 5`, `never-true@47: together`},
+		{`SELECT * FROM 'a' WHERE temperature = '6' AND temperature > 5`, ``},
+		{`SELECT * FROM 'a' WHERE temperature > 30 OR temperature < 20`, ``},
+		{`SELECT * FROM 'a' WHERE humidity = 1 OR (temperature > 30 AND temperature < 20)`, `never-true@63: together`},
+		{`SELECT * FROM 'a' WHERE rand() > 0.7 AND rand() < 0.3`, ``},
+		{`SELECT * FROM 'a' WHERE floor(temperature) = 1 AND floor(temperature) = 2`, `never-true@52: together`},
+		{`SELECT CASE temperature WHEN 1 THEN 'a' WHEN 2 THEN 'b' WHEN 1.0 THEN 'c' ELSE 'd' END AS x FROM 'a'`, `unreachable@62: WHEN 1.0 is never taken`},
+		{`SELECT CASE 2 WHEN 1 THEN 'a' WHEN 2 THEN 'b' WHEN temperature THEN 'e' ELSE 'd' END AS x FROM 'a'`, `unreachable@20: CASE is of 2;unreachable@78: ELSE 'd'`},
+		{`SELECT temprature, place.sit, humidity, temprature FROM 'a'`, `unknown-field@8: no sample has temprature, did you mean temperature?;unknown-field@20: did you mean place.site?`},
+		{`SELECT (SELECT v FROM list) AS l FROM 'a' WHERE topic(2) = 'x'`, `unknown-field@23: no sample has list`},
+		{`SET @x = temprature SELECT @x.y AS z FROM 'a'`, `unknown-field@10: temperature?`},
+	} {
+		found, err := Lint(tt.sql, samples, nil)
+		if err != nil {
+			t.Errorf("%s: %v", tt.sql, err)
+			continue
+		}
+		var wants []string
+		if tt.want != "" {
+			wants = strings.Split(tt.want, ";")
+		}
+		ok := len(found) == len(wants)
+		for i := range min(len(found), len(wants)) {
+			head, part, _ := strings.Cut(wants[i], ": ")
+			ok = ok && head == fmt.Sprintf("%s@%d", found[i].Kind, found[i].Column) && strings.Contains(found[i].Msg, part)
+		}
+		if !ok {
+			t.Errorf("%s\ngot  %v\nwant %s", tt.sql, found, tt.want)
+		}
+	}
+	if _, err := Lint("SELECT", nil, nil); !errors.As(err, new(*SyntaxError)) {
+		t.Error(err)
+	}
+	if _, err := Lint("SELECT a FROM 'a'", [][]byte{[]byte("{")}, nil); err == nil {
+		t.Error("a sample that is not JSON")
+	}
+	if found, err := Lint("SELECT a FROM 'a'", nil, nil); err != nil || found != nil {
+		t.Error(found, err)
+	}
+}
+
+func TestCycles(t *testing.T) {
+	rule := func(name, filter string, topics ...string) Rule {
+		r := Rule{Name: name, SQL: "SELECT * FROM '" + filter + "'"}
+		for _, topic := range topics {
+			params, err := json.Marshal(map[string]string{"topic": topic})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Actions = append(r.Actions, ActionSpec{Type: "republish", Params: params})
+		}
+		return r
+	}
+	off := rule("a", "x", "x")
+	off.Disabled = true
+	onError := rule("a", "x")
+	onError.ErrorAction = &rule("", "", "x").Actions[0]
+	for name, tt := range map[string]struct {
+		rules []Rule
+		want  string
+	}{
+		"none":                 {[]Rule{rule("a", "x", "y"), rule("b", "y", "z"), rule("c", "z")}, ""},
+		"itself":               {[]Rule{rule("a", "x/+", "x/y")}, "[a]"},
+		"two":                  {[]Rule{rule("a", "x", "y"), rule("b", "y", "x")}, "[a b]"},
+		"three, and a way out": {[]Rule{rule("a", "x", "q", "y"), rule("b", "y", "z"), rule("c", "z/#", "w"), rule("d", "z", "x")}, "[a b d]"},
+		"two of them":          {[]Rule{rule("a", "x", "x"), rule("b", "y"), rule("c", "z/#", "z/1")}, "[a] [c]"},
+		"template":             {[]Rule{rule("a", "x/+/y", "x/${topic(2)}/y")}, "[a]"},
+		"part of a level":      {[]Rule{rule("a", "x/abc", "x/a${n}c")}, "[a]"},
+		"other part":           {[]Rule{rule("a", "x/abd", "x/a${n}c")}, ""},
+		"several levels":       {[]Rule{rule("a", "x/+/+/y", "x/${topic()}/y")}, "[a]"},
+		"other end":            {[]Rule{rule("a", "x/+", "x/${n}/y")}, ""},
+		"other beginning":      {[]Rule{rule("a", "sensors/#", "out/${topic()}")}, ""},
+		"anything":             {[]Rule{rule("a", "x", "${target}")}, ""},
+		"basic ingest":         {[]Rule{rule("a", "x", "$$aws/rules/b/x"), rule("b", "y", "x")}, "[a b]"},
+		"reserved":             {[]Rule{rule("a", "$aws/things/+/shadow/update/accepted", "$$aws/things/${thing}/shadow/update")}, ""},
+		"reserved cycle":       {[]Rule{rule("a", "$aws/things/+/shadow/update", "$$aws/things/${thing}/shadow/update")}, "[a]"},
+		"below, not itself":    {[]Rule{rule("a", "x/#", "x")}, ""},
+		"disabled":             {[]Rule{off}, ""},
+		"error action":         {[]Rule{onError}, "[a]"},
+		"other action":         {[]Rule{{Name: "a", SQL: "SELECT * FROM 'x'", Actions: []ActionSpec{{Type: "log", Params: json.RawMessage(`{"topic":"x"}`)}}}}, ""},
+	} {
+		var got []string
+		for _, c := range Cycles(tt.rules, nil) {
+			got = append(got, fmt.Sprint(c.Rules))
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%s: got %v, want %s", name, got, tt.want)
+		}
+	}
+}
+
+// An engine refuses the edit that closes a cycle, whichever it is, and keeps
+// what it had.
+func TestEngineRefusesCycles(t *testing.T) {
+	ctx := t.Context()
+	republish := func(name, filter, topic string) Rule {
+		return Rule{Name: name, SQL: "SELECT * FROM '" + filter + "'", Actions: []ActionSpec{{Type: "republish", Params: json.RawMessage(`{"topic":"` + topic + `"}`)}}}
+	}
+	e, err := Open(ctx, NewMemStore(), noActions{t}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for _, r := range []Rule{republish("a", "x", "y"), republish("b", "y", "z")} {
+		if _, err := e.Create(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(what string, err error, want ...string) {
+		t.Helper()
+		var ce *CycleError
+		if !errors.Is(err, ErrCycle) || !errors.As(err, &ce) || fmt.Sprint(ce.Rules) != fmt.Sprint(want) {
+			t.Errorf("%s: %v, want a cycle of %v", what, err, want)
+		}
+	}
+	_, err = e.Create(ctx, republish("c", "z", "x"))
+	refused("Create", err, "c", "a", "b")
+	_, err = e.Replace(ctx, republish("b", "y", "x"))
+	refused("Replace", err, "b", "a")
+	if info, err := e.Rule("b"); err != nil || info.Version != 1 {
+		t.Errorf("b is %+v, %v", info, err)
+	}
+	off := republish("c", "z", "x")
+	off.Disabled = true
+	if _, err := e.Create(ctx, off); err != nil {
+		t.Fatal(err)
+	}
+	refused("Enable", e.Enable(ctx, "c"), "c", "a", "b")
+	if err := e.Disable(ctx, "a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Enable(ctx, "c"); err != nil {
+		t.Errorf("with a disabled: %v", err)
+	}
+	free, err := Open(ctx, NewMemStore(), noActions{t}, &Options{AllowCycles: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer free.Close()
+	if _, err := free.Create(ctx, republish("a", "x", "x")); err != nil {
+		t.Errorf("AllowCycles: %v", err)
+	}
+}
