@@ -47,6 +47,14 @@ func (m Map[V]) Len() int { return m.n }
 
 // Get returns the value of key.
 func (m Map[V]) Get(key string) (val V, ok bool) {
+	if m.n <= 2 && len(m.root.slots) == m.n { // no node below the root: comparing is quicker than hashing
+		for i := range m.root.slots {
+			if s := &m.root.slots[i]; s.key == key {
+				return s.val, true
+			}
+		}
+		return val, false
+	}
 	h := maphash.String(seed, key)
 	for n, shift := &m.root, 0; len(n.slots) > 0; shift += levelBits {
 		if shift >= hashBits {

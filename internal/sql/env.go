@@ -198,6 +198,15 @@ func (e *env) scan() {
 	e.payload, e.state = read(e.payload, &f, e.p.paths)
 }
 
+// refuted is scan, and reports whether it ended early because one of preds does
+// not hold.
+func (e *env) refuted(preds []Pred) bool {
+	f := search{slots: e.slots, refuter: refuter{preds: preds}}
+	e.work += len(e.payload)
+	e.payload, e.state = read(e.payload, &f, e.p.paths)
+	return f.refuter.refuted
+}
+
 // adopt takes what a Scan has found in place of scan; slots says where.
 func (e *env) adopt(s *Scan, slots []int32) {
 	e.work += len(s.payload)

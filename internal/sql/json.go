@@ -50,25 +50,41 @@ func skipValue(s string, i, depth int) (end int, ok bool) {
 	if i >= len(s) {
 		return i, false
 	}
-	switch c := s[i]; {
-	case c == '"':
+	switch s[i] {
+	case '"':
 		return skipString(s, i)
-	case c == '{' || c == '[':
-		return skipNested(s, i, depth)
-	case c == '-' || isDigit(c):
+	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
 		return skipNumber(s, i)
+	case '{', '[':
+		return skipNested(s, i, depth)
+	case 't':
+		return skipWord(s, i, "true")
+	case 'f':
+		return skipWord(s, i, "false")
+	case 'n':
+		return skipWord(s, i, "null")
 	}
-	for _, word := range [...]string{"true", "false", "null"} {
-		if len(s)-i >= len(word) && s[i:i+len(word)] == word {
-			return i + len(word), true
-		}
+	return i, false
+}
+
+func skipWord(s string, i int, word string) (end int, ok bool) {
+	if len(s)-i >= len(word) && s[i:i+len(word)] == word {
+		return i + len(word), true
 	}
 	return i, false
 }
 
 // skipString finds the end of the string at s[i].
 func skipString(s string, i int) (end int, ok bool) {
-	for i++; ; i++ {
+	if i = plainRun(s, i+1); i < len(s) && s[i] == '"' {
+		return i + 1, true
+	}
+	return skipEscaped(s, i)
+}
+
+// skipEscaped is skipString from within the string.
+func skipEscaped(s string, i int) (end int, ok bool) {
+	for ; ; i++ {
 		if i = plainRun(s, i); i >= len(s) {
 			return i, false
 		}
@@ -119,23 +135,16 @@ func plainRun(s string, i int) int {
 func isHex(c byte) bool { return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'f' }
 
 func skipNumber(s string, i int) (end int, ok bool) {
-	digits := func() bool {
-		start := i
-		for i < len(s) && isDigit(s[i]) {
-			i++
-		}
-		return i > start
-	}
 	if s[i] == '-' {
 		i++
 	}
 	if i < len(s) && s[i] == '0' {
 		i++
-	} else if !digits() {
+	} else if i, ok = skipDigits(s, i); !ok {
 		return i, false
 	}
 	if i < len(s) && s[i] == '.' {
-		if i++; !digits() {
+		if i, ok = skipDigits(s, i+1); !ok {
 			return i, false
 		}
 	}
@@ -144,11 +153,18 @@ func skipNumber(s string, i int) (end int, ok bool) {
 		if i < len(s) && (s[i] == '+' || s[i] == '-') {
 			i++
 		}
-		if !digits() {
-			return i, false
-		}
+		return skipDigits(s, i)
 	}
 	return i, true
+}
+
+// skipDigits needs one digit at least.
+func skipDigits(s string, i int) (end int, ok bool) {
+	start := i
+	for i < len(s) && isDigit(s[i]) {
+		i++
+	}
+	return i, i > start
 }
 
 // skipNested finds the end of the object or array at s[i] without recursion:

@@ -85,16 +85,8 @@ func parseNumber(s string) (n number, point, exact, ok bool) {
 	if neg {
 		i = 1
 	}
-	// Most numbers have a few digits and no point.
-	if len(s)-i <= 18 {
-		var v uint64
-		j := i
-		for ; j < len(s) && isDigit(s[j]); j++ {
-			v = v*10 + uint64(s[j]-'0')
-		}
-		if j == len(s) {
-			return number{coef: u128{0, v}, neg: neg && v != 0}, false, true, true
-		}
+	if n, point, ok := parseShort(s[i:], neg); ok {
+		return n, point, true, true
 	}
 	var coef u128
 	exp, digits, sticky, round := 0, 0, false, byte(0)
@@ -157,6 +149,38 @@ func parseNumber(s string) (n number, point, exact, ok bool) {
 		exact = false
 	}
 	return n, point, exact && ok, ok
+}
+
+// parseShort reads what most numbers are: up to 18 digits, perhaps a point
+// among them, and no exponent.
+func parseShort(s string, neg bool) (n number, point, ok bool) {
+	if len(s) > 19 {
+		return n, false, false
+	}
+	var v uint64
+	places := 0
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case isDigit(c):
+			v = v*10 + uint64(c-'0')
+			if point {
+				places++
+			}
+		case c == '.' && !point:
+			point = true
+		default:
+			return n, false, false
+		}
+	}
+	if len(s) == 19 && !point {
+		return n, false, false
+	}
+	for places > 0 && v%10 == 0 {
+		v /= 10
+		places--
+	}
+	return number{coef: u128{0, v}, exp: int16(-places), neg: neg && v != 0}, point, true
 }
 
 // append writes the number: plain while the exponent of its first digit is

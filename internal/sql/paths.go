@@ -6,27 +6,21 @@ import "github.com/thingloom/thingloom/internal/pmap"
 // of the payload or of an element, or, as [Paths], of those that many programs
 // want. Every node has a slot; the root's is -1.
 type path struct {
-	key  string
-	slot int
-	kids []*path         // when they are few
-	many pmap.Map[*path] // by key, when they are more; kids is nil then
-	refs int             // in Paths: how many want this very path
+	key    string
+	quoted string // key between quotes
+	slot   int
+	kids   []*path         // when they are few
+	many   pmap.Map[*path] // by key, when they are more; kids is nil then
+	refs   int             // in Paths: how many want this very path
 }
 
 // fewKids is the number of children that are compared one by one.
 const fewKids = 8
 
-// find is the child for a raw key with quotes, or nil.
-func (p *path) find(key string) *path {
-	in := key[1 : len(key)-1]
-	if kid := p.kid(in); kid != nil {
-		return kid
-	}
-	if hasEscape(in) {
-		var buf [128]byte
-		return p.kid(string(appendUnescaped(buf[:0], in)))
-	}
-	return nil
+// escaped is the child for a key that is written with escapes, or nil.
+func (p *path) escaped(key string) *path {
+	var buf [128]byte
+	return p.kid(string(appendUnescaped(buf[:0], key)))
 }
 
 // kid is the child of that name, or nil.
@@ -92,7 +86,7 @@ func (p *path) add(keys []string, slot func() int) *path {
 	for _, k := range keys {
 		next := p.kid(k)
 		if next == nil {
-			next = &path{key: k, slot: slot()}
+			next = &path{key: k, quoted: `"` + k + `"`, slot: slot()}
 			p.set(next)
 		}
 		p = next
@@ -117,6 +111,7 @@ func (p *path) clear(slots []string) {
 
 // A search is one pass over a text that fills the slots of a tree of paths.
 type search struct {
+	refuter
 	slots   []string // raw JSON found, empty where nothing is
 	touched []int    // slots filled, some perhaps twice or emptied again
 	note    bool     // whether touched is wanted
@@ -135,14 +130,19 @@ func (f *search) object(s string, i, depth int, node *path) (end int, ok bool) {
 		return i + 1, true
 	}
 	for {
-		key := i
 		if i >= len(s) || s[i] != '"' {
 			return i, false
 		}
-		if i, ok = skipString(s, i); !ok {
+		key := i
+		var kid *path
+		if i = plainRun(s, i+1); i < len(s) && s[i] == '"' {
+			kid = node.kid(s[key+1 : i])
+			i++
+		} else if i, ok = skipEscaped(s, i); ok {
+			kid = node.escaped(s[key+1 : i-1])
+		} else {
 			return i, false
 		}
-		kid := node.find(s[key:i])
 		if i = skipSpace(s, i); i >= len(s) || s[i] != ':' {
 			return i, false
 		}
@@ -153,6 +153,9 @@ func (f *search) object(s string, i, depth int, node *path) (end int, ok bool) {
 			i, ok = f.value(s, i, depth+1, kid)
 		}
 		if !ok {
+			return i, false
+		}
+		if f.preds != nil && node.slot < 0 && kid != nil && f.refutes(kid, f.slots[kid.slot], s[i:]) {
 			return i, false
 		}
 		if i = skipSpace(s, i); i >= len(s) {

@@ -1,6 +1,9 @@
 package sql
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"strings"
+)
 
 // An Op is the operator of a [Pred].
 type Op uint8
@@ -77,9 +80,6 @@ func (p *Pred) Holds(v Value, n Num, ok bool) bool {
 	return ok && p.ordered(n.Compare(p.num))
 }
 
-// orders is Holds for an ordering.
-func (p *Pred) orders(n number) bool { return p.ordered(n.compare(p.num.n)) }
-
 func (p *Pred) ordered(order int) bool {
 	switch p.Op {
 	case Less:
@@ -90,6 +90,42 @@ func (p *Pred) ordered(order int) bool {
 		return order > 0
 	}
 	return order >= 0
+}
+
+// A refuter ends the search of a payload early when a Pred does not hold: then
+// WHERE is not true whatever else there is, be it JSON or not, unless the path
+// comes again, since of several members with one name the last counts.
+type refuter struct {
+	preds   []Pred // nil: nobody asks
+	refuted bool
+}
+
+// refutes is asked at a member of the payload, which has the value raw, with
+// what follows it.
+func (r *refuter) refutes(member *path, raw, rest string) bool {
+	for i := range r.preds {
+		p := &r.preds[i]
+		if p.Slot != member.slot {
+			continue
+		}
+		var sc arena
+		if p.holds(loadRaw(raw, &sc, false)) {
+			continue
+		}
+		// An escape may spell the name in another way.
+		r.refuted = !strings.Contains(rest, member.quoted) && !hasEscape(rest)
+		return r.refuted
+	}
+	return false
+}
+
+// holds is Holds, and converts v only if need be.
+func (p *Pred) holds(v Value) bool {
+	if p.Op < Less || p.Op > GreaterEqual {
+		return p.Holds(v, Num{}, false)
+	}
+	n, ok := v.number()
+	return ok && p.ordered(n.compare(p.num.n))
 }
 
 // is reports whether v = lit is true, lit being a scalar within the limits of

@@ -34,6 +34,16 @@ func TestPredsAgainstExpressions(t *testing.T) {
 		conditions = append(conditions, "a IN ["+text+"]", "a NOT IN ["+text+"]")
 	}
 	conditions = append(conditions, "a IN []", "a NOT IN []")
+	payloads := []string{"", `{"z":0}`}
+	for i, v := range predValues {
+		other := predValues[(i*7+3)%len(predValues)]
+		payloads = append(payloads,
+			fmt.Sprintf(`{"z":0,"a":%s,"o":{"a":%s}}`, v, v),
+			fmt.Sprintf(`{"a":%s,"o":{"a":%s},"a":%s,"o":{"a":%s}}`, other, other, v, v), // the last counts
+			fmt.Sprintf(`{"a":%s,"o":{"a":%s},"\u0061":%s,"o":{"\u0061":%s}}`, other, other, v, v),
+			fmt.Sprintf(`{"a":%s,"o":{"a":%s},"z":["a"]}}`, v, v), // not JSON
+			fmt.Sprintf(`{"a":%s,"o":{"a":%s},"z":["a"],"o":1}`, v, v))
+	}
 	preds := 0
 	var scan Scan
 	for _, cond := range conditions {
@@ -51,11 +61,7 @@ func TestPredsAgainstExpressions(t *testing.T) {
 			t.Fatal(err)
 		}
 		paths, slots := (*Paths)(nil).With(st)
-		for _, v := range append(predValues, "") {
-			payload := fmt.Sprintf(`{"z":0,"a":%s,"o":{"a":%s}}`, v, v)
-			if v == "" {
-				payload = `{"z":0}`
-			}
+		for _, payload := range payloads {
 			in := &Input{Payload: []byte(payload)}
 			want, err := expr.True(context.Background(), in)
 			if err != nil {

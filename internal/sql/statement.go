@@ -235,7 +235,11 @@ func (s *Statement) run(e *env, opts *RunOptions) (r Result, err error) {
 	if opts.Scan != nil {
 		e.adopt(opts.Scan, opts.Slots)
 	}
-	b.assign(e)
+	if len(b.set) > 0 {
+		b.assign(e)
+	} else if e.state == unscanned && len(s.preds) > 0 && e.refuted(s.preds) {
+		return Result{}, nil
+	}
 	if e.err != nil || !opts.Preds && !s.hold(e) || b.where != nil && b.where(e) != yes || e.err != nil {
 		return Result{}, e.err
 	}
@@ -267,14 +271,7 @@ func (s *Statement) run(e *env, opts *RunOptions) (r Result, err error) {
 func (s *Statement) hold(e *env) bool {
 	for i := range s.preds {
 		p := &s.preds[i]
-		v := e.load(e.slot(p.Slot))
-		if p.Op < Less || p.Op > GreaterEqual {
-			if !p.Holds(v, Num{}, false) {
-				return false
-			}
-			continue
-		}
-		if n, ok := v.number(); !ok || !p.orders(n) {
+		if !p.holds(e.load(e.slot(p.Slot))) {
 			return false
 		}
 	}
