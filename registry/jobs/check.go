@@ -224,3 +224,6 @@ func (s *Service) checkTargets(ctx context.Context, arns []string) ([]string, er
 	}
 	return out, nil
 }
+
+// CheckJob checks the ID of a job.
+func CheckJob(s string) error { return checkID("jobId", s) }

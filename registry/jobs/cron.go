@@ -27,7 +27,8 @@ var (
 
 func parseCron(text string) (c cron, err error) {
 	inner, ok := strings.CutPrefix(text, "cron(")
-	if inner, ok = strings.CutSuffix(inner, ")"); !ok {
+	inner, closed := strings.CutSuffix(inner, ")")
+	if !ok || !closed {
 		return c, errors.New("is not cron(...)")
 	}
 	fields := strings.Fields(inner)

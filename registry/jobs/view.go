@@ -71,3 +71,12 @@ func unix(t time.Time) int64 {
 	}
 	return t.Unix()
 }
+
+// Summaries returns the short forms of executions, an empty list for none.
+func Summaries(list []Execution) []SummaryView {
+	out := []SummaryView{}
+	for i := range list {
+		out = append(out, list[i].Summary())
+	}
+	return out
+}

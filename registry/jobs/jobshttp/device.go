@@ -1,0 +1,110 @@
+package jobshttp
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/thingloom/thingloom/registry/jobs"
+)
+
+// request reads the body of a device.
+func (c *call) request() (jobs.DeviceRequest, error) {
+	text, err := c.text()
+	if err != nil {
+		return jobs.DeviceRequest{}, err
+	}
+	return jobs.ParseDeviceRequest(text)
+}
+
+func pendingExecutions(c *call) (any, error) {
+	inProgress, queued, err := c.svc.Pending(c.Context(), c.PathValue("thingName"))
+	return struct {
+		InProgress []jobs.SummaryView `json:"inProgressJobs"`
+		Queued     []jobs.SummaryView `json:"queuedJobs"`
+	}{jobs.Summaries(inProgress), jobs.Summaries(queued)}, err
+}
+
+// found is the answer with an execution; none when nothing is pending.
+type found struct {
+	Execution *jobs.ExecutionView `json:"execution,omitempty"`
+}
+
+// document is the document of an execution as a JSON string of its text.
+func (c *call) document(e *jobs.Execution) (json.RawMessage, error) {
+	text, err := c.svc.Document(c.Context(), e.Job, e.Thing)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(string(text))
+}
+
+func (c *call) view(e *jobs.Execution, withDocument bool) (any, error) {
+	if e == nil {
+		return found{}, nil
+	}
+	var document json.RawMessage
+	if withDocument {
+		var err error
+		if document, err = c.document(e); err != nil {
+			return nil, err
+		}
+	}
+	view := e.View(c.svc.Now(), document)
+	return found{&view}, nil
+}
+
+func startNext(c *call) (any, error) {
+	if c.PathValue("next") != jobs.Next {
+		return nil, fmt.Errorf("%w: PUT of a job", errNotImplemented)
+	}
+	r, err := c.request()
+	if err != nil {
+		return nil, err
+	}
+	e, err := c.svc.StartNext(c.Context(), c.PathValue("thingName"), r.Start())
+	if err != nil {
+		return nil, err
+	}
+	return c.view(e, true)
+}
+
+func deviceDescribe(c *call) (any, error) {
+	number, err := c.number("executionNumber", c.query("executionNumber"))
+	if err != nil {
+		return nil, err
+	}
+	withDocument := true
+	if c.query("includeJobDocument") != "" {
+		if withDocument, err = c.flag("includeJobDocument"); err != nil {
+			return nil, err
+		}
+	}
+	e, err := c.svc.Describe(c.Context(), c.PathValue("thingName"), c.PathValue("jobId"), number)
+	if err != nil {
+		return nil, err
+	}
+	return c.view(e, withDocument)
+}
+
+func deviceUpdate(c *call) (any, error) {
+	r, err := c.request()
+	if err != nil {
+		return nil, err
+	}
+	e, err := c.svc.Update(c.Context(), c.PathValue("thingName"), c.PathValue("jobId"), r.Update())
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		State    *jobs.StateView `json:"executionState,omitempty"`
+		Document json.RawMessage `json:"jobDocument,omitempty"`
+	}
+	if r.IncludeState {
+		state := e.State()
+		answer.State = &state
+	}
+	if r.WithDocument(false) {
+		answer.Document, err = c.document(&e)
+	}
+	return answer, err
+}

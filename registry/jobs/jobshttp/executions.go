@@ -1,0 +1,114 @@
+package jobshttp
+
+import (
+	"errors"
+	"iter"
+
+	"github.com/thingloom/thingloom/registry/jobs"
+)
+
+// summary is the short form of an execution on the control plane.
+type summary struct {
+	Status  jobs.ExecutionStatus `json:"status"`
+	Queued  *seconds             `json:"queuedAt"`
+	Started *seconds             `json:"startedAt,omitempty"`
+	Updated *seconds             `json:"lastUpdatedAt"`
+	Number  int64                `json:"executionNumber"`
+	Retry   int                  `json:"retryAttempt"`
+}
+
+func summaryOf(e jobs.Execution) summary {
+	return summary{e.Status, orNil(e.Queued), orNil(e.Started), orNil(e.Updated), e.Number, e.RetryAttempt()}
+}
+
+func listExecutionsForJob(c *call) (any, error) {
+	type view struct {
+		ThingARN string  `json:"thingArn"`
+		Summary  summary `json:"jobExecutionSummary"`
+	}
+	items, token, err := page(c,
+		func(after string) iter.Seq2[jobs.Execution, error] {
+			return c.svc.ExecutionsOfJob(c.Context(), c.PathValue("jobId"), jobs.ExecutionStatus(c.query("status")), after)
+		},
+		func(e jobs.Execution) string { return e.Thing },
+		func(e jobs.Execution) view { return view{c.svc.ARN("thing/" + e.Thing), summaryOf(e)} })
+	return struct {
+		Summaries []view `json:"executionSummaries"`
+		Token     string `json:"nextToken,omitempty"`
+	}{items, token}, err
+}
+
+func listExecutionsForThing(c *call) (any, error) {
+	if err := noNamespace(c.query("namespaceId")); err != nil {
+		return nil, err
+	}
+	type view struct {
+		ID      string  `json:"jobId"`
+		Summary summary `json:"jobExecutionSummary"`
+	}
+	items, token, err := page(c,
+		func(after string) iter.Seq2[jobs.Execution, error] {
+			return c.svc.ExecutionsOfThing(c.Context(), c.PathValue("thingName"),
+				jobs.ExecutionQuery{Status: jobs.ExecutionStatus(c.query("status")), Job: c.query("jobId"), After: after})
+		},
+		func(e jobs.Execution) string { return e.Job },
+		func(e jobs.Execution) view { return view{e.Job, summaryOf(e)} })
+	return struct {
+		Summaries []view `json:"executionSummaries"`
+		Token     string `json:"nextToken,omitempty"`
+	}{items, token}, err
+}
+
+func describeExecution(c *call) (any, error) {
+	number, err := c.number("executionNumber", c.query("executionNumber"))
+	if err != nil {
+		return nil, err
+	}
+	e, err := c.svc.Execution(c.Context(), c.PathValue("thingName"), c.PathValue("jobId"), number)
+	type detailsMap struct {
+		Map map[string]string `json:"detailsMap"`
+	}
+	var details *detailsMap
+	if len(e.Details) > 0 {
+		details = &detailsMap{e.Details}
+	}
+	type view struct {
+		Job           string               `json:"jobId"`
+		Status        jobs.ExecutionStatus `json:"status"`
+		ForceCanceled bool                 `json:"forceCanceled,omitempty"`
+		Details       *detailsMap          `json:"statusDetails,omitempty"`
+		ThingARN      string               `json:"thingArn"`
+		Queued        *seconds             `json:"queuedAt"`
+		Started       *seconds             `json:"startedAt,omitempty"`
+		Updated       *seconds             `json:"lastUpdatedAt"`
+		Number        int64                `json:"executionNumber"`
+		Version       int64                `json:"versionNumber"`
+		Left          *int64               `json:"approximateSecondsBeforeTimedOut,omitempty"`
+	}
+	return struct {
+		Execution view `json:"execution"`
+	}{view{e.Job, e.Status, e.ForceCanceled, details, c.svc.ARN("thing/" + e.Thing), orNil(e.Queued), orNil(e.Started), orNil(e.Updated),
+		e.Number, e.Version, e.SecondsLeft(c.svc.Now())}}, err
+}
+
+func cancelExecution(c *call) (any, error) {
+	var in struct {
+		ExpectedVersion int64             `json:"expectedVersion"`
+		Details         map[string]string `json:"statusDetails"`
+	}
+	force, err := c.flag("force")
+	if err := errors.Join(c.body(&in), err); err != nil {
+		return nil, err
+	}
+	return none{}, c.svc.CancelExecution(c.Context(), c.PathValue("thingName"), c.PathValue("jobId"),
+		jobs.ExecutionCancellation{Force: force, ExpectedVersion: in.ExpectedVersion, Details: in.Details})
+}
+
+func deleteExecution(c *call) (any, error) {
+	force, err := c.flag("force")
+	number, nerr := c.number("executionNumber", c.PathValue("executionNumber"))
+	if err := errors.Join(err, nerr, noNamespace(c.query("namespaceId"))); err != nil {
+		return nil, err
+	}
+	return none{}, c.svc.DeleteExecution(c.Context(), c.PathValue("thingName"), c.PathValue("jobId"), number, force)
+}
