@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +20,7 @@ type fixture struct {
 	t      *testing.T
 	reg    *registry.Registry
 	svc    *Service
+	mu     sync.Mutex // events of different things come at once
 	events []Event
 }
 
@@ -36,7 +38,11 @@ func newFixture(t *testing.T, store registry.Store, opts *Options) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{t: t, reg: reg, svc: svc}
-	svc.Observe(func(_ context.Context, e Event) { f.events = append(f.events, e) })
+	svc.Observe(func(_ context.Context, e Event) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.events = append(f.events, e)
+	})
 	return f
 }
 
@@ -130,6 +136,8 @@ func (f *fixture) execution(thing, job string) Execution {
 
 // take returns the topics told since the last call, without "$aws/".
 func (f *fixture) take() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	var out []string
 	for _, e := range f.events {
 		out = append(out, strings.TrimPrefix(e.Topic, "$aws/"))
