@@ -17,6 +17,13 @@ import (
 // one version of each permanent rule must have fired, neither two nor none, and
 // what fired must fit together.
 func TestEditsAreAtomic(t *testing.T) {
+	t.Run("small groups", func(t *testing.T) { checkAtomic(t, "", 0) })
+	t.Run("large groups", func(t *testing.T) { checkAtomic(t, " WHERE a >= 1 AND b = 'y' AND c <> 3", 14) })
+}
+
+// checkAtomic has rules with that condition among so many others with each
+// filter, which no message concerns.
+func checkAtomic(t *testing.T, where string, others int) {
 	const edits, permanent, fleeting, publishers = 10_000, 8, 8, 3
 	var fired sync.Map // "<trace> <rule>" -> *atomic.Int64
 	var live atomic.Int64
@@ -28,12 +35,17 @@ func TestEditsAreAtomic(t *testing.T) {
 	// All filters match a/b, in different parts of the tree.
 	filters := []string{"a/b", "a/+", "+/b", "+/+", "a/#", "#", "+/#"}
 	version := func(name string, n int) Rule {
-		return Rule{Name: name, SQL: fmt.Sprintf("SELECT %d AS v FROM '%s'", n, filters[n%len(filters)]),
+		return Rule{Name: name, SQL: fmt.Sprintf("SELECT %d AS v FROM '%s'%s", n, filters[n%len(filters)], where),
 			Actions: []ActionSpec{{Type: "check", Params: fmt.Appendf(nil, `{"v":%d}`, n)}}}
 	}
 	for i := range permanent {
 		if _, err := e.Create(t.Context(), version(fmt.Sprint("p", i), i)); err != nil {
 			t.Fatal(err)
+		}
+	}
+	for i := range others {
+		for j, filter := range filters {
+			put(t, e, fmt.Sprintf("other%d_%d", i, j), fmt.Sprintf("SELECT * FROM '%s' WHERE a = %d", filter, -i-2), "check")
 		}
 	}
 	var wg sync.WaitGroup
@@ -43,7 +55,7 @@ func TestEditsAreAtomic(t *testing.T) {
 		wg.Go(func() {
 			for i := 0; !stop.Load(); i++ {
 				trace := fmt.Sprint(p, ".", i)
-				if err := e.Handle(t.Context(), &Message{Topic: "a/b", TraceID: trace, Payload: []byte("{}")}); err != nil {
+				if err := e.Handle(t.Context(), &Message{Topic: "a/b", TraceID: trace, Payload: []byte(`{"a":1,"b":"y","c":2}`)}); err != nil {
 					t.Error(err)
 					return
 				}
@@ -102,15 +114,20 @@ func TestEditsAreAtomic(t *testing.T) {
 	editors.Wait()
 	stop.Store(true)
 	wg.Wait()
+	sent := uint64(0)
 	for p, n := range counts {
 		if n == 0 {
 			t.Errorf("publisher %d sent nothing", p)
 		}
+		sent += uint64(n)
 	}
 	for info := range e.Rules() {
 		l := info.Ledger
-		if l.Pending != 0 || l.Failed != 0 || l.Matched != l.Delivered {
+		switch {
+		case l.Pending != 0 || l.Failed != 0 || l.Matched != l.Delivered+l.Filtered:
 			t.Errorf("ledger of %s: %+v", info.Name, l)
+		case info.Name[0] == 'p' && (l.Delivered != sent || l.Filtered != 0), info.Name[0] == 'o' && l.Filtered != sent, l.Matched > sent:
+			t.Errorf("ledger of %s after %d messages: %+v", info.Name, sent, l)
 		}
 	}
 	if n := live.Load(); n != int64(e.Stats().Rules) {

@@ -209,13 +209,7 @@ func (e *Engine) checkCycles(ix *index, en *entry) error {
 	if e.opts.AllowCycles || en.node == nil || !en.runs() {
 		return nil
 	}
-	g := graph{*en.node}
-	for _, other := range ix.rules.All() {
-		if other.node != nil && other.runs() && other.rule.Name != en.rule.Name {
-			g = append(g, *other.node)
-		}
-	}
-	if cycle := g.cycle(g[0]); cycle != nil {
+	if cycle := ix.cycle(en.node); cycle != nil {
 		return cycle
 	}
 	return nil

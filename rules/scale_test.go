@@ -55,6 +55,48 @@ func BenchmarkHandle(b *testing.B) {
 	}
 }
 
+// TestPutsAreNotQuadratic counts the work of edits by what they allocate: the
+// ten thousandth rule costs at most a few times what the hundredth did,
+// whether filters, conditions or republish topics differ.
+func TestPutsAreNotQuadratic(t *testing.T) {
+	if testing.Short() || raceEnabled {
+		t.Skip("compiles 40,000 rules")
+	}
+	for name, rule := range map[string]func(i int) Rule{
+		"own filters": func(i int) Rule { return Rule{SQL: fmt.Sprintf("SELECT a FROM 's/%d/+' WHERE a > 3", i)} },
+		"one filter":  func(i int) Rule { return Rule{SQL: fmt.Sprintf("SELECT a FROM 's/+' WHERE a > %d", i)} },
+		"own fields":  func(i int) Rule { return Rule{SQL: fmt.Sprintf("SELECT a FROM 's/+' WHERE f%d = 3", i)} },
+		"republishing": func(i int) Rule {
+			return Rule{SQL: "SELECT a FROM 's/+'", Actions: []ActionSpec{{Type: "republish", Params: fmt.Appendf(nil, `{"topic":"t/%d/${topic(2)}"}`, i)}}}
+		},
+	} {
+		e := open(t, NewMemStore(), binder{"republish": ActionFunc(func(context.Context, Firing) error { return nil })}, nil)
+		bytes := func() uint64 {
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.TotalAlloc
+		}
+		const n = 10_000
+		var at [n/1000 + 1]uint64
+		for i := range n {
+			if i%1000 == 0 {
+				at[i/1000] = bytes()
+			}
+			r := rule(i)
+			r.Name = fmt.Sprint("rule", i)
+			if err := e.Put(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		at[n/1000] = bytes()
+		first, last := at[1]-at[0], at[n/1000]-at[n/1000-1]
+		t.Logf("%s: %d bytes allocated for each of the first thousand, %d for each of the last", name, first/1000, last/1000)
+		if last > 4*first {
+			t.Errorf("%s: the last thousand rules cost %d bytes, the first %d", name, last, first)
+		}
+	}
+}
+
 // BenchmarkPut shows that an edit does not depend on the number of rules.
 func BenchmarkPut(b *testing.B) {
 	for _, n := range []int{10, 10_000} {

@@ -1,0 +1,116 @@
+package rules
+
+import (
+	"slices"
+	"strings"
+)
+
+// cycle finds the shortest way from a rule that is about to be set back to it,
+// as graph.cycle does, but asks the index who is fed and not every rule: most
+// rules that republish do so to a topic that no rule has.
+func (ix *index) cycle(start *node) *CycleError {
+	type step struct {
+		n    *node
+		from *step
+	}
+	seen := map[string]bool{start.name: true} // also the version that start replaces
+	queue := []*step{{n: start}}
+	for len(queue) > 0 {
+		at := queue[0]
+		queue = queue[1:]
+		if at.n.feeds(start) {
+			var names []string
+			for s := at; s != nil; s = s.from {
+				names = append(names, s.n.name)
+			}
+			slices.Reverse(names)
+			return &CycleError{names}
+		}
+		ix.fed(at.n, func(en *entry) {
+			if en.node != nil && !seen[en.name] && at.n.feeds(en.node) {
+				seen[en.name] = true
+				queue = append(queue, &step{en.node, at})
+			}
+		})
+	}
+	return nil
+}
+
+// fed visits the rules that run and that n may feed, and perhaps others.
+func (ix *index) fed(n *node, visit func(*entry)) {
+	for _, to := range n.out {
+		if rule, _, ok := basicIngestRule(to); ok {
+			if en, ok := ix.rules.Get(rule); ok && en.runs() {
+				visit(en)
+			}
+			continue
+		}
+		fixed, _, open := strings.Cut(to, "*")
+		levels := strings.Split(fixed, "/")
+		if open {
+			levels = levels[:len(levels)-1] // the last goes on with what * stands for
+		}
+		ix.tree.along(levels, !open, func(g *group) { g.members.each(visit) })
+	}
+}
+
+// along visits the groups whose filter matches a topic of these levels, if that
+// is all of it, or may match one that begins with them.
+func (t *tree) along(levels []string, all bool, visit func(*group)) {
+	if t == nil {
+		return
+	}
+	if t.below != nil && (len(levels) > 0 || !all) {
+		visit(t.below)
+	}
+	if len(levels) > 0 {
+		if sub, ok := t.literal.Get(levels[0]); ok {
+			sub.along(levels[1:], all, visit)
+		}
+		t.plus.along(levels[1:], all, visit)
+		return
+	}
+	if t.here != nil {
+		visit(t.here)
+	}
+	if !all {
+		for _, sub := range t.literal.All() {
+			sub.along(nil, false, visit)
+		}
+		t.plus.along(nil, false, visit)
+	}
+}
+
+// each visits every member, some perhaps more than once.
+func (b *bucket) each(visit func(*entry)) {
+	for _, m := range b.few {
+		visit(m.en)
+	}
+	if b.node == nil {
+		return
+	}
+	b.node.rest.each(visit)
+	for _, chunk := range b.node.fields {
+		if chunk == nil {
+			continue
+		}
+		for _, f := range chunk {
+			if f == nil {
+				continue
+			}
+			for _, sub := range f.equal.All() {
+				sub.each(visit)
+			}
+			f.ranges.each(visit)
+			f.others.each(visit)
+		}
+	}
+}
+
+func (t *spans) each(visit func(*entry)) {
+	if t != nil {
+		t.left.each(visit)
+		visit(t.m.en)
+		t.right.each(visit)
+	}
+}
