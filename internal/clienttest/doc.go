@@ -1,10 +1,10 @@
 // Package clienttest drives the broker with clients that others wrote: the
-// mosquitto programs, mqtt.js, Python's paho and paho.golang. It is tests only.
+// mosquitto programs, mqtt.js, Python's paho, paho.golang and AWS IoT's device SDKs. It is tests only.
 //
 // Each test needs its programs through package foreign: without them it is
 // skipped with a line that begins with "skipped: ", and with
 // THINGLOOM_REQUIRE_FOREIGN=1 it fails. What is installed how:
 //
 //	apt-get install mosquitto mosquitto-clients python3-paho-mqtt nodejs
-//	npm install --prefix DIR mqtt@5.16.0; export THINGLOOM_NPM=DIR
+//	npm install --prefix DIR mqtt@5.16.0 aws-iot-device-sdk@2.2.16 aws-iot-device-sdk-v2@1.28.0; export THINGLOOM_NPM=DIR
 package clienttest

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/thingloom/thingloom/broker"
 	"github.com/thingloom/thingloom/internal/foreign"
 )
 
@@ -236,4 +237,52 @@ func TestMosquittoProperties(t *testing.T) {
 		"-D", "publish", "content-type", "text/plain", "-D", "publish", "response-topic", "r", "-D", "publish", "correlation-data", "c1",
 		"-D", "publish", "user-property", "k", "v", "-D", "publish", "user-property", "k", "w", "-D", "publish", "message-expiry-interval", "100")...)
 	want(t, wait(), "text/plain|r|c1|k:v k:w|100|hi")
+}
+
+// TestMosquittoRequestResponse has mosquitto_rr ask and our program answer.
+func TestMosquittoRequestResponse(t *testing.T) {
+	s := start(t, vfs.NewMem())
+	program := foreign.Need(t, "mosquitto_rr")
+	for _, version := range []string{"mqttv311", "mqttv5"} {
+		request, response := name(t, "request-"+version), name(t, "response-"+version)
+		cancel, err := s.SubscribeMessages(request, func(ctx context.Context, m broker.Message) error {
+			to := m.Properties.ResponseTopic
+			if version == "mqttv311" {
+				to = response
+			}
+			return s.PublishMessage(ctx, broker.Message{Topic: to, QoS: 1, Payload: append([]byte("answer to "), m.Payload...),
+				Properties: broker.Properties{CorrelationData: m.Properties.CorrelationData}})
+		})
+		check(t, err)
+		out, stderr, err := run(t, program, with(where(s.tcp), "-V", version, "-t", request, "-e", response, "-m", "question", "-q", "1", "-W", "20")...)
+		if err != nil || strings.TrimSpace(out) != "answer to question" {
+			t.Errorf("%s: %q, %v\n%s", version, out, err, stderr)
+		}
+		cancel()
+	}
+}
+
+// TestMosquittoShared shares the messages of a topic between two clients.
+func TestMosquittoShared(t *testing.T) {
+	each(t, func(t *testing.T, s *server, args []string) {
+		topic := name(t, "t")
+		var waits []func() []string
+		for _, client := range []string{"a", "b"} {
+			waits = append(waits, s.sub(t, name(t, client), 5, with(args, "-t", "$share/g/"+topic, "-q", "1")...))
+		}
+		var lines []string
+		for i := range 10 {
+			pub(t, with(args, "-t", topic, "-m", fmt.Sprint(i), "-q", "1")...)
+			lines = append(lines, fmt.Sprint(topic, "|1|0|", i))
+		}
+		got := append(waits[0](), waits[1]()...)
+		slices.Sort(got)
+		want(t, got, lines...)
+	})
+}
+
+// TestMosquittoStatistics reads $SYS as operators of Mosquitto do.
+func TestMosquittoStatistics(t *testing.T) {
+	s := startWith(t, vfs.NewMem(), &broker.Options{SysInterval: time.Minute})
+	want(t, s.sub(t, "c", 1, with(where(s.tcp), "-t", "$SYS/broker/clients/connected")...)(), "$SYS/broker/clients/connected|0|1|1")
 }

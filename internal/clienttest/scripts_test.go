@@ -62,6 +62,33 @@ func TestMQTTjs(t *testing.T) {
 	}
 }
 
+// TestMQTTjsFeatures tries what MQTT 5 has beside the basics.
+func TestMQTTjsFeatures(t *testing.T) {
+	dir := foreign.NeedNPM(t, "mqtt")
+	node := foreign.Need(t, "node")
+	file, err := filepath.Abs("testdata/features5.js")
+	check(t, err)
+	s := start(t, vfs.NewMem())
+	for transport, url := range map[string]string{"tcp": "mqtt://" + s.tcp, "websocket": s.ws} {
+		t.Run(transport, func(t *testing.T) {
+			id := "f-" + transport
+			script(t, dir, lines(
+				"assigned true",
+				fmt.Sprintf("identifier and alias 7 1 1 %s", ""),
+				"window of two, none too large 0 1 2 3 4 5 6 7 8 9",
+				"no local, retain as published 0 1 2 true",
+				"retain handling 2 true",
+				"shared 0 1 2 3 4 5 6 7 8 9",
+				"expiry true true",
+				"will gone v t",
+				"taken over 142",
+				"refused 134",
+				"not authorized 135",
+			), node, file, url, id)
+		})
+	}
+}
+
 func TestPythonPaho(t *testing.T) {
 	python := foreign.NeedPython(t, "paho.mqtt.client")
 	file, err := filepath.Abs("testdata/client.py")

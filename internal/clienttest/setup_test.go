@@ -82,24 +82,36 @@ func (s *server) whenSubscribed(client string) chan struct{} {
 // start runs a broker on a store in fs, until the test ends or stop is called.
 func start(t *testing.T, fs vfs.FS) *server {
 	t.Helper()
+	return startWith(t, fs, &broker.Options{LifecycleEvents: true})
+}
+
+// startAWS runs one with AWS IoT's limits, but for how soon a client may be back.
+func startAWS(t *testing.T) *server {
+	t.Helper()
+	o := broker.AWSProfile()
+	o.ConnectInterval = 0
+	return startWith(t, vfs.NewMem(), o)
+}
+
+func startWith(t *testing.T, fs vfs.FS, o *broker.Options) *server {
+	t.Helper()
 	s := &server{pki: newPKI(t), principals: map[string]string{}, subscribed: map[string]chan struct{}{}}
 	db, err := pebble.Open("db", &pebble.Options{FS: fs, Logger: quiet{}})
 	check(t, err)
 	store, err := brokerpebble.Open(t.Context(), db, "broker/", nil)
 	check(t, err)
-	s.Broker, err = broker.New(store, &broker.Options{
-		Authenticator: s, Authorizer: s, LifecycleEvents: true,
-		Trace: &broker.Trace{Subscribed: func(c broker.ClientInfo, _ []broker.Subscription) {
-			ch := s.whenSubscribed(c.ClientID)
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			select {
-			case <-ch:
-			default:
-				close(ch)
-			}
-		}},
-	})
+	o.Authenticator, o.Authorizer = s, s
+	o.Trace = &broker.Trace{Subscribed: func(c broker.ClientInfo, _ []broker.Subscription) {
+		ch := s.whenSubscribed(c.ClientID)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		select {
+		case <-ch:
+		default:
+			close(ch)
+		}
+	}}
+	s.Broker, err = broker.New(store, o)
 	check(t, err)
 	ws, err := brokerws.New(s.Broker, nil)
 	check(t, err)
