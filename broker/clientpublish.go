@@ -78,6 +78,7 @@ func (c *conn) refusedQoS0(err error) error {
 // makeRoute checks a topic and finds who gets its messages. It is remembered,
 // refusals too, for as long as nothing changes.
 func (c *conn) makeRoute(name string) *route {
+	c.aside()
 	r := &route{topic: name}
 	auth := c.b.authGen.Load()
 	if r.publish = c.mayPublish(name); r.publish == nil {
@@ -114,6 +115,7 @@ func (c *conn) mayPublish(name string) error {
 
 func (c *conn) mayRetain(r *route) error {
 	if !r.retainKnown {
+		c.aside()
 		r.retain = c.may(ActionRetainPublish, "topic/"+r.topic)
 		if c.b.opts.ReservedTopics && r.topic[0] == '$' {
 			r.retain = fmt.Errorf("%w: no retained message on a reserved topic", ErrNotAuthorized)
@@ -155,7 +157,7 @@ func (c *conn) mayReceive(name string) bool {
 func (c *conn) route(p *wire.Publish, r *route) error {
 	pub := &c.pub
 	*pub = publication{b: c.b, r: r, qos: p.QoS, retain: p.Retain, lenient: p.QoS == 0,
-		now: c.now.UnixNano(), dirty: &c.dirty, commit: &c.batch, client: c}
+		now: c.now.UnixNano(), commit: &c.batch, client: c}
 	if p.QoS == 0 {
 		pub.msg, pub.borrowed = &c.scratch, true
 		*pub.msg = engine.Message{Topic: r.topic, Payload: p.Payload, Props: p.Props}

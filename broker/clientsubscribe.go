@@ -12,6 +12,7 @@ import (
 // subscribe takes a SUBSCRIBE. Its SUBACK goes out once a durable session is
 // saved; retained messages follow it.
 func (c *conn) subscribe(p *wire.Subscribe) error {
+	c.aside()
 	b, s := c.b, c.sess
 	if len(p.Filters) > b.opts.MaxFilters {
 		return &ConnError{Reason: ClientError, Code: quotaExceeded, Err: fmt.Errorf("broker: %d filters in one SUBSCRIBE", len(p.Filters))}
@@ -157,6 +158,7 @@ func (c *conn) saveSubscriptions(changed bool) error {
 
 // unsubscribe takes an UNSUBSCRIBE.
 func (c *conn) unsubscribe(p *wire.Unsubscribe) error {
+	c.aside()
 	b, s := c.b, c.sess
 	codes := make([]wire.Code, len(p.Filters))
 	var gone []string

@@ -18,9 +18,13 @@ import (
 // A conn is one network connection. Its reader goroutine, which is that of
 // ServeConn, owns everything that stands above mu.
 type conn struct {
-	b  *Broker
-	nc net.Conn
-	in input
+	b       *Broker
+	nc      net.Conn
+	in      input
+	sock    *socket     // nc, if a loop watches it
+	turn    turn        // of the loop's goroutines to work for this connection
+	late    *time.Timer // ends a connection that does not get to its CONNECT
+	leading *loop       // whose other sockets wait until this one is dealt with, or nil: see aside
 
 	engine engine.Inbound
 	ctx    context.Context // of handlers: depth 1
@@ -38,14 +42,8 @@ type conn struct {
 	expiry        time.Duration // of the session after this connection
 	noWill        bool
 
+	*work                     // nil while nothing is worked on
 	routes  map[string]*route // by topic of this client's publishes
-	batch   commit
-	acks    []ack
-	dirty   []*conn        // given something in this batch, and not flushed yet
-	flushed time.Time      // when they were
-	pub     publication    // the one being routed
-	scratch engine.Message // of QoS 0 messages that nobody keeps
-	now     time.Time      // of this batch
 	backlog []*retainedScan
 	parting *wire.Disconnect // the client's own
 
@@ -76,6 +74,9 @@ type conn struct {
 	// them: inWrite of them. There is never more than one.
 	writing bool
 	inWrite int
+	stuck   *buffer // the rest of a write that a loop goes on with once there is room
+	room    bool    // there is, since that write began
+	cut     *time.Timer
 	busy    bool // the reader works on a batch
 	closing bool // the socket is closed once buf is written
 	stop    stop
@@ -98,13 +99,6 @@ type stop struct {
 	code   byte
 	reason DisconnectReason
 	err    error
-}
-
-// An ack is owed for a publish of this batch.
-type ack struct {
-	id      uint16
-	code    byte
-	durable bool // only if the batch could be stored
 }
 
 const (
@@ -151,23 +145,43 @@ func newConn(b *Broker, nc net.Conn) *conn {
 	c.in.init(nc)
 	c.engine.Limits = engine.Limits{MaxPacket: b.opts.MaxPacketBytes, ReceiveMax: b.opts.ReceiveMaximum,
 		AliasMax: b.opts.TopicAliasMaximum, MaxQoS: maxQoS}
-	// A drain lets handlers finish: they see the end only when the connection is closed.
 	return c
 }
 
-func (c *conn) serve(ctx context.Context) error {
+// open begins the connection's time.
+func (c *conn) open(ctx context.Context) {
+	// A drain lets handlers finish: they see the end only when the connection is closed.
 	c.ctx, c.cancel = context.WithCancel(WithDepth(context.WithoutCancel(ctx), 1))
-	defer c.cancel()
-	late := time.AfterFunc(c.b.opts.ConnectTimeout, func() {
+	c.late = time.AfterFunc(c.b.opts.ConnectTimeout, func() {
 		c.end(byte(wire.Unspecified), ClientError, errNoConnect)
 	})
-	err := c.read(late)
-	late.Stop()
+}
+
+// serve reads on a goroutine of the connection's own until it is over.
+func (c *conn) serve(ctx context.Context) error {
+	c.open(ctx)
+	err := c.handshake()
+	for err == nil {
+		var n int
+		if n, err = c.in.fill(); err == nil {
+			err = c.received(n)
+		}
+	}
 	return c.finish(err)
 }
 
-// read works through what the peer sends until there is no more.
-func (c *conn) read(late *time.Timer) (err error) {
+// handshake is that of TLS, or of whatever else the listener has put before MQTT.
+func (c *conn) handshake() error {
+	if tc, ok := c.nc.(interface{ HandshakeContext(context.Context) error }); ok {
+		if err := tc.HandshakeContext(c.ctx); err != nil {
+			return &ConnError{Reason: AuthError, Err: fmt.Errorf("broker: handshake: %w", err)}
+		}
+	}
+	return nil
+}
+
+// received deals with what has come, n bytes more, and answers. An error is the end.
+func (c *conn) received(n int) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			c.b.count.panics.Add(1)
@@ -175,39 +189,72 @@ func (c *conn) read(late *time.Timer) (err error) {
 			err = &ConnError{Reason: ServerError, Code: byte(wire.Unspecified), Err: fmt.Errorf("broker: panic: %v", r)}
 		}
 	}()
-	if tc, ok := c.nc.(interface{ HandshakeContext(context.Context) error }); ok {
-		if err := tc.HandshakeContext(c.ctx); err != nil {
-			return &ConnError{Reason: AuthError, Err: fmt.Errorf("broker: TLS: %w", err)}
+	c.b.count.bytesIn.Add(int64(n))
+	pause := c.bytes.use(n)
+	if !c.begin() {
+		c.in.consume(len(c.in.data), 0) // on the way out: what comes is not looked at
+		return nil
+	}
+	c.borrow()
+	err = c.process()
+	if c.sess != nil {
+		if c.late != nil {
+			c.late.Stop()
+			c.late = nil
+		}
+		err = errors.Join(c.endBatch(), err)
+		if err == nil {
+			err = c.refill(c.aside)
+		}
+		if err == nil {
+			err = c.pumpRetained()
 		}
 	}
-	for {
-		n, err := c.in.fill()
-		if err != nil {
-			return err
-		}
-		c.b.count.bytesIn.Add(int64(n))
-		pause := c.bytes.use(n)
-		if !c.begin() {
-			c.in.consume(len(c.in.data), 0) // on the way out: what comes is not looked at
-			continue
-		}
-		err = c.process()
-		if c.sess != nil {
-			late.Stop()
-			err = errors.Join(c.endBatch(), err)
-			if err == nil {
-				err = c.refill()
-			}
-			if err == nil {
-				err = c.pumpRetained()
-			}
-		}
-		c.pub, c.scratch = publication{}, engine.Message{} // nothing is kept while idle
-		c.rest(err)
+	c.rest(err)
+	if l := c.leading; l != nil {
+		l.flushLater(c) // with all that the others of this round give it
+	} else {
 		c.flushDirty()
 		c.flush()
-		c.waitRoom()
-		c.waitRate(pause)
+	}
+	c.giveBack()
+	if c.gone() {
+		return errClosed
+	}
+	c.waitRoom()
+	c.waitRate(pause)
+	return nil
+}
+
+// gone reports whether the client has said goodbye and has been sent all that it was owed. Its
+// socket can be closed without waiting for its end of it.
+func (c *conn) gone() bool {
+	if c.parting == nil || c.sock == nil {
+		return false
+	}
+	c.aside() // to end takes a while, and what is owed is written now
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.outstanding() == 0
+}
+
+// aside is called before anything that may wait for a disk, a lock held over one, or the
+// application: if this goroutine leads a loop, another one leads it from now on.
+func (c *conn) aside() {
+	if l := c.leading; l != nil {
+		c.leading = nil
+		l.handOver()
+	}
+}
+
+// given remembers that to has something to be written.
+func (c *conn) given(to *conn) {
+	list := &c.dirty
+	if c.leading != nil {
+		list = &c.leading.dirty
+	}
+	if d := *list; len(d) == 0 || d[len(d)-1] != to {
+		*list = append(d, to)
 	}
 }
 
@@ -303,11 +350,12 @@ func (c *conn) acknowledged(a *wire.Ack) {
 // endBatch makes durable what this batch published, and then acknowledges
 // all of it in the order in which it came [MQTT-4.6.0-2].
 func (c *conn) endBatch() error {
-	defer c.dequeue()
+	defer c.dequeue(c.aside)
 	if len(c.acks) == 0 && len(c.batch.entries) == 0 {
 		return nil
 	}
 	if len(c.batch.entries) > 0 {
+		c.aside()
 		c.flushDirty() // others need not wait for the disk
 	}
 	err := c.b.commit(&c.batch)
@@ -365,7 +413,7 @@ func (c *conn) rest(err error) {
 		c.stop = reasonFor(err)
 	}
 	if c.stop.set {
-		c.part()
+		c.part(true)
 	}
 	c.mu.Unlock()
 }
@@ -397,12 +445,13 @@ func (c *conn) end(code byte, reason DisconnectReason, err error) {
 	c.stop = stop{true, code, reason, err}
 	c.cond.Broadcast()
 	if !c.busy {
-		c.part()
+		c.part(false)
 	}
 }
 
-// part says goodbye and lets the socket be closed once that is written. mu is held.
-func (c *conn) part() {
+// part says goodbye and lets the socket be closed once that is written. mu is held. flushes
+// says that the caller is the reader, which flushes after this.
+func (c *conn) part(flushes bool) {
 	if c.closing {
 		return
 	}
@@ -412,10 +461,17 @@ func (c *conn) part() {
 	}
 	c.closing = true
 	c.cond.Broadcast()
-	// Bounds a write that is stuck as well.
-	_ = c.nc.SetWriteDeadline(time.Now().Add(closeTimeout))
-	if !c.writing {
-		c.startWriter(nil)
+	switch { // the timeouts bound a write that is stuck as well
+	case c.sock == nil:
+		_ = c.nc.SetWriteDeadline(time.Now().Add(closeTimeout))
+		if !c.writing {
+			c.startWriter(nil)
+		}
+	default:
+		c.cut = time.AfterFunc(closeTimeout, c.kill)
+		if !flushes {
+			c.writers.Go(c.flush)
+		}
 	}
 }
 

@@ -14,16 +14,17 @@ import (
 
 // connect answers a CONNECT. An error refuses it; its code is said in CONNACK.
 func (c *conn) connect(p *wire.Connect) error {
+	c.aside()
 	err := c.accept(p)
 	if err == nil {
 		return nil
 	}
-	c.refused(err)
+	c.refused(string(p.ClientID), err)
 	return err
 }
 
 // refused counts a client that was not let in, and tells.
-func (c *conn) refused(err error) {
+func (c *conn) refused(clientID string, err error) {
 	code := byte(wire.Unspecified)
 	var ce *ConnError
 	if errors.As(err, &ce) {
@@ -31,7 +32,7 @@ func (c *conn) refused(err error) {
 	}
 	c.b.count.refusals.add(fmt.Sprintf("0x%02x", code), 1)
 	if f := c.b.opts.Trace.Refused; f != nil {
-		f(string(c.engine.Connect.ClientID), err)
+		f(clientID, err)
 	}
 }
 

@@ -30,6 +30,7 @@ type AuthStep struct {
 
 // authentication is that of a connection with an authentication method.
 type authentication struct {
+	method   string
 	cred     Credentials
 	exchange Exchange // nil while none is under way
 	pending  *wire.Connect
@@ -49,12 +50,13 @@ func (c *conn) beginAuth(p *wire.Connect, ack *wire.Connack) error {
 	}
 	own := p.Clone() // the packet's memory is that of the read buffer
 	cred.Password = own.Password
-	c.auth = &authentication{cred: cred, exchange: exchange, pending: &own, ack: *ack}
+	c.auth = &authentication{method: own.AuthMethod, cred: cred, exchange: exchange, pending: &own, ack: *ack}
 	return c.authStep(own.AuthData)
 }
 
 // authPacket takes an AUTH, whose method is that of the CONNECT.
 func (c *conn) authPacket(a *wire.Auth) error {
+	c.aside()
 	if a.Code == wire.ReAuthenticate {
 		if c.sess == nil {
 			return c.refuse(wire.ProtocolError, ClientError, fmt.Errorf("%w: re-authentication before CONNACK", ErrProtocol)) // [MQTT-4.12.1-1]
@@ -69,7 +71,7 @@ func (c *conn) authPacket(a *wire.Auth) error {
 	}
 	err := c.authStep(a.Data)
 	if err != nil && c.sess == nil {
-		c.refused(err)
+		c.refused(c.info.ClientID, err)
 	}
 	return err
 }
@@ -78,7 +80,7 @@ func (c *conn) authPacket(a *wire.Auth) error {
 // admitted before.
 func (c *conn) authStep(data []byte) error {
 	a := c.auth
-	method := c.engine.Connect.AuthMethod
+	method := a.method
 	step, err := a.exchange.Next(c.ctx, data)
 	switch {
 	case err != nil:

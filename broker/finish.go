@@ -10,6 +10,11 @@ import (
 // finish is the end of a connection: the socket is closed, the session detached or
 // ended, the will published or scheduled.
 func (c *conn) finish(err error) error {
+	c.aside()
+	defer c.cancel()
+	if c.late != nil {
+		c.late.Stop()
+	}
 	c.mu.Lock()
 	if !c.stop.set {
 		c.stop = reasonFor(err)
@@ -21,11 +26,21 @@ func (c *conn) finish(err error) error {
 	c.kill()
 	c.writers.Wait()
 	c.mu.Lock()
+	if c.stuck != nil {
+		c.stuck.release()
+		c.stuck, c.writing = nil, false
+	}
 	for c.writing { // on a publisher's goroutine, which is about to find the socket closed
 		c.cond.Wait()
 	}
 	c.mu.Unlock()
 	c.in.give()
+	if c.sock != nil {
+		c.sock.close()
+		if c.cut != nil {
+			c.cut.Stop()
+		}
+	}
 	if c.buf != nil {
 		c.buf.release()
 		c.buf = nil

@@ -31,6 +31,7 @@ func (p *publication) onPublish(ctx context.Context) error {
 	if hook == nil || p.message().ClientID == "" {
 		return nil
 	}
+	p.aside()
 	m := p.message()
 	if err := hook(ctx, &m); err != nil {
 		return err
@@ -49,6 +50,7 @@ func (p *publication) wanted(t *target) bool {
 	if hook == nil {
 		return true
 	}
+	p.aside()
 	m := p.message()
 	if hook(t.s.id, &m) {
 		return true

@@ -21,17 +21,20 @@ var readBuffers = sync.Pool{New: func() any { b := make([]byte, readSize); retur
 type input struct {
 	nc     net.Conn
 	data   []byte
-	pooled *[]byte // what data lies in, if it is borrowed
-	raw    *rawConn
+	pooled *[]byte  // what data lies in, if it is borrowed
+	raw    *rawConn // one of raw and sock, or none
+	sock   *socket
 }
 
 func (in *input) init(nc net.Conn) {
 	in.nc = nc
-	in.raw = newRawConn(nc)
+	if in.sock, _ = nc.(*socket); in.sock == nil {
+		in.raw = newRawConn(nc)
+	}
 }
 
 // direct reports whether tryWrite may be used.
-func (in *input) direct() bool { return in.raw != nil }
+func (in *input) direct() bool { return in.raw != nil || in.sock != nil }
 
 // fill waits for bytes and appends them to data.
 func (in *input) fill() (int, error) {
@@ -57,13 +60,32 @@ func (in *input) fill() (int, error) {
 	return n, err
 }
 
+// poll appends to data what has come, without waiting. full says that there may be more;
+// without an error and without bytes there is nothing.
+func (in *input) poll() (n int, full bool, err error) {
+	if len(in.data) < readSize/2 {
+		buf := readBuffers.Get().(*[]byte)
+		copy(*buf, in.data)
+		in.pooled, in.data = buf, (*buf)[:len(in.data)]
+	} else if len(in.data) == cap(in.data) {
+		in.grow(2 * cap(in.data))
+	}
+	room := in.data[len(in.data):cap(in.data)]
+	n, err = in.sock.read(room)
+	in.data = in.data[:len(in.data)+n]
+	if n == 0 && in.pooled != nil {
+		in.consume(0, 0)
+	}
+	return n, n == len(room), err
+}
+
 // consume drops the first n bytes. need is how long the packet is that begins behind them,
 // if known. Memory grows with what has come and not with what a peer claims
 // will come: at most to twice of it.
 func (in *input) consume(n, need int) {
 	rest := in.data[n:]
 	switch {
-	case len(rest) == 0 && in.raw != nil:
+	case len(rest) == 0 && in.direct():
 		in.give()
 		in.data = nil
 	case len(rest) == 0 && cap(in.data) > 64<<10:
@@ -94,11 +116,21 @@ func (in *input) give() {
 	}
 }
 
-func (in *input) tryWrite(b []byte) (int, error) { return in.raw.tryWrite(b) }
+// tryWrite writes what the socket takes at once.
+func (in *input) tryWrite(b []byte) (int, error) {
+	if in.sock != nil {
+		return in.sock.write(b)
+	}
+	return in.raw.tryWrite(b)
+}
 
 // closeWrite ends the connection behind what was written. With TCP the peer
 // still gets it: closing at once with unread bytes would reset the connection.
 func (in *input) closeWrite() {
+	if in.sock != nil {
+		in.sock.closeWrite()
+		return
+	}
 	if tcp, ok := in.nc.(*net.TCPConn); ok && tcp.CloseWrite() == nil {
 		_ = tcp.SetReadDeadline(time.Now().Add(closeTimeout)) // the reader goes on until then, or the peer's end
 		return

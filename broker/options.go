@@ -28,6 +28,10 @@ type Options struct {
 	// ConnectTimeout is how long a peer may take until its CONNECT is
 	// complete, TLS handshake included. Zero means 10 s.
 	ConnectTimeout time.Duration
+	// EventLoops is how many goroutines each [Broker.Serve] of a plain TCP or Unix listener
+	// reads with on Linux; elsewhere, and for all other connections, each has its own. Zero means half of
+	// GOMAXPROCS, at least 1; negative none.
+	EventLoops int
 	// DrainTimeout is how long [Broker.Serve] waits, once its context is done, for
 	// connections to finish what they are doing. Zero means 5 s.
 	DrainTimeout time.Duration
@@ -52,7 +56,7 @@ type Options struct {
 	// unacknowledged, 1 to 65535. Zero means 100.
 	ReceiveMaximum int
 	// MaxInflight is how many deliveries to one client may be unacknowledged,
-	// less if the client says so, 1 to 16384. Zero means 100.
+	// less if the client says so, 1 to 16384. Zero means 1000.
 	MaxInflight int
 	// TopicAliasMaximum is how many topic aliases a client may set up, up to
 	// 65535. Zero means 8, negative none.
@@ -209,7 +213,7 @@ func (o *Options) filled() (Options, error) {
 	number("MaxConnections", &f.MaxConnections, any, 1, any)
 	number("MaxClientIDBytes", &f.MaxClientIDBytes, 256, 1, 65535)
 	number("ReceiveMaximum", &f.ReceiveMaximum, 100, 1, 65535)
-	number("MaxInflight", &f.MaxInflight, 100, 1, 16384)
+	number("MaxInflight", &f.MaxInflight, 1000, 1, 16384)
 	f.TopicAliasMaximum = max(f.TopicAliasMaximum, -1)
 	number("TopicAliasMaximum", &f.TopicAliasMaximum, 8, -1, 65535)
 	f.TopicAliasMaximum = max(f.TopicAliasMaximum, 0)

@@ -10,7 +10,7 @@ var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, 2048
 // release gives a buffer back, unless it has grown so far that keeping it
 // would hold memory that is seldom needed.
 func (b *buffer) release() {
-	if cap(b.b) <= 64<<10 {
+	if cap(b.b) <= 128<<10 {
 		b.b = b.b[:0]
 		buffers.Put(b)
 	}
@@ -34,6 +34,12 @@ func (c *conn) outstanding() int {
 		n += len(c.buf.b)
 	}
 	return n
+}
+
+// heaped reports whether so much waits to be written that gathering more gains nothing, and
+// costs memory. mu is held.
+func (c *conn) heaped() bool {
+	return c.buf != nil && len(c.buf.b) > 48<<10 && !c.writing
 }
 
 // send appends what f appends. It is written by the next flush.
@@ -65,43 +71,76 @@ func (c *conn) take() *buffer {
 
 // flush sees to it that what waits is written. It never blocks: it writes as
 // much as the socket takes at once where it can, and else leaves it to a goroutine that
-// lives as long as there is something to write.
+// lives as long as there is something to write, or to the loop that hears when there is room.
 func (c *conn) flush() {
 	c.mu.Lock()
-	if c.writing || c.finished || c.closing && c.buf == nil {
+	if c.writing || c.finished || c.closing && c.sock == nil {
 		c.mu.Unlock()
 		return
 	}
-	for {
-		buf := c.take()
-		if buf == nil {
-			c.mu.Unlock()
-			return
-		}
-		if c.closing || !c.in.direct() {
+	c.drain(c.take())
+}
+
+// drain writes buf and what waits behind it. mu is held, and released.
+func (c *conn) drain(buf *buffer) {
+	for buf != nil {
+		if !c.in.direct() || c.closing && c.sock == nil {
 			c.startWriter(buf)
-			c.mu.Unlock()
-			return
+			break
 		}
 		c.mu.Unlock()
 		n, err := c.in.tryWrite(buf.b)
 		c.b.count.bytesOut.Add(int64(n))
 		c.mu.Lock()
-		if c.finished { // while this wrote: nobody starts a writer now
+		if n < len(buf.b) {
+			buf.b = buf.b[n:] // not when it is all: its memory is used again
+		} else {
+			buf.b = buf.b[:0]
+		}
+		switch {
+		case c.finished || err != nil && c.sock != nil: // nobody writes any more
 			buf.release()
 			c.writing, c.inWrite = false, 0
 			c.cond.Broadcast()
 			c.mu.Unlock()
+			if err != nil {
+				c.kill() // the reader ends, and with it everything
+			}
 			return
-		}
-		if err != nil || n < len(buf.b) || c.closing {
-			buf.b = buf.b[n:]
+		case len(buf.b) == 0:
+			buf.release()
+			buf = c.take()
+		case c.sock == nil:
 			c.startWriter(buf) // it meets the error, too
 			c.mu.Unlock()
 			return
+		case !c.room: // and there was none when the write before this one ended
+			c.inWrite, c.stuck = len(buf.b), buf
+			c.mu.Unlock()
+			return
+		default:
+			c.room = false
+			c.inWrite = len(buf.b)
 		}
-		buf.release()
 	}
+	over := buf == nil && c.closing && c.sock != nil
+	c.mu.Unlock()
+	if over {
+		c.in.closeWrite()
+	}
+}
+
+// resume goes on with a write: the socket has room again.
+func (c *conn) resume() {
+	c.mu.Lock()
+	buf := c.stuck
+	if buf == nil || c.finished {
+		c.room = true
+		c.mu.Unlock()
+		return
+	}
+	c.stuck = nil
+	c.drain(buf)
 }
 
 // startWriter starts the goroutine that writes first, and then what waits. mu is held.
@@ -146,6 +185,11 @@ func (c *conn) waitRoom() { c.waitRoomFor(c.b.opts.MaxOutboxBytes) }
 func (c *conn) waitRoomFor(most int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.outstanding() > most && c.leading != nil {
+		c.mu.Unlock()
+		c.aside() // which writes, too
+		c.mu.Lock()
+	}
 	for c.outstanding() > most && !c.stop.set {
 		c.cond.Wait()
 	}

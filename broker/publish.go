@@ -18,9 +18,9 @@ type publication struct {
 	msg     *engine.Message
 	qos     byte
 	retain  bool
-	lenient bool  // a handler's error does not refuse: QoS 0 from a client
-	now     int64 // Unix nanoseconds
-	dirty   *[]*conn
+	lenient bool     // a handler's error does not refuse: QoS 0 from a client
+	now     int64    // Unix nanoseconds
+	dirty   *[]*conn // of an in-process publisher
 	commit  *commit
 
 	borrowed bool    // msg's memory is that of a read buffer
@@ -46,11 +46,13 @@ func (p *publication) run(ctx context.Context) error {
 		b.opts.Trace.Published(p.message())
 	}
 	if len(r.handlers) > 0 {
+		p.aside()
 		if err := b.callHandlers(ctx, r.handlers, p.message()); err != nil && !p.lenient {
 			return err
 		}
 	}
 	if p.retain {
+		p.aside()
 		if err := b.store.SetRetained(ctx, p.message()); err != nil {
 			b.count.storeErrors.Add(1)
 			return fmt.Errorf("broker: retain: %w", err)
@@ -106,6 +108,9 @@ func (p *publication) deliver() {
 			p.flushLater(p.b.deliver(t.s, p.now, &d))
 			return
 		}
+		if p.b.full(t.s) {
+			p.aside()
+		}
 		if !p.b.makeRoom(t.s) {
 			p.b.dropped(t.s.id, p.r.topic, DropQueueFull)
 		} else if retain {
@@ -147,8 +152,19 @@ func clientIDs(targets []target) []string {
 
 // flushLater remembers c, once in a row.
 func (p *publication) flushLater(c *conn) {
-	if d := *p.dirty; c != nil && (len(d) == 0 || d[len(d)-1] != c) {
-		*p.dirty = append(d, c)
+	switch d := p.dirty; {
+	case c == nil:
+	case p.client != nil:
+		p.client.given(c)
+	case len(*d) == 0 || (*d)[len(*d)-1] != c:
+		*d = append(*d, c)
+	}
+}
+
+// aside is called before what may wait.
+func (p *publication) aside() {
+	if p.client != nil {
+		p.client.aside()
 	}
 }
 

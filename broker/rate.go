@@ -52,12 +52,13 @@ type connectRate struct {
 	bucket
 }
 
-// waitRate makes the reader wait for as long as the client was too fast. It stands beside waitRoom:
-// a driver that must not block stops reading for that long instead.
+// waitRate makes the reader wait for as long as the client was too fast. It stands beside
+// waitRoom.
 func (c *conn) waitRate(d time.Duration) {
 	if d <= 0 {
 		return
 	}
+	c.aside()
 	over := false
 	t := time.AfterFunc(d, func() {
 		c.mu.Lock()
@@ -102,7 +103,7 @@ func (b *Broker) resend() {
 	}
 	b.mu.Unlock()
 	for _, c := range all {
-		if err := c.refill(); err != nil {
+		if err := c.refill(func() {}); err != nil {
 			c.end(unspecified, ServerError, err)
 		}
 		c.flush()

@@ -64,6 +64,7 @@ func (r *retainedScan) close() {
 // those of QoS 1 the next acknowledgement leads here again.
 func (c *conn) pumpRetained() error {
 	for len(c.backlog) > 0 {
+		c.aside()
 		scan := c.backlog[0]
 		if scan.next == nil {
 			scan.next, scan.stop = iter.Pull2(c.b.Retained(context.WithoutCancel(c.ctx), scan.sub.Filter))
@@ -133,7 +134,7 @@ func (c *conn) storeScan() error {
 	err := c.b.commit(&c.batch)
 	c.batch.reset()
 	if err == nil {
-		err = c.refill()
+		err = c.refill(c.aside)
 	}
 	return err
 }

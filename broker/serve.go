@@ -23,7 +23,12 @@ func (b *Broker) Serve(ctx context.Context, l net.Listener) error {
 	)
 	closed := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer closed()
+	loops := newLoops(ctx, b, l)
+	defer loops.close()
 	err := b.accept(ctx, l, func(nc net.Conn) {
+		if loops.take(nc) {
+			return
+		}
 		c := newConn(b, nc)
 		mu.Lock()
 		open[c] = struct{}{}
@@ -37,6 +42,7 @@ func (b *Broker) Serve(ctx context.Context, l net.Listener) error {
 	})
 	_ = l.Close()
 	each := func(f func(*conn)) {
+		loops.each(f)
 		mu.Lock()
 		defer mu.Unlock()
 		for c := range open {
@@ -45,7 +51,7 @@ func (b *Broker) Serve(ctx context.Context, l net.Listener) error {
 	}
 	each(func(c *conn) { c.end(serverShuttingDown, ServerInitiatedDisconnect, errDraining) })
 	done := make(chan struct{})
-	go func() { wg.Wait(); close(done) }()
+	go func() { wg.Wait(); loops.wait(); close(done) }()
 	late := time.NewTimer(b.opts.DrainTimeout)
 	defer late.Stop()
 	select {

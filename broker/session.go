@@ -100,11 +100,15 @@ func (b *Broker) deliver(s *session, now int64, d *engine.Delivery) *conn {
 		buf := c.outbox()
 		buf.b, result = s.out.Live(buf.b, now, d)
 	}
+	heap := c.heaped()
 	c.mu.Unlock()
 	e := s.out.Effects()
 	s.mu.Unlock()
 
 	b.effects(s, &e)
+	if heap {
+		c.flush()
+	}
 	switch {
 	case why != "":
 		b.dropped(s.id, d.Msg.Topic, why)
@@ -152,8 +156,8 @@ func (b *Broker) deliverStored(s *session, now int64, d *engine.Delivery) *conn 
 }
 
 // refill reads stored messages back for as long as the session's window wants
-// some. It runs on the connection's reader.
-func (c *conn) refill() error {
+// some. It calls before before anything that may wait.
+func (c *conn) refill(before func()) error {
 	s := c.sess
 	if !s.durable {
 		return nil
@@ -174,6 +178,7 @@ func (c *conn) refill() error {
 		if !ok {
 			return nil
 		}
+		before()
 		got, end, err := c.readQueue(after, most)
 		c.resentNow(len(got))
 		if err != nil {
@@ -195,7 +200,7 @@ func (c *conn) refill() error {
 		e := s.out.Effects()
 		s.mu.Unlock()
 		c.b.effects(s, &e)
-		c.dequeue()
+		c.dequeue(before)
 	}
 }
 
@@ -224,8 +229,8 @@ func (c *conn) readQueue(after uint64, most int) (got []engine.Delivery, end boo
 }
 
 // dequeue tells the Store what is acknowledged. A failure is counted: the
-// messages come again, which QoS 1 allows.
-func (c *conn) dequeue() {
+// messages come again, which QoS 1 allows. It calls before before it may wait.
+func (c *conn) dequeue(before func()) {
 	s := c.sess
 	s.mu.Lock()
 	upTo, ok := s.out.Dequeue()
@@ -233,6 +238,7 @@ func (c *conn) dequeue() {
 	if !ok {
 		return
 	}
+	before()
 	if err := c.b.store.Dequeue(context.Background(), s.id, upTo); err != nil {
 		c.b.count.storeErrors.Add(1)
 		c.b.opts.Logger.Error("dequeue", "client_id", s.id, "up_to", upTo, "err", err)

@@ -18,7 +18,20 @@ type Inbound struct {
 	Limits  Limits
 	Version byte // set by the CONNECT
 
-	// What Next found, by the type it returned. The bytes in them are those given to Next.
+	// What Next found. The connection has it only while it works on what came.
+	*Packets
+
+	connected     bool
+	keeps         bool // the CONNECT asked for a session that outlives it
+	authenticates bool // with authMethod [MQTT5 4.12]
+	authMethod    string
+	unacked       int      // publishes above QoS 0 that wait for our acknowledgement
+	aliases       [][]byte // by alias - 1
+}
+
+// Packets are what Inbound.Next found, by the type it returned. The bytes in them
+// are those given to Next. Connections share a few of them, since one at rest needs none.
+type Packets struct {
 	Connect     wire.Connect
 	Publish     wire.Publish
 	Subscribe   wire.Subscribe
@@ -26,10 +39,6 @@ type Inbound struct {
 	Ack         wire.Ack
 	Disconnect  wire.Disconnect
 	Auth        wire.Auth
-
-	connected bool
-	unacked   int      // publishes above QoS 0 that wait for our acknowledgement
-	aliases   [][]byte // by alias - 1
 }
 
 // Next decodes the first packet in b. A type of 0 says that there is no whole
@@ -53,7 +62,8 @@ func (in *Inbound) decode(f *wire.Frame) (err error) {
 	switch f.Type {
 	case wire.CONNECT:
 		in.Connect, err = wire.DecodeConnect(f)
-		in.Version, in.connected = in.Connect.Version, true
+		in.Version, in.connected, in.keeps = in.Connect.Version, true, in.Connect.SessionExpiry > 0
+		in.authenticates, in.authMethod = in.Connect.HasAuthMethod, in.Connect.AuthMethod
 	case wire.PUBLISH:
 		if err = wire.DecodePublish(f, in.Version, &in.Publish); err == nil {
 			err = in.checkPublish(&in.Publish)
@@ -72,7 +82,7 @@ func (in *Inbound) decode(f *wire.Frame) (err error) {
 		err = wire.DecodeEmpty(f)
 	case wire.DISCONNECT:
 		in.Disconnect, err = wire.DecodeDisconnect(f, in.Version)
-		if err == nil && in.Disconnect.HasSessionExpiry && in.Disconnect.SessionExpiry > 0 && in.Connect.SessionExpiry == 0 {
+		if err == nil && in.Disconnect.HasSessionExpiry && in.Disconnect.SessionExpiry > 0 && !in.keeps {
 			err = &wire.Error{Code: wire.ProtocolError, Packet: f.Type, Reason: "session expiry raised from 0"} // [MQTT-3.14.2-2]
 		}
 	case wire.AUTH:
@@ -89,7 +99,7 @@ func (in *Inbound) decodeAuth(f *wire.Frame) (wire.Auth, error) {
 	if in.Version == 5 {
 		a, err = wire.DecodeAuth(f)
 	}
-	if err == nil && (!in.Connect.HasAuthMethod || a.Method != in.Connect.AuthMethod) { // [MQTT-4.12.0-5] [MQTT-4.12.0-7]
+	if err == nil && (!in.authenticates || a.Method != in.authMethod) { // [MQTT-4.12.0-5] [MQTT-4.12.0-7]
 		err = &wire.Error{Code: wire.ProtocolError, Packet: wire.AUTH, Reason: "not the authentication method of the CONNECT"}
 	}
 	return a, err

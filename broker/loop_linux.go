@@ -1,0 +1,266 @@
+package broker
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// A loop serves many sockets on one goroutine at a time: it learns by epoll which have something
+// to be read, deals with one after the other, and then writes to each connection once what all
+// of them gave it. Gathering writes like this is what makes it cheaper than a goroutine for each
+// connection; that a connection at rest has no stack makes it smaller.
+//
+// What may wait (the application, a disk) must not hold the others up. Before it, the
+// goroutine hands the lead of the loop to a new one and goes on for its connection alone: see
+// conn.aside. So all of MQTT is written as for a goroutine that may block.
+type loop struct {
+	b     *Broker
+	addr  net.Addr        // of the listener
+	open  *sync.WaitGroup // connections
+	epoll *os.File        // in Go's poller: a loop without work blocks no thread
+	wait  syscall.RawConn
+	poll  func(fd uintptr) bool
+	leads sync.WaitGroup // goroutines that lead or have led
+
+	mu    sync.Mutex
+	conns []*conn // by descriptor
+
+	// Of the goroutine that leads.
+	events [128]syscall.EpollEvent
+	n      int // of events
+	err    error
+	ready  []readiness // ready[next:] are still to be dealt with
+	next   int
+	again  []readiness // in the next round, since they have more than one read took
+	dirty  []*conn     // to be flushed at the end of the round
+}
+
+type readiness struct {
+	c      *conn
+	events uint32
+}
+
+const (
+	watched = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | 1<<31 // edge-triggered: no call to ask again
+	ended   = syscall.EPOLLRDHUP | syscall.EPOLLHUP | syscall.EPOLLERR
+)
+
+func newLoop(b *Broker, addr net.Addr, open *sync.WaitGroup) (*loop, error) {
+	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("broker: epoll: %w", err)
+	}
+	_ = syscall.SetNonblock(fd, true) // for os.NewFile to use Go's poller
+	l := &loop{b: b, addr: addr, open: open, epoll: os.NewFile(uintptr(fd), "epoll")}
+	if l.wait, err = l.epoll.SyscallConn(); err != nil {
+		_ = l.epoll.Close()
+		return nil, fmt.Errorf("broker: epoll: %w", err)
+	}
+	l.poll = l.look
+	l.leads.Add(1)
+	go l.lead()
+	return l, nil
+}
+
+// close ends the loop, which has no sockets any more.
+func (l *loop) close() {
+	_ = l.epoll.Close()
+	l.leads.Wait()
+}
+
+// add takes a socket on.
+func (l *loop) add(c *conn) error {
+	fd := c.sock.fd
+	l.mu.Lock()
+	if fd >= len(l.conns) {
+		l.conns = append(l.conns, make([]*conn, max(64, fd+1-len(l.conns)))...)
+	}
+	l.conns[fd] = c
+	l.mu.Unlock()
+	var err error
+	if cerr := l.wait.Control(func(ep uintptr) {
+		err = syscall.EpollCtl(int(ep), syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: watched, Fd: int32(fd)})
+	}); cerr != nil {
+		err = cerr
+	}
+	return err
+}
+
+// forget is for a socket that is about to be closed.
+func (l *loop) forget(fd int) {
+	l.mu.Lock()
+	l.conns[fd] = nil
+	l.mu.Unlock()
+}
+
+// each calls f for all connections.
+func (l *loop) each(f func(*conn)) {
+	l.mu.Lock()
+	var all []*conn
+	for _, c := range l.conns {
+		if c != nil {
+			all = append(all, c)
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range all {
+		f(c)
+	}
+}
+
+// lead works until it has handed the lead over or the loop is closed.
+func (l *loop) lead() {
+	defer l.leads.Done()
+	for {
+		for l.next < len(l.ready) {
+			r := l.ready[l.next]
+			l.next++
+			if r.events&syscall.EPOLLOUT != 0 {
+				r.c.resume()
+			}
+			if r.events&^syscall.EPOLLOUT != 0 && r.c.turn.take() && !r.c.attend(l, r.events&ended != 0) {
+				return
+			}
+		}
+		if !l.round() {
+			return
+		}
+	}
+}
+
+// handOver lets another goroutine lead from here on.
+func (l *loop) handOver() {
+	l.flush()
+	l.leads.Add(1)
+	go l.lead()
+}
+
+// round ends one round and waits for the next. It returns false when the loop is closed.
+func (l *loop) round() bool {
+	l.flush()
+	clear(l.ready)
+	l.ready, l.again, l.next = l.again, l.ready[:0], 0
+	wait := l.wait.Read
+	if len(l.ready) > 0 {
+		wait = l.glance
+	}
+	if err := wait(l.poll); err != nil {
+		return false // closed
+	}
+	if l.err != nil {
+		l.b.opts.Logger.Error("event loop", "err", l.err)
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.events[:l.n] {
+		if c := l.conns[e.Fd]; c != nil {
+			l.ready = append(l.ready, readiness{c, e.Events})
+		}
+	}
+	return true
+}
+
+// look asks for events without waiting. That there are none makes Go's poller wait for some.
+func (l *loop) look(fd uintptr) bool {
+	for {
+		l.n, l.err = syscall.EpollWait(int(fd), l.events[:], 0)
+		if l.err != syscall.EINTR {
+			return l.n != 0 || l.err != nil
+		}
+	}
+}
+
+// glance looks once.
+func (l *loop) glance(poll func(uintptr) bool) error {
+	return l.wait.Control(func(fd uintptr) { poll(fd) })
+}
+
+// flushLater is for connections that were given something in this round.
+func (l *loop) flushLater(c *conn) {
+	if d := l.dirty; len(d) == 0 || d[len(d)-1] != c {
+		l.dirty = append(d, c)
+	}
+}
+
+func (l *loop) flush() {
+	flush(l.dirty)
+	clear(l.dirty)
+	l.dirty = l.dirty[:0]
+}
+
+// A turn is who may work for a connection: one goroutine at a time.
+type turn struct{ state atomic.Uint32 }
+
+const (
+	free = iota
+	taken
+	takenAndMore // something has come since
+)
+
+// take reports whether it is the caller's turn. If not, whose it is will see that more has come.
+func (t *turn) take() bool {
+	if t.state.CompareAndSwap(free, taken) {
+		return true
+	}
+	for {
+		switch s := t.state.Load(); {
+		case s == takenAndMore, s == taken && t.state.CompareAndSwap(taken, takenAndMore):
+			return false
+		case s == free && t.state.CompareAndSwap(free, taken):
+			return true
+		}
+	}
+}
+
+// release ends the turn, unless more has come.
+func (t *turn) release() bool {
+	if t.state.CompareAndSwap(taken, free) {
+		return true
+	}
+	t.state.Store(taken)
+	return false
+}
+
+// attend reads what has come on c, on the goroutine that leads l, and reports whether it still
+// does. all says that it must read until there is no more, since nobody will say so again.
+func (c *conn) attend(l *loop, all bool) (leads bool) {
+	c.leading = l
+	for {
+		n, full, err := c.in.poll()
+		if err == nil && n > 0 {
+			err = c.received(n)
+		}
+		if err != nil {
+			_ = c.finish(err) // is logged and counted there
+			l.open.Done()
+			return false
+		}
+		leads = c.leading != nil
+		if full && leads { // after the others
+			c.leading = nil
+			if !c.turn.release() || all {
+				l.again = append(l.again, readiness{c, syscall.EPOLLIN | syscall.EPOLLRDHUP})
+			} else {
+				l.again = append(l.again, readiness{c, syscall.EPOLLIN})
+			}
+			c.turn.state.Store(free)
+			return true
+		}
+		if full || all && n > 0 {
+			continue
+		}
+		c.leading = nil
+		if c.turn.release() {
+			return leads
+		}
+		if leads {
+			c.leading = l
+		}
+		all = true
+	}
+}
