@@ -33,6 +33,10 @@ func (c *conn) finish(err error) error {
 	for c.writing { // on a publisher's goroutine, which is about to find the socket closed
 		c.cond.Wait()
 	}
+	if c.buf != nil {
+		c.buf.release()
+		c.buf = nil
+	}
 	c.mu.Unlock()
 	c.in.give()
 	if c.sock != nil {
@@ -40,10 +44,6 @@ func (c *conn) finish(err error) error {
 		if c.cut != nil {
 			c.cut.Stop()
 		}
-	}
-	if c.buf != nil {
-		c.buf.release()
-		c.buf = nil
 	}
 	for _, scan := range c.backlog {
 		scan.close()

@@ -18,7 +18,6 @@ type socket struct {
 	fd   int
 	loop *loop
 	peer netip.AddrPort // zero for a Unix socket
-	zone string
 
 	mu     sync.Mutex
 	closed bool // fd may be somebody else's
