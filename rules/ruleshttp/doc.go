@@ -19,7 +19,7 @@
 //
 // A payload is decoded strictly: an unknown member is an
 // InvalidRequestException rather than a setting that is silently without
-// effect.
+// effect. Tags (x-amz-tagging) are the exception: they are taken and not kept.
 //
 // Who may do what is decided by Options.Authorize, and who is asking by
 // whatever the program wraps around the handler. Without Authorize everybody
