@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -40,9 +41,7 @@ type ErrorFailure struct {
 func (f *flight) document(m *Message) []byte {
 	d := ErrorDocument{RuleName: f.en.rule.Name, Topic: m.Topic, TraceID: f.l.trace, ClientID: m.ClientID,
 		SourceIP: m.SourceIP, OriginalPayload: m.Payload}
-	if d.ClientID == "" {
-		d.ClientID = "n/a"
-	}
+	d.ClientID = cmp.Or(d.ClientID, "n/a")
 	if d.OriginalPayload == nil {
 		d.OriginalPayload = []byte{} // "", not null
 	}

@@ -50,6 +50,10 @@ func (f *flight) entry(gen uint32) *entry {
 type flightMore struct {
 	failures []*failure
 	vars     []Variable
+
+	// batch are the flights that have failed together with this one, which
+	// represents them before the error action.
+	batch []*flight
 }
 
 func (f *flight) failures() []*failure {
@@ -113,27 +117,35 @@ func invoke(ctx context.Context, a Action, firing Firing) (err error) {
 
 // report takes the outcome of one action. Whoever reports last ends the flight.
 func (f *flight) report(gen uint32, action int, m *Message, failed *failure) {
+	if f.note(gen, action, failed) {
+		_ = f.end(f.l.later(), m) // counted and logged; Handle has returned
+	}
+}
+
+// later is the context for what happens when Handle may be over: its
+// cancellation is no business of ours.
+func (l *launch) later() context.Context {
+	return &hopContext{context.WithoutCancel(l.ctx.Context), l.ctx.hops}
+}
+
+// note is the part of report that says whether the flight is to be ended.
+func (f *flight) note(gen uint32, action int, failed *failure) (last bool) {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	bit := uint64(1) << action
 	if f.gen != gen || f.open&bit == 0 {
-		f.mu.Unlock()
-		return
+		return false
 	}
 	f.open &^= bit
 	if failed != nil {
 		x := f.extra()
 		x.failures = append(x.failures, failed)
 	}
-	last := f.open == 0
+	last = f.open == 0
 	if last && len(f.failures()) > 0 && f.en.onError != nil {
 		f.open = erring
 	}
-	f.mu.Unlock()
-	if last {
-		// The call of Handle is over, and its cancellation no business of ours.
-		ctx := &hopContext{context.WithoutCancel(f.l.ctx.Context), f.l.ctx.hops}
-		_ = f.end(ctx, m) // counted and logged; Handle has returned
-	}
+	return last
 }
 
 // land is called when all actions have been invoked. It ends the flight if none
@@ -175,8 +187,13 @@ func (f *flight) end(ctx context.Context, m *Message) error {
 		f.over()
 		return lost
 	}
-	firing := f.firing(ErrorAction, m, f.document(m))
-	firing.Err = f.err()
+	return f.escalate(ctx, m, f.document(m), f.err())
+}
+
+// escalate runs the error action with a document about what failed.
+func (f *flight) escalate(ctx context.Context, m *Message, document []byte, cause error) error {
+	firing := f.firing(ErrorAction, m, document)
+	firing.Err = cause
 	err := invoke(ctx, f.en.onError, firing)
 	if errors.Is(err, ErrPending) {
 		f.stayForErrorAction()
@@ -193,6 +210,9 @@ func (f *flight) end(ctx context.Context, m *Message) error {
 
 // stayForErrorAction keeps the entry while the error action is pending.
 func (f *flight) stayForErrorAction() {
+	for _, other := range f.extra().batch {
+		other.stayForErrorAction()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.open&erring != 0 && !f.pending {
@@ -209,6 +229,9 @@ func (f *flight) errorActionDone(failed *failure) {
 	f.mu.Unlock()
 	if was&erring == 0 {
 		return
+	}
+	for _, other := range f.extra().batch {
+		other.errorActionDone(failed)
 	}
 	if failed == nil {
 		f.l.e.lose(f.en, ReasonErrorAction, f.err())
