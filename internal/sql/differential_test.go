@@ -78,6 +78,7 @@ type generator struct {
 	*rand.Rand
 	vars  []string
 	alias []string
+	depth int // of queries around
 }
 
 func (g *generator) pick(s ...string) string { return s[g.IntN(len(s))] }
@@ -223,6 +224,8 @@ func (g *generator) query(depth int) string {
 		as = " AS " + name
 		g.alias = append(g.alias, name)
 	}
+	g.depth++
+	defer func() { g.depth-- }()
 	s := "SELECT " + g.projection(depth-1) + " FROM " + source + as
 	if g.IntN(2) == 0 {
 		s += " WHERE " + g.condition(depth-1)
@@ -271,7 +274,10 @@ func (g *generator) call(depth int) string {
 		re := g.pick("'a'", "'^.'", "'[0-9]+'", "'(x|y)z?'", "'('", "s", "t")
 		return g.pick("regexp_matches", "regexp_substr") + "(" + arg() + ", " + re + ")"
 	case 8:
-		return g.pick("encode(*, 'base64')", "encode("+arg()+", 'base64')", "decode(encode("+arg()+", 'base64'), 'base64')", "decode("+arg()+", 'base64')",
+		if g.depth == 0 && g.IntN(4) == 0 {
+			return "encode(*, 'base64')" // of an element it is the text as it stands
+		}
+		return g.pick("encode("+arg()+", 'base64')", "decode(encode("+arg()+", 'base64'), 'base64')", "decode("+arg()+", 'base64')",
 			"transform('enrichArray', "+g.pick("o", "{'q': a}")+", "+g.pick("l", "[{'w': 1}, o]", "nested.l")+")", "topic()", "clientid()", "principal()", "sql_version()", "timestamp()")
 	}
 	return g.pick(one, two, "concat", "get_or_default") + "(" + g.pick("", arg()+", "+arg()+", "+arg()+", "+arg()) + ")"
