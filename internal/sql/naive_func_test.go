@@ -27,16 +27,16 @@ func (m *nmessage) call(n *Call) nv {
 			return undef
 		}
 	}
-	args := make([]nv, len(n.Args))
-	for i, a := range n.Args {
-		args[i] = m.eval(a)
-	}
 	f, ok := naiveFuncs[n.Name]
 	if !ok {
 		panic("the naive interpreter has no " + n.Name)
 	}
-	if len(args) < f.min || len(args) > f.max {
-		return undef
+	if len(n.Args) < f.min || len(n.Args) > f.max {
+		return undef // whatever the arguments are
+	}
+	args := make([]nv, len(n.Args))
+	for i, a := range n.Args {
+		args[i] = m.eval(a)
 	}
 	return f.f(m, args)
 }
