@@ -116,9 +116,22 @@ func (a number) compare(b number) int {
 	return c
 }
 
+// scaled is a * 10^n, n being at most 19.
+func scaled(a uint64, n int) u128 {
+	hi, lo := bits.Mul64(a, pow10[n].lo)
+	return u128{hi, lo}
+}
+
 func (a number) compareAbs(b number) int {
 	if a.isZero() || b.isZero() || a.exp == b.exp {
 		return a.coef.cmp(b.coef)
+	}
+	// Most coefficients have one word, and exponents lie close together.
+	if d := int(a.exp) - int(b.exp); a.coef.hi|b.coef.hi == 0 && d >= -19 && d <= 19 {
+		if d < 0 {
+			return -scaled(b.coef.lo, -d).cmp(a.coef)
+		}
+		return scaled(a.coef.lo, d).cmp(b.coef)
 	}
 	fa, fb := a.coef.digits()+int(a.exp), b.coef.digits()+int(b.exp)
 	if fa != fb {

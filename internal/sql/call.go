@@ -115,7 +115,7 @@ func (c *compiler) builtin(n *Call, b builtin) code {
 		base := len(e.stack)
 		for i := range args {
 			v := args[i].eval(e)
-			e.stack = append(e.stack, v)
+			e.push(v)
 		}
 		v := fn(e, e.stack[base:])
 		e.stack = e.stack[:base]

@@ -296,7 +296,7 @@ func (c *compiler) array(n *ArrayLit) code {
 		for i := range elems {
 			v := elems[i].eval(e)
 			size += len(v.s) + 48
-			e.stack = append(e.stack, v)
+			e.push(v)
 		}
 		b := append(e.sc.grow(size), '[')
 		for _, v := range e.stack[base:] {

@@ -32,7 +32,7 @@ type env struct {
 	slots []string // raw JSON found at the program's paths, empty where nothing is
 	elems []string // raw JSON of the current element of each query, by its number
 	vars  []Value  // of the SET clause
-	stack []Value  // arguments of the calls under way
+	stack []Value  // arguments of the calls under way, see push
 	sc    arena
 	bufs  [][]byte // free buffers
 	now   int64    // what timestamp() returns
@@ -40,6 +40,13 @@ type env struct {
 	work  int   // spent of program.maxWork
 	err   error // abandons the evaluation
 	calls [numLimited]int8
+
+	pushed bool // stack has been used
+}
+
+// push puts a value on the stack; whoever does takes it off again.
+func (e *env) push(v Value) {
+	e.stack, e.pushed = append(e.stack, v), true
 }
 
 var envs = sync.Pool{New: func() any { return new(env) }}
@@ -81,12 +88,18 @@ func (e *env) release() {
 	clear(e.slots)
 	clear(e.elems)
 	clear(e.vars)
-	clear(e.stack[:cap(e.stack)])
+	e.vars = e.vars[:0]
+	if e.pushed {
+		clear(e.stack[:cap(e.stack)])
+		e.stack, e.pushed = e.stack[:0], false
+	}
 	e.sc.reset()
 	if e.in == e.own {
 		*e.own = Input{}
 	}
-	*e = env{own: e.own, slots: e.slots[:0], elems: e.elems[:0], vars: e.vars[:0], stack: e.stack[:0], sc: e.sc, bufs: e.bufs}
+	// One by one: slices that stay the same need no write.
+	e.ctx, e.p, e.in, e.payload, e.state = nil, nil, nil, "", unscanned
+	e.now, e.work, e.err, e.calls = 0, 0, nil, [numLimited]int8{}
 	if cap(e.stack) <= 256 && cap(e.slots) <= 1024 && e.smallBufs() {
 		envs.Put(e)
 	}
@@ -198,13 +211,14 @@ func (e *env) scan() {
 	e.payload, e.state = read(e.payload, &f, e.p.paths)
 }
 
-// refuted is scan, and reports whether it ended early because one of preds does
-// not hold.
-func (e *env) refuted(preds []Pred) bool {
+// refute is scan, and reports whether it ended early because one of preds does
+// not hold, or whether all are known to.
+func (e *env) refute(preds []Pred) (refuted, held bool) {
 	f := search{slots: e.slots, refuter: refuter{preds: preds}}
 	e.work += len(e.payload)
 	e.payload, e.state = read(e.payload, &f, e.p.paths)
-	return f.refuter.refuted
+	held = e.state == isObject && f.held == 1<<len(preds)-1 && len(preds) < 64
+	return f.refuter.refuted, held
 }
 
 // adopt takes what a Scan has found in place of scan; slots says where.

@@ -97,6 +97,7 @@ func (p *Pred) ordered(order int) bool {
 // comes again, since of several members with one name the last counts.
 type refuter struct {
 	preds   []Pred // nil: nobody asks
+	held    uint64 // a bit for each that holds for the latest value of its member
 	refuted bool
 }
 
@@ -110,8 +111,10 @@ func (r *refuter) refutes(member *path, raw, rest string) bool {
 		}
 		var sc arena
 		if p.holds(loadRaw(raw, &sc, false)) {
+			r.held |= 1 << i
 			continue
 		}
+		r.held &^= 1 << i
 		// An escape may spell the name in another way.
 		r.refuted = !strings.Contains(rest, member.quoted) && !hasEscape(rest)
 		return r.refuted

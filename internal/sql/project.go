@@ -1,9 +1,6 @@
 package sql
 
-import (
-	"strconv"
-	"strings"
-)
+import "strconv"
 
 // A projection is a compiled SELECT list that makes an object.
 type projection struct {
@@ -99,7 +96,7 @@ func (p *projection) appendTo(e *env, b []byte) []byte {
 		if !p.items[i].star {
 			v = p.items[i].code.eval(e)
 		}
-		e.stack = append(e.stack, v)
+		e.push(v)
 	}
 	values := e.stack[base:]
 	star := ""
@@ -151,8 +148,16 @@ func (p *projection) appendFlat(e *env, b []byte) []byte {
 // appendRaw appends raw JSON of the payload. Whole numbers in another
 // spelling are brought into the one form.
 func (e *env) appendRaw(b []byte, raw string) []byte {
-	if raw == "" || raw[0] != '-' && !isDigit(raw[0]) || strings.IndexByte(raw, '.') < 0 && strings.IndexByte(raw, 'e') < 0 && strings.IndexByte(raw, 'E') < 0 {
+	if raw == "" || raw[0] != '-' && !isDigit(raw[0]) {
 		return append(b, raw...)
+	}
+	point, exp := false, false
+	for i := 0; i < len(raw); i++ {
+		point = point || raw[i] == '.'
+		exp = exp || raw[i]|0x20 == 'e'
+	}
+	if !exp && (!point || raw[len(raw)-1] != '0') {
+		return append(b, raw...) // whole as it is, or with a fraction
 	}
 	return e.load(raw).appendJSON(b, e.p.legacy)
 }

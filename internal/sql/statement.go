@@ -235,12 +235,17 @@ func (s *Statement) run(e *env, opts *RunOptions) (r Result, err error) {
 	if opts.Scan != nil {
 		e.adopt(opts.Scan, opts.Slots)
 	}
-	if len(b.set) > 0 {
+	held := opts.Preds || len(s.preds) == 0
+	switch {
+	case len(b.set) > 0:
 		b.assign(e)
-	} else if e.state == unscanned && len(s.preds) > 0 && e.refuted(s.preds) {
-		return Result{}, nil
+	case !held && e.state == unscanned:
+		var refuted bool
+		if refuted, held = e.refute(s.preds); refuted {
+			return Result{}, nil
+		}
 	}
-	if e.err != nil || !opts.Preds && !s.hold(e) || b.where != nil && b.where(e) != yes || e.err != nil {
+	if e.err != nil || !held && !s.hold(e) || b.where != nil && b.where(e) != yes || e.err != nil {
 		return Result{}, e.err
 	}
 	switch {
