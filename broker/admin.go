@@ -71,7 +71,7 @@ func (b *Broker) DisconnectPrincipal(principal string) int {
 	var cut []*conn
 	b.mu.Lock()
 	for c := range b.conns {
-		if c.access.Principal == principal {
+		if c.access != nil && c.access.Principal == principal {
 			cut = append(cut, c)
 		}
 	}
@@ -136,11 +136,14 @@ func (b *Broker) Subscriptions(clientID string) ([]Subscription, error) {
 func (s *session) describe() ClientInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	info := s.info
+	var info ClientInfo
+	if s.info != nil {
+		info = *s.info
+	}
 	info.ClientID, info.Principal, info.Version, info.Expiry = s.id, s.principal, s.version, s.expiry
 	info.Connected = s.conn != nil
 	info.DisconnectedAt, info.DisconnectReason = s.disconnectedAt, s.reason
-	info.Subscriptions = len(s.subs)
+	info.Subscriptions = s.subs.len()
 	info.Queued, info.QueuedBytes = int(s.queued.Load()), s.queuedBytes.Load()
 	if !s.durable {
 		info.Queued = s.out.Waiting()

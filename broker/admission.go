@@ -34,18 +34,27 @@ type Admitter interface {
 
 // admission makes a hold for the connection. It is called from the reader alone.
 func (c *conn) admission(a *Admission) {
-	c.own.Store(&a.Authorizer)
+	c.actsAs(a.Authorizer)
 	c.stopAdmission()
 	if a.Lifetime <= 0 && a.RefreshAfter <= 0 {
 		return
 	}
-	ctx, cancel := context.WithCancel(c.ctx)
+	ctx, cancel := context.WithCancel(c.base)
 	over := make(chan struct{})
 	c.stopAdmission = func() { cancel(); <-over }
 	go func() { // stopAdmission waits for it
 		defer close(over)
 		c.watchAdmission(ctx, *a)
 	}()
+}
+
+// actsAs sets who decides for this connection alone, nil for nobody.
+func (c *conn) actsAs(a Authorizer) {
+	if a == nil {
+		c.own.Store(nil)
+		return
+	}
+	c.own.Store(&a)
 }
 
 // watchAdmission refreshes an admission until it is over, or ctx done.
@@ -73,7 +82,7 @@ func (c *conn) watchAdmission(ctx context.Context, a Admission) {
 				c.end(notAuthorized, AuthError, err)
 				return
 			}
-			c.own.Store(&next.Authorizer)
+			c.actsAs(next.Authorizer)
 			c.b.InvalidateAuth()
 			next.Lifetime, next.Reason = a.Lifetime, a.Reason // counted from the connect
 			a = next
@@ -93,10 +102,10 @@ func alarm(d, limit time.Duration) <-chan time.Time {
 
 // may asks whoever decides for this connection.
 func (c *conn) may(action, resource string) error {
-	a := c.access
+	a := *c.access
 	a.Action, a.Resource = action, resource
 	if own := c.own.Load(); own != nil && *own != nil {
-		return (*own).Authorize(c.ctx, a)
+		return (*own).Authorize(c.base, a)
 	}
-	return c.b.opts.Authorizer.Authorize(c.ctx, a)
+	return c.b.opts.Authorizer.Authorize(c.base, a)
 }

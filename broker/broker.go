@@ -21,8 +21,9 @@ type Broker struct {
 	// Store's I/O: connecting, subscribing, ending. No publisher waits for it.
 	admission [64]sync.Mutex
 
-	commits committer
-	authGen atomic.Uint64 // grows with InvalidateAuth
+	unlimited rates // never written
+	commits   committer
+	authGen   atomic.Uint64 // grows with InvalidateAuth
 
 	subs struct {
 		sync.RWMutex
@@ -81,7 +82,7 @@ func (b *Broker) load(ctx context.Context) error {
 		}
 		s := &session{id: stored.ClientID, principal: stored.Principal, version: stored.Version, durable: true,
 			expiry: stored.Expiry, disconnectedAt: stored.Disconnected, will: stored.Will,
-			subs: make(map[string]*subscriber, len(stored.Subscriptions))}
+		}
 		for q, err := range b.store.Queue(ctx, s.id, 0) {
 			if err != nil {
 				return err

@@ -174,5 +174,9 @@ func (c *conn) route(p *wire.Publish, r *route) error {
 	if len(r.handlers) > 0 && len(c.dirty) > 0 && time.Since(c.flushed) > time.Millisecond {
 		c.flushDirty() // handlers take their time: what is ready does not wait for them
 	}
-	return pub.run(c.ctx)
+	ctx := c.base
+	if len(r.handlers) > 0 || p.Retain || c.b.opts.Hooks.OnPublish != nil {
+		ctx = c.context()
+	}
+	return pub.run(ctx)
 }

@@ -39,8 +39,8 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 			lock.Unlock()
 			return err
 		}
-		old := s.subs[sub.Filter]
-		if code < wire.Unspecified && old == nil && len(s.subs) >= b.opts.MaxSubscriptions {
+		old := s.subs.get(sub.Filter)
+		if code < wire.Unspecified && old == nil && s.subs.len() >= b.opts.MaxSubscriptions {
 			code = wire.QuotaExceeded
 		}
 		if code < wire.Unspecified {
@@ -58,7 +58,7 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 			}
 		}
 		granted = append(granted, sub)
-		if scan := b.newScan(&s.subs[sub.Filter].sub, s.subs[sub.Filter].group, old != nil); scan != nil {
+		if scan := b.newScan(&s.subs.get(sub.Filter).sub, s.subs.get(sub.Filter).group, old != nil); scan != nil {
 			scans = append(scans, scan)
 		}
 	}
@@ -127,7 +127,7 @@ func (c *conn) checkSubscription(f *wire.Filter, identifier uint32) (Subscriptio
 	}
 	if f := c.b.opts.Hooks.OnSubscribe; f != nil {
 		filter, most := sub.Filter, sub.QoS
-		if err := f(c.ctx, c.info, &sub); err != nil {
+		if err := f(c.context(), c.info, &sub); err != nil {
 			code, ok := refusalCode(err, wire.SUBACK)
 			if !ok {
 				code = wire.NotAuthorized
@@ -173,7 +173,7 @@ func (c *conn) unsubscribe(p *wire.Unsubscribe) error {
 		return &ConnError{Reason: DuplicateClientID, Err: errClosed}
 	}
 	for i, filter := range p.Filters {
-		old := s.subs[string(filter)]
+		old := s.subs.get(string(filter))
 		if old == nil {
 			codes[i] = wire.NoSubscriptionExisted
 			continue

@@ -21,14 +21,13 @@ type conn struct {
 	b       *Broker
 	nc      net.Conn
 	in      input
-	sock    *socket     // nc, if a loop watches it
 	turn    turn        // of the loop's goroutines to work for this connection
 	late    *time.Timer // ends a connection that does not get to its CONNECT
 	leading *loop       // whose other sockets wait until this one is dealt with, or nil: see aside
 
 	engine engine.Inbound
-	ctx    context.Context // of handlers: depth 1
-	cancel context.CancelFunc
+	base   context.Context // with the values of Serve's, never done; depth 1
+	ctx    context.Context // of the application's functions, while one is needed; see context
 
 	sess          *session                   // once CONNECT was accepted
 	info          ClientInfo                 // written with mu held
@@ -36,7 +35,7 @@ type conn struct {
 	trusted       *Admission                 // of ServeTrusted
 	own           atomic.Pointer[Authorizer] // of this connection, from its Admission
 	stopAdmission func()
-	access        Access // what all accesses of this client have in common
+	access        *Access // what all accesses of this client have in common
 	will          *Message
 	willWait      time.Duration
 	expiry        time.Duration // of the session after this connection
@@ -47,19 +46,13 @@ type conn struct {
 	backlog []*retainedScan
 	parting *wire.Disconnect // the client's own
 
-	resent struct { // read from the Store for it
-		sync.Mutex
-		bucket
-	}
-
 	receive struct {
 		sync.Mutex
 		auth  uint64
 		known map[string]bool
 	}
 
-	published, bytes bucket // of this client
-	delivered        bucket // QoS 0 to it; guarded by mu
+	*rates // the broker's own, which limits nothing, if there are no limits
 
 	silence time.Duration // after which the connection is given up; 0 is never
 	alive   atomic.Int64  // when the last whole packet came, in Unix nanoseconds
@@ -68,7 +61,7 @@ type conn struct {
 
 	mu     sync.Mutex
 	limits clientLimits // what its CONNECT said
-	cond   sync.Cond    // room in the outbox, or the end
+	cond   *sync.Cond   // room in the outbox, or the end: for who waits, if anybody does
 	buf    *buffer      // what waits to be written; nil if nothing
 	// writing says that a goroutine has taken bytes out of buf and writes
 	// them: inWrite of them. There is never more than one.
@@ -77,8 +70,10 @@ type conn struct {
 	stuck   *buffer // the rest of a write that a loop goes on with once there is room
 	room    bool    // there is, since that write began
 	cut     *time.Timer
-	busy    bool // the reader works on a batch
-	closing bool // the socket is closed once buf is written
+	cancel  context.CancelFunc // of ctx, if there is one
+	hurry   bool               // the draining is over: contexts are done from the beginning
+	busy    bool               // the reader works on a batch
+	closing bool               // the socket is closed once buf is written
 	stop    stop
 	resumed bool // with a takeover: the session goes on
 	// finished says that no writer may begin any more: finish waits for those
@@ -130,7 +125,7 @@ func (b *Broker) ServeTrusted(ctx context.Context, nc net.Conn, principal string
 	defer b.keepHouse()()
 	c := newConn(b, nc)
 	c.trusted = &Admission{Principal: principal, Authorizer: AllowAll{}}
-	c.published.rate, c.bytes.rate, c.delivered.rate, c.resent.rate = 0, 0, 0, 0
+	c.rates = &b.unlimited
 	defer context.AfterFunc(ctx, func() {
 		c.end(byte(wire.ServerShuttingDown), ServerInitiatedDisconnect, errDraining)
 	})()
@@ -139,9 +134,7 @@ func (b *Broker) ServeTrusted(ctx context.Context, nc net.Conn, principal string
 
 func newConn(b *Broker, nc net.Conn) *conn {
 	c := &conn{b: b, nc: nc, stopAdmission: func() {}}
-	c.published.rate, c.bytes.rate, c.delivered.rate = b.opts.MaxPublishRate, b.opts.MaxByteRate, b.opts.MaxDeliverRate
-	c.resent.rate = b.opts.MaxResendRate
-	c.cond.L = &c.mu
+	c.rates = b.newRates()
 	c.in.init(nc)
 	c.engine.Limits = engine.Limits{MaxPacket: b.opts.MaxPacketBytes, ReceiveMax: b.opts.ReceiveMaximum,
 		AliasMax: b.opts.TopicAliasMaximum, MaxQoS: maxQoS}
@@ -149,31 +142,72 @@ func newConn(b *Broker, nc net.Conn) *conn {
 }
 
 // open begins the connection's time.
-func (c *conn) open(ctx context.Context) {
-	// A drain lets handlers finish: they see the end only when the connection is closed.
-	c.ctx, c.cancel = context.WithCancel(WithDepth(context.WithoutCancel(ctx), 1))
+func (c *conn) open(base context.Context) {
+	c.base = base
 	c.late = time.AfterFunc(c.b.opts.ConnectTimeout, func() {
 		c.end(byte(wire.Unspecified), ClientError, errNoConnect)
 	})
 }
 
+// baseContext has the values of ctx and not its end.
+func baseContext(ctx context.Context) context.Context {
+	return WithDepth(context.WithoutCancel(ctx), 1)
+}
+
 // serve reads on a goroutine of the connection's own until it is over.
 func (c *conn) serve(ctx context.Context) error {
-	c.open(ctx)
+	c.open(baseContext(ctx))
 	err := c.handshake()
 	for err == nil {
 		var n int
-		if n, err = c.in.fill(); err == nil {
+		if n, err = c.in.fill(c.nc); err == nil {
 			err = c.received(n)
 		}
 	}
 	return c.finish(err)
 }
 
+// context is for functions of the application that this goroutine calls, for as long as it works
+// on a batch. A drain lets them finish: they see its end only when its time is up.
+func (c *conn) context() context.Context {
+	if c.ctx == nil {
+		ctx, cancel := context.WithCancel(c.base)
+		c.mu.Lock()
+		c.ctx, c.cancel = ctx, cancel
+		if c.hurry {
+			cancel()
+		}
+		c.mu.Unlock()
+	}
+	return c.ctx
+}
+
+// leaveContext ends it.
+func (c *conn) leaveContext() {
+	if c.ctx == nil {
+		return
+	}
+	c.mu.Lock()
+	c.cancel()
+	c.ctx, c.cancel = nil, nil
+	c.mu.Unlock()
+}
+
+// abandon ends the connection at once, and the patience with functions it called.
+func (c *conn) abandon() {
+	c.mu.Lock()
+	c.hurry = true
+	if c.cancel != nil {
+		c.cancel()
+	}
+	c.mu.Unlock()
+	c.kill()
+}
+
 // handshake is that of TLS, or of whatever else the listener has put before MQTT.
 func (c *conn) handshake() error {
 	if tc, ok := c.nc.(interface{ HandshakeContext(context.Context) error }); ok {
-		if err := tc.HandshakeContext(c.ctx); err != nil {
+		if err := tc.HandshakeContext(c.base); err != nil {
 			return &ConnError{Reason: AuthError, Err: fmt.Errorf("broker: handshake: %w", err)}
 		}
 	}
@@ -229,7 +263,7 @@ func (c *conn) received(n int) (err error) {
 // gone reports whether the client has said goodbye and has been sent all that it was owed. Its
 // socket can be closed without waiting for its end of it.
 func (c *conn) gone() bool {
-	if c.parting == nil || c.sock == nil {
+	if c.parting == nil || c.in.sock == nil {
 		return false
 	}
 	c.aside() // to end takes a while, and what is owed is written now
@@ -408,7 +442,9 @@ func (c *conn) begin() bool {
 func (c *conn) rest(err error) {
 	c.mu.Lock()
 	c.busy = false
-	c.info.Version = c.engine.Version
+	if !c.info.Connected { // from then on it does not change
+		c.info.Version = c.engine.Version
+	}
 	if err != nil && !c.stop.set {
 		c.stop = reasonFor(err)
 	}
@@ -443,7 +479,7 @@ func (c *conn) end(code byte, reason DisconnectReason, err error) {
 		return
 	}
 	c.stop = stop{true, code, reason, err}
-	c.cond.Broadcast()
+	c.wake()
 	if !c.busy {
 		c.part(false)
 	}
@@ -460,9 +496,9 @@ func (c *conn) part(flushes bool) {
 		buf.b = append(buf.b, bye...)
 	}
 	c.closing = true
-	c.cond.Broadcast()
+	c.wake()
 	switch { // the timeouts bound a write that is stuck as well
-	case c.sock == nil:
+	case c.in.sock == nil:
 		_ = c.nc.SetWriteDeadline(time.Now().Add(closeTimeout))
 		if !c.writing {
 			c.startWriter(nil)
@@ -508,6 +544,21 @@ func (c *conn) explain() (text, server string) {
 		server = ""
 	}
 	return text, server
+}
+
+// wait waits for a wake. mu is held.
+func (c *conn) wait() {
+	if c.cond == nil {
+		c.cond = sync.NewCond(&c.mu)
+	}
+	c.cond.Wait()
+}
+
+// wake tells those who wait to look again. mu is held.
+func (c *conn) wake() {
+	if c.cond != nil {
+		c.cond.Broadcast()
+	}
 }
 
 // kill closes the socket at once.

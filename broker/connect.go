@@ -96,7 +96,7 @@ func (c *conn) admit(p *wire.Connect, ack *wire.Connack, a *Admission) error {
 	}
 	c.times(p, ack)
 	if f := b.opts.Hooks.OnConnect; f != nil {
-		if err := f(c.ctx, c.info); err != nil {
+		if err := f(c.context(), c.info); err != nil {
 			return c.authError(err)
 		}
 	}
@@ -170,9 +170,9 @@ func (c *conn) credentials(p *wire.Connect) Credentials {
 func (c *conn) authenticate(p *wire.Connect) (Admission, error) {
 	cred := c.credentials(p)
 	if a, ok := c.b.opts.Authenticator.(Admitter); ok {
-		return a.Admit(c.ctx, cred)
+		return a.Admit(c.context(), cred)
 	}
-	principal, err := c.b.opts.Authenticator.Authenticate(c.ctx, cred)
+	principal, err := c.b.opts.Authenticator.Authenticate(c.context(), cred)
 	return Admission{Principal: principal}, err
 }
 
@@ -181,8 +181,8 @@ func (c *conn) authorize(p *wire.Connect, a *Admission) error {
 	c.mu.Lock()
 	c.info.Principal = a.Principal
 	c.mu.Unlock()
-	c.own.Store(&a.Authorizer)
-	c.access = Access{Principal: a.Principal, ClientID: c.info.ClientID, Thing: a.Thing, SourceIP: ipOf(c.nc.RemoteAddr())}
+	c.actsAs(a.Authorizer)
+	c.access = &Access{Principal: a.Principal, ClientID: c.info.ClientID, Thing: a.Thing, SourceIP: ipOf(c.nc.RemoteAddr())}
 	if p.Version == 4 && !p.CleanStart || p.SessionExpiry > 0 {
 		c.access.ConnectAttributes = append(c.access.ConnectAttributes, "PersistentConnect")
 	}
@@ -239,7 +239,7 @@ func (c *conn) begins(p *wire.Connect, ack *wire.Connack) error {
 	b := c.b
 	will, err := c.takeSession(p, ack)
 	if will != nil { // of a session that has ended now
-		b.publishWill(c.ctx, &will.Message)
+		b.publishWill(c.context(), &will.Message)
 	}
 	if err != nil {
 		return err
@@ -289,7 +289,7 @@ func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) (will *PendingWil
 		}
 	}
 	if !resumed {
-		s = &session{id: id, principal: c.info.Principal, version: p.Version, durable: c.expiry > 0, subs: map[string]*subscriber{}}
+		s = &session{id: id, principal: c.info.Principal, version: p.Version, durable: c.expiry > 0}
 	}
 	s.mu.Lock()
 	s.expiry = c.expiry
@@ -325,7 +325,7 @@ func (c *conn) attach(s *session, p *wire.Connect, ack *wire.Connack, resumed bo
 	c.info.Connected, c.info.ConnectedAt, c.info.Connections = true, now, version
 	buf := c.outbox()
 	buf.b = wire.AppendConnack(buf.b, p.Version, ack)
-	s.info = c.info
+	s.info = &c.info // does not change any more
 	c.mu.Unlock()
 	s.conn = c
 	s.online.Store(true)

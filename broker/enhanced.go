@@ -44,7 +44,7 @@ func (c *conn) beginAuth(p *wire.Connect, ack *wire.Connack) error {
 		return c.refuse(wire.BadAuthMethod, AuthError, fmt.Errorf("broker: authentication method %q is not known", p.AuthMethod)) // [MQTT-4.12.0-1]
 	}
 	cred := c.credentials(p)
-	exchange, err := method(c.ctx, cred)
+	exchange, err := method(c.context(), cred)
 	if err != nil {
 		return c.authError(err)
 	}
@@ -61,7 +61,7 @@ func (c *conn) authPacket(a *wire.Auth) error {
 		if c.sess == nil {
 			return c.refuse(wire.ProtocolError, ClientError, fmt.Errorf("%w: re-authentication before CONNACK", ErrProtocol)) // [MQTT-4.12.1-1]
 		}
-		exchange, err := c.b.opts.AuthMethods[a.Method](c.ctx, c.auth.cred)
+		exchange, err := c.b.opts.AuthMethods[a.Method](c.context(), c.auth.cred)
 		if err != nil {
 			return c.authError(err)
 		}
@@ -81,7 +81,7 @@ func (c *conn) authPacket(a *wire.Auth) error {
 func (c *conn) authStep(data []byte) error {
 	a := c.auth
 	method := a.method
-	step, err := a.exchange.Next(c.ctx, data)
+	step, err := a.exchange.Next(c.context(), data)
 	switch {
 	case err != nil:
 		return c.authError(err) // [MQTT-4.12.0-4] [MQTT-4.12.1-2]

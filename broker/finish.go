@@ -11,7 +11,7 @@ import (
 // ended, the will published or scheduled.
 func (c *conn) finish(err error) error {
 	c.aside()
-	defer c.cancel()
+	c.leaveContext()
 	if c.late != nil {
 		c.late.Stop()
 	}
@@ -20,7 +20,7 @@ func (c *conn) finish(err error) error {
 		c.stop = reasonFor(err)
 	}
 	c.busy, c.closing, c.finished = false, true, true
-	c.cond.Broadcast()
+	c.wake()
 	why, resumed := c.stop, c.resumed
 	c.mu.Unlock()
 	c.kill()
@@ -31,7 +31,7 @@ func (c *conn) finish(err error) error {
 		c.stuck, c.writing = nil, false
 	}
 	for c.writing { // on a publisher's goroutine, which is about to find the socket closed
-		c.cond.Wait()
+		c.wait()
 	}
 	if c.buf != nil {
 		c.buf.release()
@@ -39,8 +39,8 @@ func (c *conn) finish(err error) error {
 	}
 	c.mu.Unlock()
 	c.in.give()
-	if c.sock != nil {
-		c.sock.close()
+	if c.in.sock != nil {
+		c.in.sock.close()
 		if c.cut != nil {
 			c.cut.Stop()
 		}
@@ -77,7 +77,8 @@ func (c *conn) detach(why stop, resumed bool) {
 	over := !mine && !resumed
 	var saved Session
 	if mine {
-		s.conn = nil
+		info := c.info // the rest of the connection can go
+		s.conn, s.info = nil, &info
 		s.online.Store(false)
 		if d := c.parting; d != nil && d.HasSessionExpiry {
 			s.expiry = min(seconds(d.SessionExpiry), b.opts.MaxSessionExpiry)
@@ -119,7 +120,7 @@ func (c *conn) detach(why stop, resumed bool) {
 	info := c.info
 	info.Connected, info.DisconnectedAt, info.DisconnectReason = false, now, why.reason
 	if publish {
-		b.publishWillAs(context.WithoutCancel(c.ctx), c)
+		b.publishWillAs(c.base, c)
 	}
 	if f := b.opts.Trace.Disconnected; f != nil {
 		f(info, why.reason)

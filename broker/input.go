@@ -19,7 +19,6 @@ var readBuffers = sync.Pool{New: func() any { b := make([]byte, readSize); retur
 // and are not consumed. Where the system allows, a connection from which nothing comes holds
 // no buffer.
 type input struct {
-	nc     net.Conn
 	data   []byte
 	pooled *[]byte  // what data lies in, if it is borrowed
 	raw    *rawConn // one of raw and sock, or none
@@ -27,7 +26,6 @@ type input struct {
 }
 
 func (in *input) init(nc net.Conn) {
-	in.nc = nc
 	if in.sock, _ = nc.(*socket); in.sock == nil {
 		in.raw = newRawConn(nc)
 	}
@@ -36,8 +34,8 @@ func (in *input) init(nc net.Conn) {
 // direct reports whether tryWrite may be used.
 func (in *input) direct() bool { return in.raw != nil || in.sock != nil }
 
-// fill waits for bytes and appends them to data.
-func (in *input) fill() (int, error) {
+// fill waits for bytes of nc and appends them to data.
+func (in *input) fill(nc net.Conn) (int, error) {
 	if in.raw != nil && len(in.data) == 0 {
 		buf, n, err := in.raw.readBorrowed()
 		if err != nil {
@@ -52,7 +50,7 @@ func (in *input) fill() (int, error) {
 	if len(in.data) == cap(in.data) {
 		in.grow(2 * cap(in.data))
 	}
-	n, err := in.nc.Read(in.data[len(in.data):cap(in.data)])
+	n, err := nc.Read(in.data[len(in.data):cap(in.data)])
 	in.data = in.data[:len(in.data)+n]
 	if n > 0 {
 		err = nil // met again by the next read
@@ -126,14 +124,14 @@ func (in *input) tryWrite(b []byte) (int, error) {
 
 // closeWrite ends the connection behind what was written. With TCP the peer
 // still gets it: closing at once with unread bytes would reset the connection.
-func (in *input) closeWrite() {
+func (in *input) closeWrite(nc net.Conn) {
 	if in.sock != nil {
 		in.sock.closeWrite()
 		return
 	}
-	if tcp, ok := in.nc.(*net.TCPConn); ok && tcp.CloseWrite() == nil {
+	if tcp, ok := nc.(*net.TCPConn); ok && tcp.CloseWrite() == nil {
 		_ = tcp.SetReadDeadline(time.Now().Add(closeTimeout)) // the reader goes on until then, or the peer's end
 		return
 	}
-	_ = in.nc.Close()
+	_ = nc.Close()
 }

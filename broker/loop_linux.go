@@ -74,7 +74,7 @@ func (l *loop) close() {
 
 // add takes a socket on.
 func (l *loop) add(c *conn) error {
-	fd := c.sock.fd
+	fd := c.in.sock.fd
 	l.mu.Lock()
 	if fd >= len(l.conns) {
 		l.conns = append(l.conns, make([]*conn, max(64, fd+1-len(l.conns)))...)

@@ -11,7 +11,7 @@ import (
 // loops serve the sockets that one listener accepts.
 type loops struct {
 	b        *Broker
-	ctx      context.Context
+	base     context.Context // of the connections
 	listener syscall.RawConn
 	all      []*loop
 	next     int
@@ -32,7 +32,7 @@ func newLoops(ctx context.Context, b *Broker, l net.Listener) *loops {
 	if err != nil {
 		return nil
 	}
-	s := &loops{b: b, ctx: ctx, listener: raw}
+	s := &loops{b: b, base: baseContext(ctx), listener: raw}
 	n := b.opts.EventLoops
 	if n == 0 {
 		n = max(1, runtime.GOMAXPROCS(0)/2)
@@ -117,8 +117,7 @@ func (s *loops) serve(fd int, sa syscall.Sockaddr) {
 	s.next++
 	sock := &socket{fd: fd, loop: l, peer: peerOf(sa)}
 	c := newConn(s.b, sock)
-	c.sock = sock
-	c.open(s.ctx)
+	c.open(s.base)
 	s.open.Add(1)
 	if err := l.add(c); err != nil {
 		s.b.opts.Logger.Error("event loop", "err", err)

@@ -65,7 +65,7 @@ func (c *conn) take() *buffer {
 		c.inWrite = len(buf.b)
 	}
 	c.writing = buf != nil
-	c.cond.Broadcast()
+	c.wake()
 	return buf
 }
 
@@ -74,7 +74,7 @@ func (c *conn) take() *buffer {
 // lives as long as there is something to write, or to the loop that hears when there is room.
 func (c *conn) flush() {
 	c.mu.Lock()
-	if c.writing || c.finished || c.closing && c.sock == nil {
+	if c.writing || c.finished || c.closing && c.in.sock == nil {
 		c.mu.Unlock()
 		return
 	}
@@ -84,7 +84,7 @@ func (c *conn) flush() {
 // drain writes buf and what waits behind it. mu is held, and released.
 func (c *conn) drain(buf *buffer) {
 	for buf != nil {
-		if !c.in.direct() || c.closing && c.sock == nil {
+		if !c.in.direct() || c.closing && c.in.sock == nil {
 			c.startWriter(buf)
 			break
 		}
@@ -98,10 +98,10 @@ func (c *conn) drain(buf *buffer) {
 			buf.b = buf.b[:0]
 		}
 		switch {
-		case c.finished || err != nil && c.sock != nil: // nobody writes any more
+		case c.finished || err != nil && c.in.sock != nil: // nobody writes any more
 			buf.release()
 			c.writing, c.inWrite = false, 0
-			c.cond.Broadcast()
+			c.wake()
 			c.mu.Unlock()
 			if err != nil {
 				c.kill() // the reader ends, and with it everything
@@ -110,7 +110,7 @@ func (c *conn) drain(buf *buffer) {
 		case len(buf.b) == 0:
 			buf.release()
 			buf = c.take()
-		case c.sock == nil:
+		case c.in.sock == nil:
 			c.startWriter(buf) // it meets the error, too
 			c.mu.Unlock()
 			return
@@ -123,10 +123,10 @@ func (c *conn) drain(buf *buffer) {
 			c.inWrite = len(buf.b)
 		}
 	}
-	over := buf == nil && c.closing && c.sock != nil
+	over := buf == nil && c.closing && c.in.sock != nil
 	c.mu.Unlock()
 	if over {
-		c.in.closeWrite()
+		c.in.closeWrite(c.nc)
 	}
 }
 
@@ -170,7 +170,7 @@ func (c *conn) write(buf *buffer) {
 			closing := c.closing
 			c.mu.Unlock()
 			if closing {
-				c.in.closeWrite()
+				c.in.closeWrite(c.nc)
 			}
 			return
 		}
@@ -191,6 +191,6 @@ func (c *conn) waitRoomFor(most int) {
 		c.mu.Lock()
 	}
 	for c.outstanding() > most && !c.stop.set {
-		c.cond.Wait()
+		c.wait()
 	}
 }

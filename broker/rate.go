@@ -46,6 +46,28 @@ func (k *bucket) use(n int) time.Duration {
 	return time.Duration(max(0, over) / float64(k.rate) * float64(time.Second))
 }
 
+// rates are those of one client.
+type rates struct {
+	published, bytes bucket   // from it
+	delivered        bucket   // QoS 0 to it; guarded by conn.mu
+	resent           struct { // read from the Store for it
+		sync.Mutex
+		bucket
+	}
+}
+
+// newRates are the broker's, unlimited ones, if the options set no limit: they do not change, so that
+// connections can share them.
+func (b *Broker) newRates() *rates {
+	o := &b.opts
+	if o.MaxPublishRate == 0 && o.MaxByteRate == 0 && o.MaxDeliverRate == 0 && o.MaxResendRate == 0 {
+		return &b.unlimited
+	}
+	r := &rates{}
+	r.published.rate, r.bytes.rate, r.delivered.rate, r.resent.rate = o.MaxPublishRate, o.MaxByteRate, o.MaxDeliverRate, o.MaxResendRate
+	return r
+}
+
 // connectRate bounds how many clients connect.
 type connectRate struct {
 	sync.Mutex
@@ -64,28 +86,31 @@ func (c *conn) waitRate(d time.Duration) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		over = true
-		c.cond.Broadcast()
+		c.wake()
 	})
 	defer t.Stop()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for !over && !c.stop.set {
-		c.cond.Wait()
+		c.wait()
 	}
 }
 
 // mayResend is how many messages may be read from the Store now, 64 at most.
 func (c *conn) mayResend() int {
-	c.resent.Lock()
-	defer c.resent.Unlock()
 	if c.resent.rate == 0 {
 		return 64
 	}
+	c.resent.Lock()
+	defer c.resent.Unlock()
 	c.resent.refill(time.Now())
 	return min(64, int(float64(c.resent.rate)-c.resent.spent))
 }
 
 func (c *conn) resentNow(n int) {
+	if c.resent.rate == 0 {
+		return
+	}
 	c.resent.Lock()
 	defer c.resent.Unlock()
 	c.resent.use(n)

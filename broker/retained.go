@@ -67,7 +67,7 @@ func (c *conn) pumpRetained() error {
 		c.aside()
 		scan := c.backlog[0]
 		if scan.next == nil {
-			scan.next, scan.stop = iter.Pull2(c.b.Retained(context.WithoutCancel(c.ctx), scan.sub.Filter))
+			scan.next, scan.stop = iter.Pull2(c.b.Retained(c.base, scan.sub.Filter))
 		}
 		done, err := c.pumpScan(scan)
 		if err != nil {

@@ -60,7 +60,7 @@ func (b *Broker) Serve(ctx context.Context, l net.Listener) error {
 	case <-late.C:
 	}
 	n := 0
-	each(func(c *conn) { n++; c.cancel(); c.kill() })
+	each(func(c *conn) { n++; c.abandon() })
 	<-done
 	return errors.Join(err, fmt.Errorf("broker: %d connections did not end within %v", n, b.opts.DrainTimeout))
 }

@@ -20,7 +20,7 @@ type session struct {
 	durable       bool // in the Store, with its QoS 1 messages
 
 	// Guarded by Broker.admit(id), and by mu for writing.
-	subs map[string]*subscriber // by filter as the client sent it
+	subs subscribers
 
 	queued      atomic.Int64 // messages in the Store's queue
 	queuedBytes atomic.Int64
@@ -31,7 +31,7 @@ type session struct {
 	ended          bool
 	out            engine.Outbound
 	expiry         time.Duration
-	info           ClientInfo // of the last connection; see describe
+	info           *ClientInfo // of the last connection; see describe
 	disconnectedAt time.Time
 	reason         DisconnectReason
 	will           *PendingWill // while a delayed will waits

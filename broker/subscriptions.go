@@ -45,8 +45,7 @@ func (b *Broker) addSubscription(s *session, sub Subscription) error {
 	one := &subscriber{session: s, sub: sub, group: group, inner: inner}
 	b.addSubscriber(inner, one)
 	s.mu.Lock()
-	old := s.subs[sub.Filter]
-	s.subs[sub.Filter] = one
+	old := s.subs.put(one)
 	s.mu.Unlock()
 	if old != nil {
 		b.removeSubscriber(old) // only now: there is no moment without a subscription
@@ -59,8 +58,7 @@ func (b *Broker) addSubscription(s *session, sub Subscription) error {
 // removeSubscription reports whether s had the subscription.
 func (b *Broker) removeSubscription(s *session, filter string) bool {
 	s.mu.Lock()
-	old := s.subs[filter]
-	delete(s.subs, filter)
+	old := s.subs.remove(filter)
 	s.mu.Unlock()
 	if old == nil {
 		return false
@@ -74,24 +72,24 @@ func (b *Broker) removeSubscription(s *session, filter string) bool {
 func (b *Broker) removeSubscriptions(s *session) {
 	s.mu.Lock()
 	all := s.subs
-	s.subs = nil
+	s.subs = subscribers{}
 	s.mu.Unlock()
-	if len(all) == 0 {
+	if all.len() == 0 {
 		return
 	}
 	b.subs.Lock()
-	for _, one := range all {
+	for one := range all.all() {
 		one.remove()
 	}
 	b.subs.Unlock()
 	b.subsGen.Add(1)
-	b.count.subscriptions.Add(-int64(len(all)))
+	b.count.subscriptions.Add(-int64(all.len()))
 }
 
 // subscriptions lists those of s, ordered by filter. mu or the admission is held.
 func (s *session) subscriptions() []Subscription {
-	list := make([]Subscription, 0, len(s.subs))
-	for _, one := range s.subs {
+	list := make([]Subscription, 0, s.subs.len())
+	for one := range s.subs.all() {
 		list = append(list, one.sub)
 	}
 	slices.SortFunc(list, func(a, b Subscription) int { return strings.Compare(a.Filter, b.Filter) })
@@ -107,7 +105,7 @@ func (s *session) identifiers(name string, below bool) (ids []uint32) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, one := range s.subs {
+	for one := range s.subs.all() {
 		if one.sub.Identifier > 0 && match(one.inner, name) {
 			ids = append(ids, one.sub.Identifier)
 		}

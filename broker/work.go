@@ -38,6 +38,7 @@ func (c *conn) borrow() {
 // giveBack ends the batch. What it routed can go; what lies in packets is a read buffer's, which
 // is lent like this.
 func (c *conn) giveBack() {
+	c.leaveContext()
 	w := c.work
 	c.work, c.engine.Packets = nil, nil
 	w.pub, w.scratch = publication{}, engine.Message{}
