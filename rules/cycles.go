@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/thingloom/thingloom/internal/topic"
 )
 
 // ErrCycle reports a rule that would republish, maybe through other rules, to
@@ -27,11 +25,16 @@ func (e *CycleError) Error() string {
 func (e *CycleError) Unwrap() error { return ErrCycle }
 
 // Cycles finds rules that feed one another by their republish actions, the
-// shortest way for each rule that is in one, in the order of rules. A topic
-// with substitutions counts as every topic that it could become, so that what
-// is found may never happen, as where WHERE keeps it from it; one that is
-// nothing but a substitution could be anything, and is not counted. Disabled
+// shortest way for each rule that is in one, in the order of rules. Disabled
 // rules, and statements that do not compile, are in no cycle.
+//
+// A topic with substitutions counts as every topic that it could become:
+// topic() stands for what the rule's own filter matches, topic(n) for that level
+// of it, and every other expression for any text without a slash. So what is
+// found may never happen, as where WHERE keeps a message from a second round;
+// and a value with slashes, a topic that is nothing but a substitution, or an
+// action that republishes under another name is not seen here, but ended by
+// Options.MaxHops when it happens.
 func Cycles(all []Rule, opts *CompileOptions) []*CycleError {
 	g := graph{}
 	for i := range all {
@@ -60,7 +63,7 @@ func Cycles(all []Rule, opts *CompileOptions) []*CycleError {
 type node struct {
 	name, filter string
 	hasFilter    bool
-	out          []string // topics it republishes to, as templates
+	out          []destination // topics it republishes to
 }
 
 type graph []node
@@ -79,106 +82,17 @@ func newNode(r *Rule, q *Query) node {
 // add notes where an action republishes to.
 func (n *node) add(a ActionSpec) {
 	var params struct{ Topic string }
-	if a.Type != "republish" || json.Unmarshal(a.Params, &params) != nil {
+	if a.Type != "republish" || json.Unmarshal(a.Params, &params) != nil || params.Topic == "" {
 		return
 	}
-	if to := pattern(params.Topic); strings.Trim(to, "*/") != "" {
-		n.out = append(n.out, to)
+	if d, ok := parseDestination(params.Topic, n.filter); ok {
+		n.out = append(n.out, d)
 	}
-}
-
-// pattern is a topic with * for each substitution, which may be any text.
-func pattern(template string) string {
-	if rest, reserved := strings.CutPrefix(template, "$$"); reserved {
-		template = "\x00" + rest // "$$" means one "$", and is no substitution
-	}
-	var b strings.Builder
-	for {
-		before, after, found := strings.Cut(template, "${")
-		b.WriteString(before)
-		if !found {
-			break
-		}
-		b.WriteByte('*')
-		_, template, _ = strings.Cut(after, "}")
-	}
-	return strings.Replace(b.String(), "\x00", "$", 1)
 }
 
 // feeds reports whether what n republishes may reach m.
 func (n *node) feeds(m *node) bool {
-	return slices.ContainsFunc(n.out, func(to string) bool {
-		if rule, _, ok := basicIngestRule(to); ok {
-			return rule == m.name
-		}
-		if !m.hasFilter {
-			return false
-		}
-		if !strings.Contains(to, "*") {
-			return topic.MatchBelow(m.filter, to)
-		}
-		return overlaps(strings.Split(m.filter, "/"), to)
-	})
-}
-
-// overlaps reports whether a filter matches some text that a pattern becomes.
-// A * may stand for several levels.
-func overlaps(levels []string, to string) bool {
-	if len(levels) == 0 {
-		return strings.Trim(to, "*") == "" && to != ""
-	}
-	level, last := levels[0], len(levels) == 1
-	if level == "#" {
-		return to != ""
-	}
-	// Every way to end the first level within to: at its slashes, at its end,
-	// or within a *, which then goes on behind the slash.
-	for end := 0; end <= len(to); end++ {
-		switch {
-		case end == len(to):
-			if last && levelOverlaps(level, to) {
-				return true
-			}
-		case to[end] == '/':
-			if !last && levelOverlaps(level, to[:end]) && overlaps(levels[1:], to[end+1:]) {
-				return true
-			}
-			return false // a level ends at the first slash
-		case to[end] == '*':
-			if !last && levelOverlaps(level, to[:end+1]) && overlaps(levels[1:], to[end:]) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// levelOverlaps reports whether one level of a filter matches some text that a
-// pattern without slashes becomes.
-func levelOverlaps(level, to string) bool {
-	if level == "+" {
-		return true
-	}
-	parts := strings.Split(to, "*")
-	if len(parts) == 1 {
-		return level == to
-	}
-	if !strings.HasPrefix(level, parts[0]) || !strings.HasSuffix(level, parts[len(parts)-1]) {
-		return false
-	}
-	rest := level[len(parts[0]):]
-	if len(rest) < len(parts[len(parts)-1]) {
-		return false
-	}
-	rest = rest[:len(rest)-len(parts[len(parts)-1])]
-	for _, part := range parts[1 : len(parts)-1] {
-		i := strings.Index(rest, part)
-		if i < 0 {
-			return false
-		}
-		rest = rest[i+len(part):]
-	}
-	return true
+	return slices.ContainsFunc(n.out, func(d destination) bool { return d.reaches(m) })
 }
 
 // cycle finds the shortest way from start back to it, nil if there is none.

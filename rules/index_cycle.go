@@ -1,9 +1,6 @@
 package rules
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // cycle finds the shortest way from a rule that is about to be set back to it,
 // as graph.cycle does, but asks the index who is fed and not every rule: most
@@ -39,18 +36,14 @@ func (ix *index) cycle(start *node) *CycleError {
 // fed visits the rules that run and that n may feed, and perhaps others.
 func (ix *index) fed(n *node, visit func(*entry)) {
 	for _, to := range n.out {
-		if rule, _, ok := basicIngestRule(to); ok {
-			if en, ok := ix.rules.Get(rule); ok && en.runs() {
+		levels, whole := to.fixed()
+		if len(levels) > 2 && levels[0] == "$aws" && levels[1] == "rules" {
+			if en, ok := ix.rules.Get(levels[2]); ok && en.runs() {
 				visit(en)
 			}
 			continue
 		}
-		fixed, _, open := strings.Cut(to, "*")
-		levels := strings.Split(fixed, "/")
-		if open {
-			levels = levels[:len(levels)-1] // the last goes on with what * stands for
-		}
-		ix.tree.along(levels, !open, func(g *group) { g.members.each(visit) })
+		ix.tree.along(levels, whole, func(g *group) { g.members.each(visit) })
 	}
 }
 

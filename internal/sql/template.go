@@ -47,28 +47,19 @@ func CompileTemplate(text string, opts *TemplateOptions) (*Template, error) {
 	}
 	c.template, c.anyVar = true, true
 	t := &Template{prog: c.prog, text: text}
-	for i := 0; ; {
-		n := strings.Index(text[i:], "${")
-		if n < 0 {
-			t.addText(text[i:])
-			break
+	pieces, err := TemplatePieces(text, &opts.Options)
+	if err != nil {
+		return nil, err
+	}
+	for _, piece := range pieces {
+		if piece.Expr == nil {
+			t.addText(piece.Text)
+			continue
 		}
-		t.addText(text[i : i+n])
-		p := NewParser(text, i+n+2, &opts.Options)
-		x, err := p.Expr()
-		if err != nil {
-			return nil, err
-		}
-		if !p.AtPunct("}") {
-			if p.Err() != nil {
-				return nil, p.Err()
-			}
-			return nil, p.Unexpected("an operator or }")
-		}
-		r := c.expr(x)
+		r := c.expr(piece.Expr)
 		for _, name := range c.named {
 			if opts.Variables != nil && !slices.Contains(opts.Variables, name) {
-				c.fail(x.Pos(), "variable @%s is not declared by the SET clause of the rule", name)
+				c.fail(piece.Expr.Pos(), "variable @%s is not declared by the SET clause of the rule", name)
 			}
 		}
 		if c.err != nil {
@@ -80,7 +71,6 @@ func CompileTemplate(text string, opts *TemplateOptions) (*Template, error) {
 		} else {
 			t.parts = append(t.parts, part{expr: &r})
 		}
-		i = p.Pos() + 1
 	}
 	t.vars = c.named
 	return t, nil
@@ -139,4 +129,35 @@ func (t *Template) Expand(ctx context.Context, in *Input) (string, error) {
 		return "", e.err
 	}
 	return s, nil
+}
+
+// A TemplatePiece is a piece of text of a template, or an expression.
+type TemplatePiece struct {
+	Text string
+	Expr Node
+}
+
+// TemplatePieces takes a template apart without compiling its expressions.
+func TemplatePieces(text string, opts *Options) ([]TemplatePiece, error) {
+	var all []TemplatePiece
+	for i := 0; ; {
+		n := strings.Index(text[i:], "${")
+		if n < 0 {
+			return append(all, TemplatePiece{Text: text[i:]}), nil
+		}
+		all = append(all, TemplatePiece{Text: text[i : i+n]})
+		p := NewParser(text, i+n+2, opts)
+		x, err := p.Expr()
+		if err != nil {
+			return nil, err
+		}
+		if !p.AtPunct("}") {
+			if p.Err() != nil {
+				return nil, p.Err()
+			}
+			return nil, p.Unexpected("an operator or }")
+		}
+		all = append(all, TemplatePiece{Expr: x})
+		i = p.Pos() + 1
+	}
 }
