@@ -1,0 +1,418 @@
+package defender
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/thingloom/thingloom/registry"
+)
+
+// A point is one value of a thing that a behavior speaks of.
+type point struct {
+	thing    string
+	profile  string
+	behavior Behavior
+	value    Value
+}
+
+// targetsOf returns the ARNs that mean a thing.
+func (s *Service) targetsOf(ctx context.Context, thing string) (map[string]bool, error) {
+	all := map[string]bool{s.reg.ARN(allThings): true}
+	t, err := s.reg.Thing(ctx, thing)
+	if errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrInvalid) {
+		all[s.reg.ARN(unregisteredThings)] = true
+		return all, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	all[s.reg.ARN(registeredThings)] = true
+	for _, name := range t.Groups {
+		g, err := s.reg.Group(ctx, name)
+		if errors.Is(err, registry.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, above := range append(slices.Clone(g.Path), name) {
+			all[s.reg.ARN("thinggroup/"+above)] = true
+		}
+	}
+	return all, nil
+}
+
+// profilesFor returns the profiles that speak of a thing.
+func (s *Service) profilesFor(ctx context.Context, c *config, thing string) (out []*Profile, err error) {
+	if len(c.profiles) == 0 {
+		return nil, nil
+	}
+	means, err := s.targetsOf(ctx, thing)
+	if err != nil {
+		return nil, err
+	}
+	for name, targets := range c.targets {
+		for arn := range targets {
+			if means[arn] {
+				out = append(out, c.profiles[name])
+				break
+			}
+		}
+	}
+	return out, nil
+}
+
+// window is the duration of a behavior in slots.
+func (b *Behavior) window() int64 {
+	return max(1, int64(time.Duration(b.Criteria.Seconds)*time.Second/slotLength))
+}
+
+// Run judges what was observed every five minutes, purges what is old and
+// makes the scheduled audits, until ctx is done.
+func (s *Service) Run(ctx context.Context) error {
+	for {
+		now := s.opts.Now()
+		next := time.Unix(0, (slotOf(now)+1)*int64(slotLength))
+		timer := time.NewTimer(max(0, next.Sub(now)))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+		work := map[string]func(context.Context) error{"observations not judged": s.Evaluate, "scheduled audit failed": s.runScheduled}
+		if slotOf(next)%slots == 0 { // each hour
+			work["old entries not purged"] = s.purge
+		}
+		for what, do := range work {
+			if err := do(ctx); err != nil && ctx.Err() == nil {
+				s.fault(what, err)
+			}
+		}
+	}
+}
+
+// Evaluate judges the slot of five minutes that ended last: behaviors on cloud
+// metrics whose duration ends with it, for the things seen within a day. Run
+// calls it; who does without Run calls it in each slot. A slot is judged once.
+func (s *Service) Evaluate(ctx context.Context) error {
+	now := s.opts.Now()
+	last := slotOf(now) - 1
+	if s.judged.Swap(last) == last {
+		return nil // a timer may fire a little early
+	}
+	c := s.config.Load()
+	var points []point
+	values := map[streakKey][]float64{}
+	for _, thing := range s.watch.names(now) {
+		profiles, err := s.profilesFor(ctx, c, thing)
+		if err != nil {
+			return err
+		}
+		for _, p := range profiles {
+			for _, b := range p.Behaviors {
+				m := metrics[b.Metric]
+				if m.cloud && (last+1)%b.window() != 0 || !m.cloud && b.Criteria.Statistic == nil {
+					continue
+				}
+				v, ok := s.valueOf(thing, &b, last, now)
+				if !ok {
+					continue
+				}
+				if b.Criteria.Statistic != nil {
+					n, _ := v.number()
+					key := streakKey{p.Name, b.Name}
+					values[key] = append(values[key], n)
+				}
+				if m.cloud {
+					points = append(points, point{thing, p.Name, b, v})
+				}
+			}
+			if err := s.retain(ctx, p, thing, last, now); err != nil {
+				return err
+			}
+		}
+	}
+	thresholds := map[streakKey]float64{}
+	for key, all := range values {
+		slices.Sort(all)
+		for _, b := range c.profiles[key.profile].Behaviors {
+			if b.Name == key.behavior {
+				thresholds[key] = percentile(b.Criteria.Statistic.Name, all)
+			}
+		}
+	}
+	s.thresholds.Store(&thresholds)
+	for _, p := range points {
+		if err := s.judge(ctx, p, thresholds[streakKey{p.profile, p.behavior.Name}]); err != nil {
+			return err
+		}
+	}
+	return s.stale(ctx)
+}
+
+// valueOf returns the value of a behavior's metric at the end of a slot. Device
+// metrics are those of the latest report.
+func (s *Service) valueOf(thing string, b *Behavior, last int64, now time.Time) (v Value, ok bool) {
+	key := series{metric: b.Metric}
+	if b.Dimension != nil {
+		key.dimension = *b.Dimension
+	}
+	s.watch.look(thing, func(t *watched) {
+		m := metrics[b.Metric]
+		switch {
+		case b.Metric == "aws:source-ip-address":
+			v = Value{CIDRs: t.addresses(last, b.window())}
+			ok = len(v.CIDRs) > 0
+		case b.Metric == "aws:message-byte-size":
+			v, ok = count(t.largest(key, last, b.window())), true
+		case b.Metric == "aws:disconnect-duration":
+			away := int64(0)
+			if !t.away.IsZero() {
+				away = int64(now.Sub(t.away) / time.Second)
+			}
+			v, ok = count(away), true
+		case m.cloud:
+			v, ok = count(t.sum(key, last, b.window())), true
+		case m.sum:
+			if _, ok = t.latest[b.Metric]; ok {
+				v = count(t.sum(key, last, b.window()))
+			}
+		default:
+			v, ok = t.latest[b.Metric]
+		}
+	})
+	return v, ok
+}
+
+// look calls fn with what is remembered of thing, if anything is.
+func (w *watch) look(thing string, fn func(*watched)) {
+	s := w.shard(thing)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.things[thing]; t != nil {
+		fn(t)
+	}
+}
+
+// Report takes a device's report, in JSON or CBOR, and judges it. Errors are
+// ErrInvalid, ErrHeader, ErrThrottled.
+func (s *Service) Report(ctx context.Context, thing string, text []byte, isCBOR bool) (Report, error) {
+	c := s.config.Load()
+	r, err := ParseReport(text, isCBOR, func(metric string) string { return c.metrics[metric].Type })
+	if err == nil {
+		err = s.takeReport(thing, &r)
+	}
+	if err != nil {
+		s.refused.Add(1)
+		return r, err
+	}
+	s.reports.Add(1)
+	profiles, err := s.profilesFor(ctx, c, thing)
+	if err != nil {
+		return r, err
+	}
+	thresholds := s.thresholds.Load()
+	for _, p := range profiles {
+		for _, b := range p.Behaviors {
+			if _, reported := r.Values[b.Metric]; !reported {
+				continue
+			}
+			v, ok := s.valueOf(thing, &b, slotOf(s.opts.Now()), s.opts.Now())
+			threshold := 0.0
+			if ok && b.Criteria.Statistic != nil {
+				if thresholds == nil {
+					continue
+				}
+				threshold, ok = (*thresholds)[streakKey{p.Name, b.Name}]
+			}
+			if !ok {
+				continue // no threshold yet
+			}
+			if err := s.judge(ctx, point{thing, p.Name, b, v}, threshold); err != nil {
+				return r, err
+			}
+		}
+	}
+	return r, nil
+}
+
+// takeReport remembers a report, if it may come now.
+func (s *Service) takeReport(thing string, r *Report) (err error) {
+	now := s.opts.Now()
+	room := s.watch.with(thing, now, func(t *watched) {
+		switch {
+		case !t.report.IsZero() && r.ID <= t.reportID:
+			err = invalid("header.report_id", "is %d, and that of the last report %d", r.ID, t.reportID)
+			return
+		case !t.report.IsZero() && now.Sub(t.report) < s.opts.ReportInterval:
+			err = fmt.Errorf("%w: the last one came %v ago", ErrThrottled, now.Sub(t.report))
+			return
+		}
+		t.report, t.reportID = now, r.ID
+		t.latest = r.Values
+		x := t.tally(slotOf(now))
+		for metric, v := range r.Values {
+			if metrics[metric].sum {
+				x.counts[series{metric: metric}] += *v.Count
+			}
+		}
+	})
+	if !room {
+		s.dropped.Add(1)
+		return fmt.Errorf("%w: too many things", ErrThrottled)
+	}
+	return err
+}
+
+// judge takes a data point into account.
+func (s *Service) judge(ctx context.Context, p point, threshold float64) error {
+	normal := p.behavior.Criteria.normal(p.value, threshold)
+	event, err := s.count(ctx, p, normal)
+	if err == nil && event != nil {
+		s.tell(ctx, *event)
+	}
+	return err
+}
+
+func (s *Service) count(ctx context.Context, p point, normal bool) (*ViolationEvent, error) {
+	s.eval.Lock()
+	defer s.eval.Unlock()
+	now := s.opts.Now()
+	key := streakKey{p.profile, p.behavior.Name}
+	var run streak
+	s.watch.with(p.thing, now, func(t *watched) {
+		if t.streaks == nil {
+			t.streaks = map[streakKey]streak{}
+		}
+		if run = t.streaks[key]; normal {
+			run = streak{good: run.good + 1}
+		} else {
+			run = streak{bad: run.bad + 1}
+		}
+		t.streaks[key] = run
+	})
+	id := streakKeyOf{p.thing, key}
+	active := s.active[id]
+	switch {
+	case active == nil && run.bad >= max(1, p.behavior.Criteria.ToAlarm):
+		v := &Violation{rand.Text(), p.thing, p.profile, p.behavior, p.value, now, now}
+		s.violations.Add(1)
+		return s.change(ctx, id, v, InAlarm, now)
+	case active != nil && !normal:
+		v := *active
+		v.Value, v.Last = p.value, now
+		_, err := s.change(ctx, id, &v, "", now)
+		return nil, err
+	case active != nil && run.good >= max(1, p.behavior.Criteria.ToClear):
+		return s.change(ctx, id, nil, Cleared, now)
+	}
+	return nil, nil
+}
+
+// change stores a violation, nil for its end, and the event if there is one. It
+// is called with eval held.
+func (s *Service) change(ctx context.Context, id streakKeyOf, v *Violation, event string, now time.Time) (*ViolationEvent, error) {
+	key := keyViolation + escape(id.thing) + "/" + id.profile + "/" + id.behavior
+	about := v
+	ops := []registry.Op{remove(key)}
+	if v == nil {
+		about = s.active[id]
+	} else {
+		op, err := put(key, v)
+		if err != nil {
+			return nil, err
+		}
+		ops[0] = op
+	}
+	var e *ViolationEvent
+	if event != "" {
+		e = &ViolationEvent{*about, event, now}
+		op, err := put(keyEvent+stamp(now)+"/"+about.ID+"/"+event, e)
+		if err != nil {
+			return nil, err
+		}
+		ops = append(ops, op)
+	}
+	if err := s.store.Apply(ctx, ops...); err != nil {
+		return nil, err
+	}
+	if v == nil {
+		delete(s.active, id)
+	} else {
+		s.active[id] = v
+	}
+	return e, nil
+}
+
+// invalidate ends the violations of behaviors that are not what they were, or
+// no longer speak of the thing.
+func (s *Service) invalidate(ctx context.Context) error {
+	c := s.config.Load()
+	return s.end(ctx, func(v *Violation) (bool, error) {
+		p := c.profiles[v.Profile]
+		if p == nil || !slices.ContainsFunc(p.Behaviors, func(b Behavior) bool { return reflect.DeepEqual(b, v.Behavior) }) {
+			return true, nil
+		}
+		profiles, err := s.profilesFor(ctx, c, v.Thing)
+		return !slices.Contains(profiles, p), err
+	})
+}
+
+// stale ends the violations that no data point has confirmed for long.
+func (s *Service) stale(ctx context.Context) error {
+	before := s.opts.Now().Add(-s.opts.Stale)
+	return s.end(ctx, func(v *Violation) (bool, error) { return v.Last.Before(before), nil })
+}
+
+func (s *Service) end(ctx context.Context, over func(*Violation) (bool, error)) error {
+	s.eval.Lock()
+	var events []ViolationEvent
+	var err error
+	for id, v := range s.active {
+		var ends bool
+		if ends, err = over(v); err != nil {
+			break
+		}
+		if !ends {
+			continue
+		}
+		var e *ViolationEvent
+		if e, err = s.change(ctx, id, nil, Invalidated, s.opts.Now()); err != nil {
+			break
+		}
+		s.watch.look(id.thing, func(t *watched) { delete(t.streaks, id.streakKey) })
+		events = append(events, *e)
+	}
+	s.eval.Unlock()
+	for _, e := range events {
+		s.tell(ctx, e)
+	}
+	return err
+}
+
+// retain keeps the values of the metrics that a profile retains.
+func (s *Service) retain(ctx context.Context, p *Profile, thing string, last int64, now time.Time) error {
+	var ops []registry.Op
+	for _, r := range p.Retain {
+		b := Behavior{Metric: r.Metric, Dimension: r.Dimension, Criteria: &Criteria{}}
+		v, ok := s.valueOf(thing, &b, last, now)
+		if !ok {
+			continue
+		}
+		op, err := put(keyDatum+escape(thing)+"/"+r.Metric+"/"+stamp(now), Datum{now, v})
+		if err != nil {
+			return err
+		}
+		ops = append(ops, op)
+	}
+	if len(ops) == 0 {
+		return nil
+	}
+	return s.store.Apply(ctx, ops...)
+}
