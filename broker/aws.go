@@ -20,6 +20,7 @@ func AWSProfile() *Options {
 		MaxKeepAlive:              1200 * time.Second,
 		MaxSessionExpiry:          time.Hour,
 		SessionExpiry:             time.Hour,
+		MaxQoS:                    1,
 		ReceiveMaximum:            100,
 		MaxInflight:               100,
 		TopicAliasMaximum:         8,

@@ -83,6 +83,7 @@ func (b *Broker) load(ctx context.Context) error {
 		s := &session{id: stored.ClientID, principal: stored.Principal, version: stored.Version, durable: true,
 			expiry: stored.Expiry, disconnectedAt: stored.Disconnected, will: stored.Will,
 		}
+		s.restore(&stored)
 		for q, err := range b.store.Queue(ctx, s.id, 0) {
 			if err != nil {
 				return err

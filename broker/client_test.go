@@ -280,7 +280,7 @@ func (p *peer) subscribe(opts byte, filters ...string) {
 		parts = append(parts, str(f), []byte{opts})
 	}
 	p.write(frame(0x82, parts...))
-	p.want(0x90, u16(77), p.props(), bytes.Repeat([]byte{min(opts&3, 1)}, len(filters)))
+	p.want(0x90, u16(77), p.props(), bytes.Repeat([]byte{opts & 3}, len(filters)))
 }
 
 func (p *peer) publishFrame(flags byte, id uint16, topic, payload string, props ...[]byte) []byte {
@@ -361,4 +361,27 @@ func open(t testing.TB, store Store, f func(*Options)) *Broker {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// poll reads one packet if one comes soon.
+func (p *peer) poll() (packet, bool) {
+	p.t.Helper()
+	_ = p.nc.SetReadDeadline(time.Now().Add(2 * time.Millisecond))
+	var one [1]byte
+	if _, err := io.ReadFull(p.nc, one[:]); err != nil {
+		if !isTimeout(err) {
+			p.t.Fatalf("read: %v", err)
+		}
+		return packet{}, false
+	}
+	_ = p.nc.SetReadDeadline(time.Now().Add(20 * time.Second))
+	k := packet{first: one[0]}
+	if _, err := io.ReadFull(p.nc, one[:]); err != nil || one[0] > 127 {
+		p.t.Fatalf("read: %v, length %d", err, one[0])
+	}
+	k.body = make([]byte, one[0])
+	if _, err := io.ReadFull(p.nc, k.body); err != nil {
+		p.t.Fatalf("read: %v", err)
+	}
+	return k, true
 }

@@ -20,6 +20,9 @@ func (c *conn) publish(p *wire.Publish) error {
 	if len(p.Payload) > c.b.opts.MaxPayloadBytes {
 		return &ConnError{Reason: ClientError, Code: byte(wire.PacketTooLarge), Err: fmt.Errorf("%w: payload of %d bytes", ErrTooLarge, len(p.Payload))}
 	}
+	if p.QoS == 2 && c.duplicate(p.PacketID) {
+		return nil
+	}
 	err := r.publish
 	if err == nil && !c.published.take() {
 		c.b.dropped(c.info.ClientID, r.topic, DropThrottled)
@@ -32,13 +35,20 @@ func (c *conn) publish(p *wire.Publish) error {
 	if err == nil && p.Retain {
 		err = c.mayRetain(r)
 	}
+	stored := len(c.batch.entries)
 	if err == nil {
 		err = c.route(p, r)
 	}
 	if p.QoS == 0 {
 		return c.refusedQoS0(err)
 	}
-	a := ack{id: p.PacketID, durable: true}
+	a := ack{packet: wire.PUBACK, id: p.PacketID, durable: true}
+	if p.QoS == 2 {
+		a.packet = wire.PUBREC
+		if err == nil {
+			c.took(p.PacketID, len(c.batch.entries) > stored)
+		}
+	}
 	if err != nil {
 		a.code = refusal(err)
 		if c.engine.Version != 5 {

@@ -100,7 +100,7 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 
 // checkSubscription says what is granted. An error is the client's and ends the connection.
 func (c *conn) checkSubscription(f *wire.Filter, identifier uint32) (Subscription, wire.Code, error) {
-	sub := Subscription{Filter: string(f.Filter), QoS: min(f.QoS, maxQoS), NoLocal: f.NoLocal,
+	sub := Subscription{Filter: string(f.Filter), QoS: min(f.QoS, c.b.opts.MaxQoS), NoLocal: f.NoLocal,
 		RetainAsPublished: f.RetainAsPublished, RetainHandling: f.RetainHandling, Identifier: identifier}
 	group, inner, err := topic.ParseShare(sub.Filter)
 	switch {

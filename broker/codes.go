@@ -6,9 +6,6 @@ import (
 	"github.com/thingloom/thingloom/broker/internal/wire"
 )
 
-// maxQoS is the highest quality of service granted.
-const maxQoS = 1
-
 // Reason codes where they are said as bytes.
 const (
 	unspecified        = byte(wire.Unspecified)

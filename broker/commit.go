@@ -21,6 +21,7 @@ type committer struct {
 type commit struct {
 	entries []Entry
 	routes  []stored // as many
+	marks   []Mark
 	bytes   int
 	err     error
 	dirty   []*conn   // to be flushed by the publisher
@@ -32,17 +33,18 @@ type stored struct {
 	msg     *engine.Message
 	targets []target
 	retain  bool
+	qos     byte
 }
 
 func (c *commit) add(m Message, msg *engine.Message, targets []target, ids []string) {
 	c.entries = append(c.entries, Entry{Message: m, ClientIDs: ids})
-	c.routes = append(c.routes, stored{msg, targets, m.Retain})
+	c.routes = append(c.routes, stored{msg, targets, m.Retain, m.QoS})
 	c.bytes += msg.Size()
 }
 
 // commit returns once all of c is durable and handed to its sessions, or failed.
 func (b *Broker) commit(c *commit) error {
-	if len(c.entries) == 0 {
+	if len(c.entries) == 0 && len(c.marks) == 0 {
 		return nil
 	}
 	q := &b.commits
@@ -83,15 +85,15 @@ func (b *Broker) commit(c *commit) error {
 
 // storeGroup stores the entries of all of group and hands them on.
 func (b *Broker) storeGroup(group []*commit) {
-	entries := group[0].entries
+	entries, marks := group[0].entries, group[0].marks
 	if len(group) > 1 {
-		entries = nil
+		entries, marks = nil, nil
 		for _, c := range group {
-			entries = append(entries, c.entries...)
+			entries, marks = append(entries, c.entries...), append(marks, c.marks...)
 		}
 	}
 	// Not the publisher's context: others depend on this call.
-	seq, err := b.store.Enqueue(context.Background(), entries)
+	seq, err := b.store.Enqueue(context.Background(), entries, marks...)
 	if err != nil {
 		b.count.storeErrors.Add(1)
 		b.opts.Logger.Error("enqueue", "messages", len(entries), "err", err)
@@ -106,7 +108,7 @@ func (b *Broker) storeGroup(group []*commit) {
 		for _, r := range c.routes {
 			for i := range r.targets {
 				t := &r.targets[i]
-				d := engine.Delivery{Msg: r.msg, Seq: seq, QoS: 1, Retain: r.retain, SubIDs: t.ids}
+				d := engine.Delivery{Msg: r.msg, Seq: seq, QoS: r.qos, Retain: r.retain, SubIDs: t.ids}
 				if dirty := b.deliverStored(t.s, now, &d); dirty != nil {
 					c.dirty = append(c.dirty, dirty)
 				}
@@ -121,5 +123,6 @@ func (c *commit) reset() {
 	clear(c.entries)
 	clear(c.routes)
 	clear(c.dirty)
-	*c = commit{entries: c.entries[:0], routes: c.routes[:0], dirty: c.dirty[:0], wake: c.wake}
+	clear(c.marks)
+	*c = commit{entries: c.entries[:0], routes: c.routes[:0], marks: c.marks[:0], dirty: c.dirty[:0], wake: c.wake}
 }

@@ -43,6 +43,7 @@ type conn struct {
 
 	*work                     // nil while nothing is worked on
 	routes  map[string]*route // by topic of this client's publishes
+	open2   map[uint16]bool   // packet ids of QoS 2 publishes that count against the client's quota
 	backlog []*retainedScan
 	parting *wire.Disconnect // the client's own
 
@@ -137,7 +138,7 @@ func newConn(b *Broker, nc net.Conn) *conn {
 	c.rates = b.newRates()
 	c.in.init(nc)
 	c.engine.Limits = engine.Limits{MaxPacket: b.opts.MaxPacketBytes, ReceiveMax: b.opts.ReceiveMaximum,
-		AliasMax: b.opts.TopicAliasMaximum, MaxQoS: maxQoS}
+		AliasMax: b.opts.TopicAliasMaximum, MaxQoS: b.opts.MaxQoS}
 	return c
 }
 
@@ -335,6 +336,12 @@ func (c *conn) packet(t wire.Type) error {
 		return c.publish(&c.engine.Publish)
 	case wire.PUBACK:
 		c.acknowledged(&c.engine.Ack)
+	case wire.PUBREC:
+		c.recorded(&c.engine.Ack)
+	case wire.PUBREL:
+		c.release(&c.engine.Ack)
+	case wire.PUBCOMP:
+		c.completed(&c.engine.Ack)
 	case wire.SUBSCRIBE:
 		return c.subscribe(&c.engine.Subscribe)
 	case wire.UNSUBSCRIBE:
@@ -368,57 +375,82 @@ func (c *conn) protocol(err error) error {
 // acknowledged takes a PUBACK. One for a packet id that is not in use says
 // nothing [MQTT5 3.4.2.1].
 func (c *conn) acknowledged(a *wire.Ack) {
-	s := c.sess
-	s.mu.Lock()
-	if s.conn == c {
-		c.mu.Lock()
-		buf := c.outbox()
-		buf.b, _ = s.out.Ack(buf.b, c.now.UnixNano(), a.PacketID)
-		c.mu.Unlock()
-	}
-	e := s.out.Effects()
-	s.mu.Unlock()
-	c.b.effects(s, &e)
+	c.outbound(func(b []byte) []byte {
+		b, _ = c.sess.out.Ack(b, c.now.UnixNano(), a.PacketID)
+		return b
+	})
 }
 
 // endBatch makes durable what this batch published, and then acknowledges
-// all of it in the order in which it came [MQTT-4.6.0-2].
+// all of it in the order in which it came [MQTT-4.6.0-2] [MQTT-4.6.0-3] [MQTT-4.6.0-4].
 func (c *conn) endBatch() error {
 	defer c.dequeue(c.aside)
-	if len(c.acks) == 0 && len(c.batch.entries) == 0 {
+	if len(c.acks) == 0 && len(c.batch.entries) == 0 && len(c.batch.marks) == 0 {
 		return nil
 	}
-	if len(c.batch.entries) > 0 {
+	if len(c.batch.entries) > 0 || len(c.batch.marks) > 0 {
 		c.aside()
 		c.flushDirty() // others need not wait for the disk
 	}
 	err := c.b.commit(&c.batch)
 	flush(c.batch.dirty)
+	if err == nil {
+		c.releaseStored(c.batch.marks)
+	}
+	exchanges := err != nil && len(c.batch.marks) > 0 // are to begin anew, on another connection
 	c.batch.reset()
 
-	version, refused := c.engine.Version, 0
+	refused, settled := c.settle(err)
+	version := c.engine.Version
 	c.send(func(b []byte) []byte {
 		for _, a := range c.acks {
-			if err != nil && a.durable {
-				a.code = refusal(err)
-			}
-			if a.code != 0 {
-				c.b.count.refused.Add(1)
-				if version != 5 {
-					refused++ // 3.1.1 has no refusal: none from here on, and the end
-					break
-				}
-			}
-			b = wire.AppendAck(b, version, wire.PUBACK, a.id, wire.Code(a.code))
+			b = wire.AppendAck(b, version, a.packet, a.id, wire.Code(a.code))
 		}
 		return b
 	})
-	c.engine.Acked(len(c.acks))
+	c.engine.Acked(settled)
 	c.acks = c.acks[:0]
-	if refused > 0 {
+	if refused || exchanges {
 		return &ConnError{Reason: ServerError, Code: unspecified, Err: errors.Join(errors.New("broker: publish refused"), err)}
 	}
 	return nil
+}
+
+// settle decides what is said in the acknowledgements, after the commit that ended with
+// err, and counts those that end what they acknowledge. Where a refusal cannot be said nothing is
+// acknowledged from there on, and the connection is to end.
+func (c *conn) settle(err error) (refused bool, settled int) {
+	for i := range c.acks {
+		a := &c.acks[i]
+		if err != nil && a.durable {
+			if a.packet == wire.PUBCOMP {
+				c.sess.seen(a.id, true) // the mark is still stored
+				refused = true          // there is no code to say it in
+			}
+			a.code = refusal(err)
+		}
+		if a.code >= unspecified && a.packet != wire.PUBCOMP {
+			c.b.count.refused.Add(1)
+			if a.packet == wire.PUBREC {
+				c.forgo(a.id)
+			}
+			refused = refused || c.engine.Version != 5 // 3.1.1 has no refusal
+		}
+		if refused {
+			c.acks = c.acks[:i]
+			return true, settled
+		}
+		switch {
+		case a.packet == wire.PUBCOMP:
+			if c.open2[a.id] {
+				delete(c.open2, a.id)
+				settled++
+			}
+		case a.packet == wire.PUBACK || a.code >= unspecified:
+			settled++
+		}
+	}
+	return false, settled
 }
 
 // flushDirty lets those write that this batch has given something.

@@ -42,7 +42,7 @@ func (c *conn) refuse(code wire.Code, reason DisconnectReason, err error) error 
 
 func (c *conn) accept(p *wire.Connect) error {
 	b := c.b
-	ack := wire.Connack{ReceiveMax: uint16(b.opts.ReceiveMaximum), MaxQoS: maxQoS, MaxPacket: uint32(b.opts.MaxPacketBytes),
+	ack := wire.Connack{ReceiveMax: uint16(b.opts.ReceiveMaximum), MaxQoS: b.opts.MaxQoS, MaxPacket: uint32(b.opts.MaxPacketBytes),
 		TopicAliasMax: uint16(b.opts.TopicAliasMaximum), NoSubIDs: b.opts.NoSubscriptionIdentifiers}
 	id, err := c.clientID(p, &ack)
 	if err != nil {
@@ -62,7 +62,7 @@ func (c *conn) accept(p *wire.Connect) error {
 		if len(w.Payload) > b.opts.MaxPayloadBytes {
 			return c.refuse(wire.PacketTooLarge, ClientError, fmt.Errorf("will: %w: payload of %d bytes", ErrTooLarge, len(w.Payload)))
 		}
-		if w.QoS > maxQoS {
+		if w.QoS > b.opts.MaxQoS {
 			return c.refuse(wire.QoSNotSupported, ClientError, fmt.Errorf("%w: will QoS %d", ErrProtocol, w.QoS)) // [MQTT-3.2.2-12]
 		}
 	}

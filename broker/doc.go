@@ -20,9 +20,9 @@
 // wildcards, shared subscriptions, subscription identifiers, no local and
 // retain as published, topic aliases from clients, Receive Maximum and Maximum
 // Packet Size in both directions, message expiry, and the properties that
-// travel with messages, user properties in their order. QoS 2 is refused as
-// AWS IoT does: CONNACK says Maximum QoS 1, subscriptions get at most 1, and
-// a QoS 2 publish ends the connection (0x9B). Enhanced authentication is refused with 0x8C.
+// travel with messages, user properties in their order. QoS 2 is
+// exactly once, also over the end of a connection and of the process; Options.MaxQoS
+// grants less.
 //
 // # Delivery
 //

@@ -130,7 +130,7 @@ func (b *Broker) publishAsProgram(ctx context.Context, m Message, only *string) 
 	case depth > MaxDepth:
 		return fmt.Errorf("%w: %q at depth %d", ErrTooDeep, m.Topic, depth)
 	}
-	m.QoS = min(m.QoS, maxQoS)
+	m.QoS = min(m.QoS, b.opts.MaxQoS)
 	if m.Time.IsZero() {
 		m.Time = b.now()
 	}

@@ -20,6 +20,8 @@ type MemStore struct {
 	seq      uint64 // of the last message enqueued
 	sessions map[string]Session
 	queues   map[string][]Queued
+	received map[string]map[uint16]bool // marks, by client
+	released map[string]map[uint64]bool
 	retained map[string]Message
 	topics   []string // of retained, sorted unless dirty
 	dirty    bool
@@ -32,6 +34,8 @@ func NewMemStore() *MemStore {
 	return &MemStore{
 		sessions: map[string]Session{},
 		queues:   map[string][]Queued{},
+		received: map[string]map[uint16]bool{},
+		released: map[string]map[uint64]bool{},
 		retained: map[string]Message{},
 	}
 }
@@ -40,7 +44,11 @@ func NewMemStore() *MemStore {
 func (s *MemStore) Sessions(ctx context.Context) iter.Seq2[Session, error] {
 	return func(yield func(Session, error) bool) {
 		s.mu.RLock()
-		all := slices.Collect(maps.Values(s.sessions))
+		all := make([]Session, 0, len(s.sessions))
+		for id, one := range s.sessions {
+			one.Received, one.Released = slices.Sorted(maps.Keys(s.received[id])), slices.Sorted(maps.Keys(s.released[id]))
+			all = append(all, one)
+		}
 		s.mu.RUnlock()
 		for _, one := range all {
 			if err := ctx.Err(); err != nil {
@@ -74,11 +82,13 @@ func (s *MemStore) DeleteSession(ctx context.Context, clientID string) error {
 	defer s.mu.Unlock()
 	delete(s.sessions, clientID)
 	delete(s.queues, clientID)
+	delete(s.received, clientID)
+	delete(s.released, clientID)
 	return nil
 }
 
 // Enqueue appends batch to the queues it names.
-func (s *MemStore) Enqueue(ctx context.Context, batch []Entry) (first uint64, err error) {
+func (s *MemStore) Enqueue(ctx context.Context, batch []Entry, marks ...Mark) (first uint64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -92,7 +102,24 @@ func (s *MemStore) Enqueue(ctx context.Context, batch []Entry) (first uint64, er
 			s.queues[id] = append(s.queues[id], Queued{s.seq, m})
 		}
 	}
+	for _, m := range marks {
+		switch m.Kind {
+		case MarkReceived:
+			mark(s.received, m.ClientID, m.PacketID)
+		case MarkCompleted:
+			delete(s.received[m.ClientID], m.PacketID)
+		case MarkReleased:
+			mark(s.released, m.ClientID, m.Seq)
+		}
+	}
 	return first, nil
+}
+
+func mark[K comparable](of map[string]map[K]bool, clientID string, k K) {
+	if of[clientID] == nil {
+		of[clientID] = map[K]bool{}
+	}
+	of[clientID][k] = true
 }
 
 // Dequeue removes the front of a queue.
@@ -102,6 +129,7 @@ func (s *MemStore) Dequeue(ctx context.Context, clientID string, upTo uint64) er
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	maps.DeleteFunc(s.released[clientID], func(seq uint64, _ bool) bool { return seq <= upTo })
 	q := s.queues[clientID]
 	n := after(q, upTo)
 	if n == len(q) {

@@ -52,6 +52,11 @@ type Options struct {
 	// outlives its connection. Zero means MaxSessionExpiry.
 	SessionExpiry time.Duration
 
+	// MaxQoS is the highest quality of service of publishes and
+	// subscriptions; a publish above it ends the connection with 0x9B, a
+	// subscription is granted less. Zero means 2.
+	MaxQoS byte
+
 	// ReceiveMaximum is how many QoS 1 and 2 publishes of one client may be
 	// unacknowledged, 1 to 65535. Zero means 100.
 	ReceiveMaximum int
@@ -212,6 +217,12 @@ func (o *Options) filled() (Options, error) {
 	number("MaxPacketBytes", &f.MaxPacketBytes, 1<<20, 64, maxFrame)
 	number("MaxConnections", &f.MaxConnections, any, 1, any)
 	number("MaxClientIDBytes", &f.MaxClientIDBytes, 256, 1, 65535)
+	if f.MaxQoS == 0 {
+		f.MaxQoS = 2
+	}
+	if f.MaxQoS > 2 {
+		errs = append(errs, fmt.Errorf("broker: Options.MaxQoS is %d", f.MaxQoS))
+	}
 	number("ReceiveMaximum", &f.ReceiveMaximum, 100, 1, 65535)
 	number("MaxInflight", &f.MaxInflight, 1000, 1, 16384)
 	f.TopicAliasMaximum = max(f.TopicAliasMaximum, -1)

@@ -62,7 +62,7 @@ func (p *publication) run(ctx context.Context) error {
 	for _, id := range r.denied {
 		b.dropped(id, r.topic, DropNotAuthorized)
 	}
-	if p.qos > 0 && r.durables == len(r.targets) && r.durables > 0 && !p.retain && len(r.shared) == 0 && b.opts.Hooks.OnDeliver == nil && !b.anyFull(r) {
+	if p.qos == 1 && r.durables == len(r.targets) && r.durables > 0 && !p.retain && len(r.shared) == 0 && b.opts.Hooks.OnDeliver == nil && !b.anyFull(r) {
 		p.commit.add(p.message(), p.msg, r.targets, r.ids) // the common case, without a copy
 		return nil
 	}
@@ -93,7 +93,7 @@ func (p *publication) keep() {
 
 // deliver sends to each target what need not be stored, and collects the others.
 func (p *publication) deliver() {
-	var plain, retained []target // to be stored
+	var plain, retained [3][]target // to be stored, by QoS
 	give := func(t *target) {
 		if !p.wanted(t) {
 			return
@@ -114,9 +114,9 @@ func (p *publication) deliver() {
 		if !p.b.makeRoom(t.s) {
 			p.b.dropped(t.s.id, p.r.topic, DropQueueFull)
 		} else if retain {
-			retained = append(retained, *t)
+			retained[qos] = append(retained[qos], *t)
 		} else {
-			plain = append(plain, *t)
+			plain[qos] = append(plain[qos], *t)
 		}
 	}
 	for i := range p.r.targets {
@@ -129,16 +129,18 @@ func (p *publication) deliver() {
 			p.b.dropped(group[0].s.id, p.r.topic, DropOffline)
 		}
 	}
-	p.store(plain, false)
-	p.store(retained, true)
+	for qos := byte(1); qos <= 2; qos++ {
+		p.store(plain[qos], qos, false)
+		p.store(retained[qos], qos, true)
+	}
 }
 
-func (p *publication) store(targets []target, retain bool) {
+func (p *publication) store(targets []target, qos byte, retain bool) {
 	if len(targets) == 0 {
 		return
 	}
 	m := p.message()
-	m.Retain = retain // as these sessions are to see it
+	m.QoS, m.Retain = qos, retain // as these sessions are to see it
 	p.commit.add(m, p.msg, targets, clientIDs(targets))
 }
 

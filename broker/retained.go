@@ -116,7 +116,7 @@ func (c *conn) pumpScan(scan *retainedScan) (done bool, err error) {
 				b.dropped(s.id, m.Topic, DropQueueFull)
 				continue
 			}
-			m.Retain = true // [MQTT-3.3.1-8]
+			m.Retain, m.QoS = true, qos // [MQTT-3.3.1-8]
 			c.batch.add(m, msg, []target{t}, []string{s.id})
 			if len(c.batch.entries) >= 64 || c.batch.bytes > maxBatch {
 				if err := c.storeScan(); err != nil {

@@ -17,10 +17,14 @@ import (
 type session struct {
 	id, principal string
 	version       byte
-	durable       bool // in the Store, with its QoS 1 messages
+	durable       bool // in the Store, with its messages of QoS 1 and 2
 
 	// Guarded by Broker.admit(id), and by mu for writing.
 	subs subscribers
+
+	// released are the messages that the Store says the client has. It does not
+	// change once the session is loaded.
+	released map[uint64]bool
 
 	queued      atomic.Int64 // messages in the Store's queue
 	queuedBytes atomic.Int64
@@ -30,6 +34,7 @@ type session struct {
 	conn           *conn // nil while disconnected
 	ended          bool
 	out            engine.Outbound
+	received       map[uint16]bool // packet ids of QoS 2 publishes without PUBREL, and whether the Store has a mark
 	expiry         time.Duration
 	info           *ClientInfo // of the last connection; see describe
 	disconnectedAt time.Time
@@ -213,7 +218,8 @@ func (c *conn) readQueue(after uint64, most int) (got []engine.Delivery, end boo
 			return nil, false, err
 		}
 		m := fromMessage(&q.Message)
-		d := engine.Delivery{Msg: m, Seq: q.Seq, QoS: 1, Retain: q.Message.Retain, SubIDs: c.sess.identifiers(q.Message.Topic, b.opts.HashBelow)}
+		d := engine.Delivery{Msg: m, Seq: q.Seq, QoS: max(1, q.Message.QoS), Retain: q.Message.Retain,
+			Released: c.sess.released[q.Seq], SubIDs: c.sess.identifiers(q.Message.Topic, b.opts.HashBelow)}
 		switch {
 		case b.opts.MaxQueueAge > 0 && b.now().Sub(q.Message.Time) > b.opts.MaxQueueAge:
 			d.Drop = engine.DropAge

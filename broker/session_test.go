@@ -421,11 +421,11 @@ func (f *failing) SaveSession(ctx context.Context, s Session) error {
 	return errors.Join(f.on("save"), f.Store.SaveSession(ctx, s))
 }
 
-func (f *failing) Enqueue(ctx context.Context, batch []Entry) (uint64, error) {
+func (f *failing) Enqueue(ctx context.Context, batch []Entry, marks ...Mark) (uint64, error) {
 	if err := f.on("enqueue"); err != nil {
 		return 0, err
 	}
-	return f.Store.Enqueue(ctx, batch)
+	return f.Store.Enqueue(ctx, batch, marks...)
 }
 
 func (f *failing) SetRetained(ctx context.Context, m Message) error {

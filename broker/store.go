@@ -28,7 +28,35 @@ type Session struct {
 	Subscriptions []Subscription // ordered by Filter
 	// Will is set while a delayed will is pending.
 	Will *PendingWill
+
+	// What the marks of Enqueue have left, each in ascending order. SaveSession
+	// does not look at them.
+	Received []uint16
+	Released []uint64
 }
+
+// A Mark is a step of an exchange of QoS 2 [MQTT-4.3.3] of a session.
+type Mark struct {
+	ClientID string
+	Kind     MarkKind
+	PacketID uint16 // of MarkReceived and MarkCompleted
+	Seq      uint64 // of MarkReleased, in the client's queue
+}
+
+// A MarkKind says what a Mark does.
+type MarkKind byte
+
+// The kinds.
+const (
+	// MarkReceived: the client's publish with that packet id was taken, and
+	// is to be taken no second time. It adds to Session.Received.
+	MarkReceived MarkKind = iota
+	// MarkCompleted: the client's PUBREL came. It removes from Session.Received.
+	MarkCompleted
+	// MarkReleased: the client has that message of its queue, and is not to be
+	// sent it again. It adds to Session.Released, which Dequeue removes from.
+	MarkReleased
+)
 
 // A Subscription is one topic filter with its options.
 type Subscription struct {
@@ -68,17 +96,18 @@ type SessionStore interface {
 	// The queue is left as it is.
 	SaveSession(ctx context.Context, s Session) error
 
-	// DeleteSession removes the session and its queue. Absent is no error.
+	// DeleteSession removes the session, its queue and its marks. Absent is no error.
 	DeleteSession(ctx context.Context, clientID string) error
 
-	// Enqueue appends all of batch or nothing, and returns once it is durable.
-	// The entries get consecutive sequence numbers from first on; numbers only
+	// Enqueue appends all of batch and applies all marks, or nothing, and
+	// returns once that is durable. The entries get consecutive sequence numbers from first on; numbers only
 	// grow, also over a restart. For one client no message becomes visible to
 	// Queue after one with a higher number.
-	Enqueue(ctx context.Context, batch []Entry) (first uint64, err error)
+	Enqueue(ctx context.Context, batch []Entry, marks ...Mark) (first uint64, err error)
 
 	// Dequeue removes the messages of clientID's queue up to and including
-	// upTo. It need not be durable: what a crash brings back is delivered again.
+	// upTo, and their marks. It need not be durable: what a crash brings back is
+	// delivered again. But a crash must not bring back a message without its mark.
 	Dequeue(ctx context.Context, clientID string, upTo uint64) error
 
 	// Queue yields the messages of clientID's queue with a number above after,

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/thingloom/thingloom/broker/internal/engine"
+	"github.com/thingloom/thingloom/broker/internal/wire"
 )
 
 // A work is what a connection needs while it works on what came, and gives
@@ -20,8 +21,9 @@ type work struct {
 	scratch engine.Message // of QoS 0 messages that nobody keeps
 }
 
-// An ack is owed for a publish of this batch.
+// An ack is owed for a publish or a PUBREL of this batch.
 type ack struct {
+	packet  wire.Type // PUBACK, PUBREC or PUBCOMP
 	id      uint16
 	code    byte
 	durable bool // only if the batch could be stored

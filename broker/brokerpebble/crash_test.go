@@ -192,3 +192,73 @@ func TestRetainedSurvives(t *testing.T) {
 		after.Close()
 	}
 }
+
+// TestPowerCutMarks: what a call acknowledged is there after the power was cut, the
+// marks of a call are there with its entries or not at all, and a message that is back
+// in its queue has the mark that it had.
+func TestPowerCutMarks(t *testing.T) {
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		fs := vfs.NewCrashableMem()
+		db := openDB(t, fs)
+		s := open(t, db, "b/", &brokerpebble.Options{DequeueEvery: 3})
+		if err := s.SaveSession(t.Context(), broker.Session{ClientID: "c", Version: 5}); err != nil {
+			t.Fatal(err)
+		}
+		received, released := map[uint16]bool{}, map[uint64]bool{} // acknowledged
+		var acked, dequeued uint64
+		for n := range 1 + rng.IntN(60) {
+			id := uint16(rng.IntN(20))
+			marks := []broker.Mark{{ClientID: "c", Kind: broker.MarkReceived, PacketID: id}}
+			if received[id] {
+				marks[0].Kind = broker.MarkCompleted
+			}
+			if acked > dequeued {
+				marks = append(marks, broker.Mark{ClientID: "c", Kind: broker.MarkReleased, Seq: dequeued + 1 + uint64(rng.Int64N(int64(acked-dequeued)))})
+			}
+			first, err := s.Enqueue(t.Context(), []broker.Entry{entry(fmt.Sprint(id, marks[0].Kind), "c")}, marks...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			acked, received[id] = first, marks[0].Kind == broker.MarkReceived
+			if len(marks) > 1 {
+				released[marks[1].Seq] = true
+			}
+			if n%4 == 0 {
+				dequeued += uint64(rng.Int64N(int64(acked-dequeued) + 1))
+				if err := s.Dequeue(t.Context(), "c", dequeued); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		image := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
+		db.Close()
+		db = openDB(t, image)
+		s = open(t, db, "b/", nil)
+		for sess, err := range s.Sessions(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range sess.Received {
+				if !received[id] {
+					t.Errorf("seed %d: packet id %d is marked", seed, id)
+				}
+				delete(received, id)
+			}
+			for id, marked := range received {
+				if marked {
+					t.Errorf("seed %d: the mark of packet id %d is lost", seed, id)
+				}
+			}
+			for q, err := range s.Queue(t.Context(), "c", 0) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if released[q.Seq] != slices.Contains(sess.Released, q.Seq) {
+					t.Errorf("seed %d: message %d is marked %v, and %v after the cut", seed, q.Seq, released[q.Seq], !released[q.Seq])
+				}
+			}
+		}
+		db.Close()
+	}
+}

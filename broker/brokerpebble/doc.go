@@ -38,9 +38,13 @@
 //
 //	0x00 'v'                         format: one byte, 0x01
 //	0x00 'n'                         the next sequence number, <n>
+//	'i' length client <id>           mark: the publish with that packet id, 16 bits,
+//	                                 was taken: empty
+//	'j' length client <n>            mark: the client has that message: empty
 //	'l' <n>                          message of the shared log with that number
 //	'p' client                       position: all numbers up to <n> are dequeued
-//	'q' length client <n>            queue: empty (see 'l'), or the message
+//	'q' length client <n>            queue: empty (see 'l'), or the message, whose
+//	                                 QoS is that for these sessions
 //	'r' topic                        retained message
 //	's' client                       session
 //

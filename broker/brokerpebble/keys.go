@@ -20,8 +20,14 @@ func (k keys) retained(topic string) []byte  { return append(k.kind('r', len(top
 func (k keys) session(client string) []byte  { return append(k.kind('s', len(client)), client...) }
 
 // queue is the part of the keys of client's queue before the number.
-func (k keys) queue(client string) []byte {
-	b := binary.BigEndian.AppendUint32(k.kind('q', 12+len(client)), uint32(len(client)))
+func (k keys) queue(client string) []byte { return k.of('q', client) }
+
+// received and released are those of client's marks before packet id and number.
+func (k keys) received(client string) []byte { return k.of('i', client) }
+func (k keys) released(client string) []byte { return k.of('j', client) }
+
+func (k keys) of(kind byte, client string) []byte {
+	b := binary.BigEndian.AppendUint32(k.kind(kind, 12+len(client)), uint32(len(client)))
 	return append(b, client...)
 }
 
@@ -51,13 +57,22 @@ func (k keys) bounds(kind byte) (lower, upper []byte) {
 
 // splitRef takes the key of a reference apart.
 func (k keys) splitRef(key []byte) (client string, seq uint64, ok bool) {
-	key = key[len(k.prefix)+1:]
-	if len(key) < 12 {
+	client, rest, ok := k.split(key)
+	if !ok || len(rest) != 8 {
 		return "", 0, false
+	}
+	return client, binary.BigEndian.Uint64(rest), true
+}
+
+// split takes a key of 'of' apart.
+func (k keys) split(key []byte) (client string, rest []byte, ok bool) {
+	key = key[len(k.prefix)+1:]
+	if len(key) < 4 {
+		return "", nil, false
 	}
 	n := binary.BigEndian.Uint32(key)
-	if uint64(len(key)) != 12+uint64(n) {
-		return "", 0, false
+	if uint64(len(key)) < 4+uint64(n) {
+		return "", nil, false
 	}
-	return string(key[4 : 4+n]), binary.BigEndian.Uint64(key[4+n:]), true
+	return string(key[4 : 4+n]), key[4+n:], true
 }

@@ -18,6 +18,7 @@ type queue struct {
 	position uint64 // dequeued up to here
 	deleted  uint64 // references up to here are deleted
 	dequeues int    // since they were
+	marked   bool   // there may be marks of messages that the client has
 
 	// For the trimming of the shared log: no reference to it is below low.
 	// index is the place in Store.shared, -1 when there are no references.
@@ -74,7 +75,16 @@ func (s *Store) loadQueues(ctx context.Context) error {
 		}
 		ok = it.SeekGE(end)
 	}
-	return it.Error()
+	if err := it.Error(); err != nil {
+		return err
+	}
+	all, err := s.marks(ctx)
+	for client, m := range all {
+		if q := s.queues[client]; q != nil {
+			q.marked = len(m.released) > 0
+		}
+	}
+	return err
 }
 
 func (s *Store) loadPosition(client string) (uint64, error) {
@@ -92,7 +102,7 @@ func (s *Store) loadPosition(client string) (uint64, error) {
 
 // Enqueue implements [broker.SessionStore]. An empty batch is no error; an
 // entry without sessions takes a number and stores nothing.
-func (s *Store) Enqueue(ctx context.Context, batch []broker.Entry) (first uint64, err error) {
+func (s *Store) Enqueue(ctx context.Context, batch []broker.Entry, marks ...broker.Mark) (first uint64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -112,12 +122,18 @@ func (s *Store) Enqueue(ctx context.Context, batch []broker.Entry) (first uint64
 			size += len(records[i]) + 32
 		}
 	}
+	for i := range marks {
+		size += len(s.keys.prefix) + len(marks[i].ClientID) + 32
+	}
 	b := s.db.NewBatchWithSize(size)
 	defer b.Close()
 
 	s.mu.Lock()
 	first = s.next
 	err = s.fill(b, first, batch, records)
+	if err == nil {
+		err = s.mark(b, marks)
+	}
 	if err == nil {
 		err = s.db.ApplyNoSyncWait(b, pebble.Sync)
 	}
@@ -207,6 +223,11 @@ func (s *Store) Dequeue(ctx context.Context, clientID string, upTo uint64) error
 	if err == nil && purge {
 		prefix := s.keys.queue(clientID)
 		err = b.DeleteRange(ref(prefix, q.deleted+1), ref(prefix, upTo+1), nil)
+	}
+	if err == nil && q.marked {
+		// In the batch that moves the position: a mark never goes before its message.
+		prefix := s.keys.released(clientID)
+		err = b.DeleteRange(ref(prefix, q.position+1), ref(prefix, upTo+1), nil)
 	}
 	if err == nil {
 		err = b.Commit(pebble.NoSync)

@@ -144,6 +144,11 @@ func (s *Store) countCorrupt(err error) {
 // yielded as a [*CorruptError]; the ones behind it follow.
 func (s *Store) Sessions(ctx context.Context) iter.Seq2[broker.Session, error] {
 	return func(yield func(broker.Session, error) bool) {
+		all, err := s.marks(ctx)
+		if err != nil {
+			yield(broker.Session{}, fmt.Errorf("brokerpebble: sessions: %w", err))
+			return
+		}
 		lower, upper := s.keys.bounds('s')
 		for it, err := range s.scan(ctx, lower, upper) {
 			if err != nil {
@@ -152,6 +157,9 @@ func (s *Store) Sessions(ctx context.Context) iter.Seq2[broker.Session, error] {
 			}
 			sess, err := decodeSession(it.Key()[len(s.keys.prefix):], it.Value())
 			s.countCorrupt(err)
+			if m := all[sess.ClientID]; m != nil {
+				sess.Received, sess.Released = m.received, m.released
+			}
 			if !yield(sess, err) {
 				return
 			}
@@ -185,6 +193,8 @@ func (s *Store) DeleteSession(ctx context.Context, clientID string) error {
 		b.Delete(s.keys.session(clientID), nil),
 		b.Delete(s.keys.position(clientID), nil),
 		b.DeleteRange(prefix, after(prefix), nil),
+		b.DeleteRange(s.keys.received(clientID), after(s.keys.received(clientID)), nil),
+		b.DeleteRange(s.keys.released(clientID), after(s.keys.released(clientID)), nil),
 	)
 	if err == nil {
 		err = s.apply(b, func() { s.forget(clientID) })

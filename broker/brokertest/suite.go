@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -60,7 +61,7 @@ type env struct {
 	reopen func()
 }
 
-var cases = append(append(append([]testCase{}, sessionCases...), queueCases...), retainedCases...)
+var cases = slices.Concat(sessionCases, queueCases, markCases, retainedCases)
 
 // message is a small message whose payload is text.
 func message(topic, text string) broker.Message {

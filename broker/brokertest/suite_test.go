@@ -25,6 +25,7 @@ type broken struct {
 	saveSession   func(ctx context.Context, s broker.Session) error
 	deleteSession func(ctx context.Context, clientID string) error
 	enqueue       func(ctx context.Context, batch []broker.Entry) (uint64, error)
+	mark          func(ctx context.Context, batch []broker.Entry, marks []broker.Mark) (uint64, error)
 	dequeue       func(ctx context.Context, clientID string, upTo uint64) error
 	queue         func(ctx context.Context, clientID string, after uint64) iter.Seq2[broker.Queued, error]
 	setRetained   func(ctx context.Context, m broker.Message) error
@@ -52,11 +53,14 @@ func (b *broken) DeleteSession(ctx context.Context, clientID string) error {
 	return b.Store.DeleteSession(ctx, clientID)
 }
 
-func (b *broken) Enqueue(ctx context.Context, batch []broker.Entry) (uint64, error) {
+func (b *broken) Enqueue(ctx context.Context, batch []broker.Entry, marks ...broker.Mark) (uint64, error) {
 	if b.enqueue != nil {
 		return b.enqueue(ctx, batch)
 	}
-	return b.Store.Enqueue(ctx, batch)
+	if b.mark != nil {
+		return b.mark(ctx, batch, marks)
+	}
+	return b.Store.Enqueue(ctx, batch, marks...)
 }
 
 func (b *broken) Dequeue(ctx context.Context, clientID string, upTo uint64) error {
@@ -319,6 +323,27 @@ var faults = map[string]func(b *broken){
 			return b.Store.SetRetained(ctx, m)
 		}
 	},
+	"marks/round trip": func(b *broken) { // of packet ids one byte is kept
+		b.mark = func(ctx context.Context, batch []broker.Entry, marks []broker.Mark) (uint64, error) {
+			marks = slices.Clone(marks)
+			for i := range marks {
+				marks[i].PacketID &= 0xff
+			}
+			return b.Store.Enqueue(ctx, batch, marks...)
+		}
+	},
+	"marks/dequeue": func(b *broken) { // one too many goes
+		b.dequeue = func(ctx context.Context, c string, upTo uint64) error {
+			return errors.Join(b.Store.Dequeue(ctx, c, upTo), b.Store.Dequeue(ctx, c, upTo+1))
+		}
+	},
+	"marks/all or nothing": func(b *broken) {
+		b.mark = func(ctx context.Context, batch []broker.Entry, marks []broker.Mark) (uint64, error) {
+			first, err := b.Store.Enqueue(context.WithoutCancel(ctx), batch, marks...)
+			return first, errors.Join(err, ctx.Err())
+		}
+	},
+	"marks/reopen":    nil,
 	"retained/reopen": nil,
 	"retained/cancelled": func(b *broken) {
 		b.retained = func(ctx context.Context, filter string) iter.Seq2[broker.Message, error] {

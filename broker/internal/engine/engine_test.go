@@ -167,7 +167,7 @@ func TestPacketIDsWrap(t *testing.T) {
 			t.Fatal(i, r)
 		}
 		id := sent(t, b)[0].PacketID
-		if want := last%65535 + 1; id != want {
+		if want := last%maxRing + 1; id != want {
 			t.Fatalf("message %d has packet id %d, want %d", i, id, want)
 		}
 		last = id

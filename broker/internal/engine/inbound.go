@@ -70,9 +70,9 @@ func (in *Inbound) decode(f *wire.Frame) (err error) {
 		}
 	case wire.PUBACK, wire.PUBREC, wire.PUBREL, wire.PUBCOMP:
 		in.Ack, err = wire.DecodeAck(f, in.Version)
-		if err == nil && f.Type != wire.PUBACK {
-			// No QoS 2 is granted in either direction, so nothing can be acknowledged so.
-			err = &wire.Error{Code: wire.ProtocolError, Packet: f.Type, Reason: "QoS 2 is not supported"}
+		if err == nil && f.Type != wire.PUBACK && in.Limits.MaxQoS < 2 {
+			// Without QoS 2 in either direction nothing can be acknowledged so.
+			err = &wire.Error{Code: wire.ProtocolError, Packet: f.Type, Reason: "QoS 2 is not granted"}
 		}
 	case wire.SUBSCRIBE:
 		in.Subscribe, err = wire.DecodeSubscribe(f, in.Version)

@@ -24,6 +24,9 @@ type Delivery struct {
 	// Drop, if set, is why the message is not to be sent: it counts as
 	// acknowledged, so that the queue behind it moves on.
 	Drop Drop
+	// Released says that the client has a QoS 2 message already, from before the
+	// broker was started: only PUBREL is to be sent.
+	Released bool
 }
 
 // Drop is a reason not to send a message.

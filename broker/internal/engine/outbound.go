@@ -48,9 +48,11 @@ type Effects struct {
 
 type slot struct {
 	Delivery
-	size int
-	sent bool // on any connection
-	done bool
+	size     int
+	sent     bool // on any connection
+	received bool // PUBREC came; released once that is durable
+	released bool // PUBREL is sent, PUBCOMP awaited; Msg is gone
+	done     bool
 }
 
 // A Result is what became of a live delivery.
@@ -83,7 +85,7 @@ func (o *Outbound) Detach() {
 	o.aliases = aliases{}
 	o.unacked = 0
 	for i := o.head; i < len(o.slots); i++ {
-		o.slots[i].Msg = nil
+		o.slots[i].Msg, o.slots[i].received = nil, false
 	}
 	o.pending, o.pendingBytes = queue{}, 0
 	o.read = o.acked
@@ -151,7 +153,7 @@ func (o *Outbound) Known(tail uint64) { o.tail = max(o.tail, tail) }
 // Ack takes an acknowledgement. ok is false if the packet id is not in use.
 func (o *Outbound) Ack(dst []byte, now int64, id uint16) (_ []byte, ok bool) {
 	i := o.index(id)
-	if i < 0 || i >= o.next || o.slots[i].done {
+	if i < 0 || i >= o.next || o.slots[i].done || o.slots[i].QoS == 2 {
 		return dst, false
 	}
 	o.flight -= o.slots[i].size
@@ -216,29 +218,36 @@ func (o *Outbound) Effects() Effects {
 	return e
 }
 
+// maxRing is the last of the packet ids that the ring gives in order. Those above
+// are for stored messages of QoS 2, see idOf.
+const maxRing = 32767
+
 // index finds the slot of a packet id, -1 if there is none.
 func (o *Outbound) index(id uint16) int {
+	if id > maxRing {
+		return o.indexOfStored(id)
+	}
 	if o.firstID == 0 || id == 0 {
 		return -1
 	}
 	k := int(id) - int(o.firstID)
 	if k < 0 {
-		k += 65535
+		k += maxRing
 	}
-	if o.head+k >= len(o.slots) {
-		return -1
+	if i := o.head + k; i < len(o.slots) && !o.slots[i].fixed() {
+		return i
 	}
-	return o.head + k
+	return -1
 }
 
-// after is the packet id n places behind id: they go from 1 to 65535.
-func after(id uint16, n int) uint16 { return uint16((int(id)-1+n)%65535 + 1) }
+// after is the packet id n places behind id: they go from 1 to maxRing.
+func after(id uint16, n int) uint16 { return uint16((int(id)-1+n)%maxRing + 1) }
 
 // roomy reports whether one more message may be sent. Acknowledged
 // slots behind an unacknowledged one take part, so that a peer that never acknowledges one
 // message cannot make the ring grow forever.
 func (o *Outbound) roomy() bool {
-	return o.next == len(o.slots) && o.open() && len(o.slots)-o.head < max(8*o.window, 512) && len(o.slots)-o.head < 65535
+	return o.next == len(o.slots) && o.open() && len(o.slots)-o.head < max(8*o.window, 512) && len(o.slots)-o.head < maxRing
 }
 
 // open reports whether the peer may be sent one more to acknowledge.
@@ -254,10 +263,15 @@ func (o *Outbound) hold(d *Delivery) {
 // push gives d a packet id and sends it.
 func (o *Outbound) push(dst []byte, now int64, d *Delivery) []byte {
 	i := o.slot(d)
-	o.slots[i].sent = true
+	s := &o.slots[i]
+	s.sent = true
 	o.unacked++
-	o.flight += o.slots[i].size
-	return o.emit(dst, now, d, after(o.firstID, i-o.head), false)
+	if d.Released {
+		s.released, s.Msg = true, nil
+		return wire.AppendAck(dst, o.version, wire.PUBREL, o.idOf(i), wire.Success)
+	}
+	o.flight += s.size
+	return o.emit(dst, now, d, o.idOf(i), false)
 }
 
 // slot puts d behind the ring's end.
@@ -288,7 +302,13 @@ func (o *Outbound) drop(d *Delivery, why Drop) {
 func (o *Outbound) pump(dst []byte, now int64) []byte {
 	for o.next < len(o.slots) {
 		s := &o.slots[o.next]
-		if !s.done {
+		if s.released && !s.done {
+			if o.unacked >= o.window {
+				return dst
+			}
+			o.unacked++
+			dst = wire.AppendAck(dst, o.version, wire.PUBREL, o.idOf(o.next), wire.Success) // [MQTT-4.4.0-1]
+		} else if !s.done {
 			if s.Msg == nil || !o.open() {
 				return dst
 			}
@@ -297,18 +317,17 @@ func (o *Outbound) pump(dst []byte, now int64) []byte {
 				o.settle(o.next)
 				continue
 			}
-			id := after(o.firstID, o.next-o.head)
 			o.unacked++
 			o.flight += s.size
-			dst = o.emit(dst, now, &s.Delivery, id, s.sent) // [MQTT-4.4.0-1] [MQTT-3.3.1-1]
+			dst = o.emit(dst, now, &s.Delivery, o.idOf(o.next), s.sent) // [MQTT-4.4.0-1] [MQTT-3.3.1-1]
 			s.sent = true
 		}
 		o.next++
 	}
-	for o.pending.len() > 0 && o.roomy() {
+	for o.pending.len() > 0 && o.roomy() && !o.clashes(o.pending.first()) {
 		d := o.pending.pop()
 		o.pendingBytes -= d.Msg.Size()
-		if why := o.unfit(now, &d); why != DropNone {
+		if why := o.unfit(now, &d); why != DropNone && !d.Released {
 			o.drop(&d, why)
 			if d.Seq > 0 {
 				o.settle(o.slot(&d))
@@ -327,7 +346,7 @@ func (o *Outbound) Need() (after uint64, ok bool) {
 		return 0, false
 	}
 	for i := o.next; i < len(o.slots); i++ {
-		if s := &o.slots[i]; !s.done && s.Msg == nil {
+		if s := &o.slots[i]; !s.done && !s.released && s.Msg == nil {
 			o.filling = true
 			return s.Seq - 1, true
 		}
@@ -354,7 +373,7 @@ func (o *Outbound) Filled(dst []byte, now int64, got []Delivery, end bool, tail 
 		}
 		ring := o.slots[o.next:]
 		k := sort.Search(len(ring), func(k int) bool { return ring[k].Seq >= d.Seq })
-		if k < len(ring) && ring[k].Seq == d.Seq && !ring[k].done {
+		if k < len(ring) && ring[k].Seq == d.Seq && !ring[k].done && !ring[k].released {
 			seen := ring[k].size
 			ring[k].Delivery = *d
 			ring[k].size = seen
@@ -377,7 +396,7 @@ func (o *Outbound) lost(got []Delivery, end bool) {
 	}
 	for i := o.next; i < len(o.slots); i++ {
 		s := &o.slots[i]
-		if s.done || s.Seq > upTo || s.Msg != nil && s.Drop == DropNone {
+		if s.done || s.released || s.Seq > upTo || s.Msg != nil && s.Drop == DropNone {
 			continue
 		}
 		if s.Msg != nil {

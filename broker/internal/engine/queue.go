@@ -8,6 +8,9 @@ type queue struct {
 
 func (q *queue) len() int { return len(q.items) - q.head }
 
+// first is the delivery that pop will return.
+func (q *queue) first() *Delivery { return &q.items[q.head] }
+
 func (q *queue) push(d Delivery) { q.items = append(q.items, d) }
 
 func (q *queue) pop() Delivery {

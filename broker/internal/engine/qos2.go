@@ -1,0 +1,128 @@
+package engine
+
+import (
+	"sort"
+
+	"github.com/thingloom/thingloom/broker/internal/wire"
+)
+
+// Stored messages of QoS 2 have packet ids that follow from their numbers. So a
+// broker that was killed sends a message again under the id that the client may have
+// it under, and nothing about ids needs to be stored before a message is sent.
+// What is stored is that the client has the message, before PUBREL says so: from
+// then on it would take another PUBLISH for a new message.
+
+// fixed reports whether the slot's packet id follows from its number.
+func (s *slot) fixed() bool { return s.QoS == 2 && s.Seq > 0 }
+
+// storedID is the packet id of a stored message of QoS 2.
+func storedID(seq uint64) uint16 { return uint16(maxRing + 1 + seq%(maxRing+1)) }
+
+// idOf is the packet id of a slot.
+func (o *Outbound) idOf(i int) uint16 {
+	if s := &o.slots[i]; s.fixed() {
+		return storedID(s.Seq)
+	}
+	return after(o.firstID, i-o.head)
+}
+
+// indexOfStored finds the slot of a stored message of QoS 2. Few numbers between the
+// first and the last in flight have the packet id: each is looked up.
+func (o *Outbound) indexOfStored(id uint16) int {
+	flying := o.slots[o.head:o.next]
+	if len(flying) == 0 {
+		return -1
+	}
+	const step = maxRing + 1
+	first, last := flying[0].Seq, flying[len(flying)-1].Seq
+	seq := first + (uint64(id)-step+step-first%step)%step
+	for ; seq <= last; seq += step {
+		i := sort.Search(len(flying), func(i int) bool { return flying[i].Seq >= seq })
+		if i < len(flying) && flying[i].Seq == seq && flying[i].fixed() && !flying[i].done {
+			return o.head + i
+		}
+	}
+	return -1
+}
+
+// clashes reports whether d has to wait because an earlier message with its packet
+// id is not over.
+func (o *Outbound) clashes(d *Delivery) bool {
+	return d.QoS == 2 && d.Seq > 0 && o.indexOfStored(storedID(d.Seq)) >= 0
+}
+
+// A Receipt is what a PUBREC means.
+type Receipt byte
+
+// The receipts.
+const (
+	NotInUse  Receipt = iota // answer PUBREL with 0x92 [MQTT5 4.4]
+	Taken                    // store it and call Release
+	Repeated                 // it is being stored: nothing to do
+	Confirmed                // PUBREL was sent again
+	Rejected                 // the client does not want the message: it is over
+)
+
+// Received takes a PUBREC. seq is the number of the message, 0 if it is not stored.
+func (o *Outbound) Received(dst []byte, now int64, id uint16, code wire.Code) (_ []byte, seq uint64, r Receipt) {
+	i := o.index(id)
+	if i < 0 || i >= o.next || o.slots[i].done || o.slots[i].QoS != 2 {
+		return dst, 0, NotInUse
+	}
+	s := &o.slots[i]
+	switch {
+	case s.released:
+		return wire.AppendAck(dst, o.version, wire.PUBREL, id, wire.Success), s.Seq, Confirmed
+	case code >= wire.Unspecified: // [MQTT-4.4.0-2] does not hold for it, and the quota comes back [MQTT5 4.9]
+		seq = s.Seq
+		o.flight -= s.size
+		o.unacked--
+		o.effects.Acked++
+		o.settle(i)
+		return o.pump(dst, now), seq, Rejected
+	case s.received:
+		return dst, s.Seq, Repeated
+	}
+	s.received = true
+	return dst, s.Seq, Taken
+}
+
+// Release notes that the client has a message for good, and says so [MQTT-4.3.3-6]
+// unless the connection that the PUBREC came on is gone: then the next one does.
+func (o *Outbound) Release(dst []byte, id uint16, seq uint64) []byte {
+	i := -1
+	if seq > 0 {
+		ring := o.slots[o.head:]
+		k := sort.Search(len(ring), func(k int) bool { return ring[k].Seq >= seq })
+		if k < len(ring) && ring[k].Seq == seq {
+			i = o.head + k
+		}
+	} else {
+		i = o.index(id)
+	}
+	if i < 0 || o.slots[i].done || o.slots[i].released {
+		return dst
+	}
+	s := &o.slots[i]
+	if i < o.next { // what is to be sent again is not in flight
+		o.flight -= s.size
+	}
+	live := s.received
+	s.received, s.released, s.Msg = false, true, nil
+	if !live || !o.connected {
+		return dst
+	}
+	return wire.AppendAck(dst, o.version, wire.PUBREL, o.idOf(i), wire.Success)
+}
+
+// Completed takes a PUBCOMP. ok is false if no PUBREL waits for it.
+func (o *Outbound) Completed(dst []byte, now int64, id uint16) (_ []byte, ok bool) {
+	i := o.index(id)
+	if i < 0 || i >= o.next || o.slots[i].done || !o.slots[i].released {
+		return dst, false
+	}
+	o.unacked--
+	o.effects.Acked++
+	o.settle(i)
+	return o.pump(dst, now), true
+}
