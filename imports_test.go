@@ -37,6 +37,7 @@ var arrows = []struct{ pattern, may string }{
 	{`^(broker)$`, "internal/ broker/internal/ github.com/tidwall/gjson golang.org/x/sync"},
 	{`^(shadow|rules|registry|actions|telemetry)$`, "internal/ github.com/tidwall/gjson golang.org/x/sync"},
 	{`^(\w+)/\w+pebble$`, "$1! internal/ github.com/cockroachdb/pebble/v2"},
+	{`^(broker)/brokernet$`, ""},
 	{`^(\w+)/\w+ws$`, "$1! internal/ github.com/coder/websocket"},
 	{`^broker/brokerbridge$`, "broker! internal/ github.com/eclipse/paho.golang"}, // its name says what it is; how it speaks is MQTT
 	{`^(\w+)/(\w+paho|shadowdevice)$`, "$1! internal/ github.com/eclipse/paho.golang"},
