@@ -6,12 +6,12 @@ import "github.com/thingloom/thingloom/internal/pmap"
 // of the payload or of an element, or, as [Paths], of those that many programs
 // want. Every node has a slot; the root's is -1.
 type path struct {
-	key    string
-	quoted string // key between quotes
-	slot   int
-	kids   []*path         // when they are few
-	many   pmap.Map[*path] // by key, when they are more; kids is nil then
-	refs   int             // in Paths: how many want this very path
+	key  string
+	rare int // index of a byte of key, see rarest
+	slot int
+	kids []*path         // when they are few
+	many pmap.Map[*path] // by key, when they are more; kids is nil then
+	refs int             // in Paths: how many want this very path
 }
 
 // fewKids is the number of children that are compared one by one.
@@ -86,7 +86,7 @@ func (p *path) add(keys []string, slot func() int) *path {
 	for _, k := range keys {
 		next := p.kid(k)
 		if next == nil {
-			next = &path{key: k, quoted: `"` + k + `"`, slot: slot()}
+			next = &path{key: k, rare: rarest(k), slot: slot()}
 			p.set(next)
 		}
 		p = next

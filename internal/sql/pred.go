@@ -116,10 +116,47 @@ func (r *refuter) refutes(member *path, raw, rest string) bool {
 		}
 		r.held &^= 1 << i
 		// An escape may spell the name in another way.
-		r.refuted = !strings.Contains(rest, member.quoted) && !hasEscape(rest)
+		r.refuted = !member.mayRecur(rest) && !hasEscape(rest)
 		return r.refuted
 	}
 	return false
+}
+
+// mayRecur reports whether the name of a member is, or might be, in rest. It
+// looks for the byte of the name that JSON has least of, since quotes and
+// vowels are everywhere.
+func (p *path) mayRecur(rest string) bool {
+	if p.key == "" {
+		return true
+	}
+	rare := p.key[p.rare]
+	for range 8 {
+		i := strings.IndexByte(rest, rare)
+		if i < 0 {
+			return false
+		}
+		if start := i - p.rare; start >= 0 && strings.HasPrefix(rest[start:], p.key) {
+			return true
+		}
+		rest = rest[i+1:]
+	}
+	return true
+}
+
+// rarest is the index of the byte of key that JSON has least of.
+func rarest(key string) int {
+	const common = "eatinorsl0d1cu2mph.gyfb3456789wv_kxjqz"
+	best, rank := 0, -1
+	for i := range len(key) {
+		r := strings.IndexByte(common, key[i]|0x20)
+		if r < 0 {
+			r = len(common)
+		}
+		if r > rank {
+			best, rank = i, r
+		}
+	}
+	return best
 }
 
 // holds is Holds, and converts v only if need be.
