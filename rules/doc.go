@@ -49,6 +49,18 @@
 // acknowledged is in the store, the desired state included: a rule that was
 // disabled is disabled after a restart.
 //
+// # Many rules
+//
+// Ten thousand rules cost what one costs, as far as a message does not concern
+// them. Rules are found by topic, and among those with one filter by the
+// conditions that WHERE begins with, if they have the form path op literal,
+// joined by AND: an equality or IN by hashing, orderings by where their numbers
+// begin and end. Put these first; what comes after a condition of another form
+// is evaluated rule by rule, as is a statement with a SET clause. A message that
+// concerns several rules is gone through once for all of them, and rules that
+// differ in nothing but filter and those literals share one compiled statement
+// and one output. A message that fires no rule allocates nothing.
+//
 // # Failures
 //
 // Each rule stands for itself: an error, or a panic, in its statement or its
@@ -59,7 +71,8 @@
 //
 // Actions run on the goroutine of the publisher. One that is slow queues the
 // delivery, returns [ErrPending], and reports through [Firing.Done], or, from
-// a durable queue, through [Engine.Settle], in a later process if need be.
+// a durable queue, through [Engine.Settle], in a later process if need be. One
+// that batches uses [DoneAll]: its error action gets a [BatchErrorDocument].
 //
 // # Guarantees and limits
 //
