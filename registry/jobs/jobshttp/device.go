@@ -2,15 +2,15 @@ package jobshttp
 
 import (
 	"encoding/json"
-	"fmt"
 
+	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/registry/jobs"
 )
 
 // request reads the body of a device.
 func (c *call) request() (jobs.DeviceRequest, error) {
-	text, err := c.text()
-	if err != nil {
+	var text json.RawMessage
+	if err := c.Body(&text); err != nil {
 		return jobs.DeviceRequest{}, err
 	}
 	return jobs.ParseDeviceRequest(text)
@@ -55,7 +55,7 @@ func (c *call) view(e *jobs.Execution, withDocument bool) (any, error) {
 
 func startNext(c *call) (any, error) {
 	if c.PathValue("next") != jobs.Next {
-		return nil, fmt.Errorf("%w: PUT of a job", errNotImplemented)
+		return nil, &awshttp.InputError{Field: "jobId", Reason: "is not $next"}
 	}
 	r, err := c.request()
 	if err != nil {
@@ -69,13 +69,13 @@ func startNext(c *call) (any, error) {
 }
 
 func deviceDescribe(c *call) (any, error) {
-	number, err := c.number("executionNumber", c.query("executionNumber"))
+	number, err := c.Number("executionNumber")
 	if err != nil {
 		return nil, err
 	}
 	withDocument := true
-	if c.query("includeJobDocument") != "" {
-		if withDocument, err = c.flag("includeJobDocument"); err != nil {
+	if c.Query("includeJobDocument") != "" {
+		if withDocument, err = c.Flag("includeJobDocument"); err != nil {
 			return nil, err
 		}
 	}

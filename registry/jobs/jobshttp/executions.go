@@ -4,15 +4,16 @@ import (
 	"errors"
 	"iter"
 
+	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/registry/jobs"
 )
 
 // summary is the short form of an execution on the control plane.
 type summary struct {
 	Status  jobs.ExecutionStatus `json:"status"`
-	Queued  *seconds             `json:"queuedAt"`
-	Started *seconds             `json:"startedAt,omitempty"`
-	Updated *seconds             `json:"lastUpdatedAt"`
+	Queued  *awshttp.Seconds     `json:"queuedAt"`
+	Started *awshttp.Seconds     `json:"startedAt,omitempty"`
+	Updated *awshttp.Seconds     `json:"lastUpdatedAt"`
 	Number  int64                `json:"executionNumber"`
 	Retry   int                  `json:"retryAttempt"`
 }
@@ -26,9 +27,9 @@ func listExecutionsForJob(c *call) (any, error) {
 		ThingARN string  `json:"thingArn"`
 		Summary  summary `json:"jobExecutionSummary"`
 	}
-	items, token, err := page(c,
+	items, token, err := awshttp.Page(c.Call, awshttp.ByToken,
 		func(after string) iter.Seq2[jobs.Execution, error] {
-			return c.svc.ExecutionsOfJob(c.Context(), c.PathValue("jobId"), jobs.ExecutionStatus(c.query("status")), after)
+			return c.svc.ExecutionsOfJob(c.Context(), c.PathValue("jobId"), jobs.ExecutionStatus(c.Query("status")), after)
 		},
 		func(e jobs.Execution) string { return e.Thing },
 		func(e jobs.Execution) view { return view{c.svc.ARN("thing/" + e.Thing), summaryOf(e)} })
@@ -39,17 +40,17 @@ func listExecutionsForJob(c *call) (any, error) {
 }
 
 func listExecutionsForThing(c *call) (any, error) {
-	if err := noNamespace(c.query("namespaceId")); err != nil {
+	if err := noNamespace(c.Query("namespaceId")); err != nil {
 		return nil, err
 	}
 	type view struct {
 		ID      string  `json:"jobId"`
 		Summary summary `json:"jobExecutionSummary"`
 	}
-	items, token, err := page(c,
+	items, token, err := awshttp.Page(c.Call, awshttp.ByToken,
 		func(after string) iter.Seq2[jobs.Execution, error] {
 			return c.svc.ExecutionsOfThing(c.Context(), c.PathValue("thingName"),
-				jobs.ExecutionQuery{Status: jobs.ExecutionStatus(c.query("status")), Job: c.query("jobId"), After: after})
+				jobs.ExecutionQuery{Status: jobs.ExecutionStatus(c.Query("status")), Job: c.Query("jobId"), After: after})
 		},
 		func(e jobs.Execution) string { return e.Job },
 		func(e jobs.Execution) view { return view{e.Job, summaryOf(e)} })
@@ -60,7 +61,7 @@ func listExecutionsForThing(c *call) (any, error) {
 }
 
 func describeExecution(c *call) (any, error) {
-	number, err := c.number("executionNumber", c.query("executionNumber"))
+	number, err := c.Number("executionNumber")
 	if err != nil {
 		return nil, err
 	}
@@ -78,9 +79,9 @@ func describeExecution(c *call) (any, error) {
 		ForceCanceled bool                 `json:"forceCanceled,omitempty"`
 		Details       *detailsMap          `json:"statusDetails,omitempty"`
 		ThingARN      string               `json:"thingArn"`
-		Queued        *seconds             `json:"queuedAt"`
-		Started       *seconds             `json:"startedAt,omitempty"`
-		Updated       *seconds             `json:"lastUpdatedAt"`
+		Queued        *awshttp.Seconds     `json:"queuedAt"`
+		Started       *awshttp.Seconds     `json:"startedAt,omitempty"`
+		Updated       *awshttp.Seconds     `json:"lastUpdatedAt"`
 		Number        int64                `json:"executionNumber"`
 		Version       int64                `json:"versionNumber"`
 		Left          *int64               `json:"approximateSecondsBeforeTimedOut,omitempty"`
@@ -96,19 +97,19 @@ func cancelExecution(c *call) (any, error) {
 		ExpectedVersion int64             `json:"expectedVersion"`
 		Details         map[string]string `json:"statusDetails"`
 	}
-	force, err := c.flag("force")
-	if err := errors.Join(c.body(&in), err); err != nil {
+	force, err := c.Flag("force")
+	if err := errors.Join(c.Body(&in), err); err != nil {
 		return nil, err
 	}
-	return none{}, c.svc.CancelExecution(c.Context(), c.PathValue("thingName"), c.PathValue("jobId"),
+	return nil, c.svc.CancelExecution(c.Context(), c.PathValue("thingName"), c.PathValue("jobId"),
 		jobs.ExecutionCancellation{Force: force, ExpectedVersion: in.ExpectedVersion, Details: in.Details})
 }
 
 func deleteExecution(c *call) (any, error) {
-	force, err := c.flag("force")
-	number, nerr := c.number("executionNumber", c.PathValue("executionNumber"))
-	if err := errors.Join(err, nerr, noNamespace(c.query("namespaceId"))); err != nil {
+	force, err := c.Flag("force")
+	number, nerr := number("executionNumber", c.PathValue("executionNumber"))
+	if err := errors.Join(err, nerr, noNamespace(c.Query("namespaceId"))); err != nil {
 		return nil, err
 	}
-	return none{}, c.svc.DeleteExecution(c.Context(), c.PathValue("thingName"), c.PathValue("jobId"), number, force)
+	return nil, c.svc.DeleteExecution(c.Context(), c.PathValue("thingName"), c.PathValue("jobId"), number, force)
 }

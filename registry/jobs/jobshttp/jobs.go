@@ -4,6 +4,7 @@ import (
 	"errors"
 	"iter"
 
+	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/registry/jobs"
 )
 
@@ -49,11 +50,11 @@ func createJob(c *call) (any, error) {
 		Packages           []string          `json:"destinationPackageVersions"`
 		jobs.Config
 	}
-	if err := errors.Join(c.body(&in), noNamespace(in.NamespaceID)); err != nil {
+	if err := errors.Join(c.Body(&in), noNamespace(in.NamespaceID)); err != nil {
 		return nil, err
 	}
 	if len(in.Packages) > 0 {
-		return nil, &jobs.InvalidError{Field: "destinationPackageVersions", Reason: "are not supported"}
+		return nil, &awshttp.InputError{Field: "destinationPackageVersions", Reason: "are not supported"}
 	}
 	return c.made(c.svc.CreateJob(c.Context(), jobs.Job{ID: c.PathValue("jobId"), Targets: in.Targets, Selection: in.TargetSelection,
 		Description: in.Description, Document: in.Document, DocumentSource: in.DocumentSource, Template: in.JobTemplateARN,
@@ -88,9 +89,9 @@ type job struct {
 	Comment       string            `json:"comment,omitempty"`
 	Targets       []string          `json:"targets"`
 	Description   string            `json:"description,omitempty"`
-	Created       *seconds          `json:"createdAt"`
-	Updated       *seconds          `json:"lastUpdatedAt"`
-	Completed     *seconds          `json:"completedAt,omitempty"`
+	Created       *awshttp.Seconds  `json:"createdAt"`
+	Updated       *awshttp.Seconds  `json:"lastUpdatedAt"`
+	Completed     *awshttp.Seconds  `json:"completedAt,omitempty"`
 	Details       details           `json:"jobProcessDetails"`
 	Template      string            `json:"jobTemplateArn,omitempty"`
 	Parameters    map[string]string `json:"documentParameters,omitempty"`
@@ -130,7 +131,7 @@ func getJobDocument(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	before, err := c.flag("beforeSubstitution")
+	before, err := c.Flag("beforeSubstitution")
 	text := []byte(j.Document)
 	if err == nil && !before {
 		text, err = c.svc.Document(c.Context(), j.ID, "")
@@ -145,10 +146,10 @@ func updateJob(c *call) (any, error) {
 		Description *string `json:"description"`
 		jobs.Config
 	}
-	if err := errors.Join(c.body(&in), noNamespace(c.query("namespaceId"))); err != nil {
+	if err := errors.Join(c.Body(&in), noNamespace(c.Query("namespaceId"))); err != nil {
 		return nil, err
 	}
-	return none{}, c.svc.UpdateJob(c.Context(), jobs.JobUpdate{ID: c.PathValue("jobId"), Description: in.Description, Config: in.Config})
+	return nil, c.svc.UpdateJob(c.Context(), jobs.JobUpdate{ID: c.PathValue("jobId"), Description: in.Description, Config: in.Config})
 }
 
 func cancelJob(c *call) (any, error) {
@@ -156,19 +157,19 @@ func cancelJob(c *call) (any, error) {
 		ReasonCode string `json:"reasonCode"`
 		Comment    string `json:"comment"`
 	}
-	force, err := c.flag("force")
-	if err := errors.Join(c.body(&in), err); err != nil {
+	force, err := c.Flag("force")
+	if err := errors.Join(c.Body(&in), err); err != nil {
 		return nil, err
 	}
 	return c.made(c.svc.CancelJob(c.Context(), c.PathValue("jobId"), jobs.Cancellation{Force: force, ReasonCode: in.ReasonCode, Comment: in.Comment}))
 }
 
 func deleteJob(c *call) (any, error) {
-	force, err := c.flag("force")
-	if err := errors.Join(err, noNamespace(c.query("namespaceId"))); err != nil {
+	force, err := c.Flag("force")
+	if err := errors.Join(err, noNamespace(c.Query("namespaceId"))); err != nil {
 		return nil, err
 	}
-	return none{}, c.svc.DeleteJob(c.Context(), c.PathValue("jobId"), force)
+	return nil, c.svc.DeleteJob(c.Context(), c.PathValue("jobId"), force)
 }
 
 func associateTargets(c *call) (any, error) {
@@ -176,31 +177,31 @@ func associateTargets(c *call) (any, error) {
 		Targets []string `json:"targets"`
 		Comment string   `json:"comment"`
 	}
-	if err := errors.Join(c.body(&in), noNamespace(c.query("namespaceId"))); err != nil {
+	if err := errors.Join(c.Body(&in), noNamespace(c.Query("namespaceId"))); err != nil {
 		return nil, err
 	}
 	return c.made(c.svc.AssociateTargets(c.Context(), c.PathValue("jobId"), in.Targets, in.Comment))
 }
 
 func listJobs(c *call) (any, error) {
-	if err := noNamespace(c.query("namespaceId")); err != nil {
+	if err := noNamespace(c.Query("namespaceId")); err != nil {
 		return nil, err
 	}
-	if c.query("thingGroupId") != "" {
-		return nil, &jobs.InvalidError{Field: "thingGroupId", Reason: "is not supported: use thingGroupName"}
+	if c.Query("thingGroupId") != "" {
+		return nil, &awshttp.InputError{Field: "thingGroupId", Reason: "is not supported: use thingGroupName"}
 	}
 	type view struct {
-		ARN        string         `json:"jobArn"`
-		ID         string         `json:"jobId"`
-		Selection  jobs.Selection `json:"targetSelection"`
-		Status     jobs.Status    `json:"status"`
-		Created    *seconds       `json:"createdAt"`
-		Updated    *seconds       `json:"lastUpdatedAt"`
-		Completed  *seconds       `json:"completedAt,omitempty"`
-		Concurrent bool           `json:"isConcurrent"`
+		ARN        string           `json:"jobArn"`
+		ID         string           `json:"jobId"`
+		Selection  jobs.Selection   `json:"targetSelection"`
+		Status     jobs.Status      `json:"status"`
+		Created    *awshttp.Seconds `json:"createdAt"`
+		Updated    *awshttp.Seconds `json:"lastUpdatedAt"`
+		Completed  *awshttp.Seconds `json:"completedAt,omitempty"`
+		Concurrent bool             `json:"isConcurrent"`
 	}
-	q := jobs.JobQuery{Status: jobs.Status(c.query("status")), Selection: jobs.Selection(c.query("targetSelection")), Group: c.query("thingGroupName")}
-	items, token, err := page(c,
+	q := jobs.JobQuery{Status: jobs.Status(c.Query("status")), Selection: jobs.Selection(c.Query("targetSelection")), Group: c.Query("thingGroupName")}
+	items, token, err := awshttp.Page(c.Call, awshttp.ByToken,
 		func(after string) iter.Seq2[jobs.Job, error] { q.After = after; return c.svc.Jobs(c.Context(), q) },
 		func(j jobs.Job) string { return j.ID },
 		func(j jobs.Job) view {

@@ -3,6 +3,7 @@ package jobshttp
 import (
 	"iter"
 
+	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/registry/jobs"
 )
 
@@ -19,11 +20,11 @@ func createTemplate(c *call) (any, error) {
 		Packages       []string      `json:"destinationPackageVersions"`
 		jobs.Config
 	}
-	if err := c.body(&in); err != nil {
+	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
 	if len(in.Packages) > 0 {
-		return nil, &jobs.InvalidError{Field: "destinationPackageVersions", Reason: "are not supported"}
+		return nil, &awshttp.InputError{Field: "destinationPackageVersions", Reason: "are not supported"}
 	}
 	t, err := c.svc.CreateTemplate(c.Context(), jobs.Template{ID: c.PathValue("jobTemplateId"), Description: in.Description, Document: in.Document,
 		DocumentSource: in.DocumentSource, Windows: in.Windows, Tags: tagMap(in.Tags), Config: in.Config}, in.JobARN)
@@ -36,29 +37,29 @@ func createTemplate(c *call) (any, error) {
 func describeTemplate(c *call) (any, error) {
 	t, err := c.svc.Template(c.Context(), c.PathValue("jobTemplateId"))
 	return struct {
-		ARN         string        `json:"jobTemplateArn"`
-		ID          string        `json:"jobTemplateId"`
-		Description string        `json:"description"`
-		Source      string        `json:"documentSource,omitempty"`
-		Document    string        `json:"document"`
-		Created     seconds       `json:"createdAt"`
-		Windows     []jobs.Window `json:"maintenanceWindows,omitempty"`
+		ARN         string          `json:"jobTemplateArn"`
+		ID          string          `json:"jobTemplateId"`
+		Description string          `json:"description"`
+		Source      string          `json:"documentSource,omitempty"`
+		Document    string          `json:"document"`
+		Created     awshttp.Seconds `json:"createdAt"`
+		Windows     []jobs.Window   `json:"maintenanceWindows,omitempty"`
 		jobs.Config
-	}{c.templateARN(t.ID), t.ID, t.Description, t.DocumentSource, t.Document, seconds(t.Created), t.Windows, t.Config}, err
+	}{c.templateARN(t.ID), t.ID, t.Description, t.DocumentSource, t.Document, awshttp.Seconds(t.Created), t.Windows, t.Config}, err
 }
 
 func listTemplates(c *call) (any, error) {
 	type view struct {
-		ARN         string  `json:"jobTemplateArn"`
-		ID          string  `json:"jobTemplateId"`
-		Description string  `json:"description"`
-		Created     seconds `json:"createdAt"`
+		ARN         string          `json:"jobTemplateArn"`
+		ID          string          `json:"jobTemplateId"`
+		Description string          `json:"description"`
+		Created     awshttp.Seconds `json:"createdAt"`
 	}
-	items, token, err := page(c,
+	items, token, err := awshttp.Page(c.Call, awshttp.ByToken,
 		func(after string) iter.Seq2[jobs.Template, error] { return c.svc.Templates(c.Context(), after) },
 		func(t jobs.Template) string { return t.ID },
 		func(t jobs.Template) view {
-			return view{c.templateARN(t.ID), t.ID, t.Description, seconds(t.Created)}
+			return view{c.templateARN(t.ID), t.ID, t.Description, awshttp.Seconds(t.Created)}
 		})
 	return struct {
 		Templates []view `json:"jobTemplates"`
@@ -67,5 +68,5 @@ func listTemplates(c *call) (any, error) {
 }
 
 func deleteTemplate(c *call) (any, error) {
-	return none{}, c.svc.DeleteTemplate(c.Context(), c.PathValue("jobTemplateId"))
+	return nil, c.svc.DeleteTemplate(c.Context(), c.PathValue("jobTemplateId"))
 }
