@@ -6,16 +6,21 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
 	"strings"
+
+	"github.com/thingloom/thingloom/registry/awsauth"
 )
 
-// An admin is the credential that changes things over HTTP: a bearer token,
-// made on the first start and kept in a file that only its owner may read.
+// An admin is the credential that changes things over HTTP: a bearer token, or
+// for AWS clients an access key, made on the first start and kept in files that only
+// their owner may read.
 type admin struct {
-	hash [32]byte // of the token, so that comparing takes the same time for any length
+	hash   [32]byte // of the token, so that comparing takes the same time for any length
+	signed *awsauth.Authenticator
 	// all asks for the token for reading too, since the listener is not bound to loopback.
 	all bool
 }
@@ -34,6 +39,30 @@ func loadAdmin(file string, all bool) (*admin, error) {
 	return &admin{hash: sha256.Sum256([]byte(strings.TrimSpace(string(token)))), all: all}, nil
 }
 
+// loadKey makes the access key if there is none. The file has the form that AWS
+// clients read: AWS_SHARED_CREDENTIALS_FILE.
+func loadKey(file string) (*awsauth.Authenticator, error) {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		text = fmt.Appendf(nil, "[default]\naws_access_key_id = AKIA%s\naws_secret_access_key = %s\n", rand.Text()[:16], rand.Text()+rand.Text()[:14])
+		err = writeFile(file, text, 0o600)
+	}
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(line, "="); ok {
+			values[strings.TrimSpace(name)] = strings.TrimSpace(value)
+		}
+	}
+	id, secret := values["aws_access_key_id"], values["aws_secret_access_key"]
+	if id == "" || secret == "" {
+		return nil, fmt.Errorf("%s has no aws_access_key_id or no aws_secret_access_key", file)
+	}
+	return awsauth.New(awsauth.StaticKeys{id: {Secret: secret, Principal: "admin"}}, nil)
+}
+
 // is reports whether r carries the token: as a bearer, or as the password of
 // basic authentication, which is what a browser sends.
 func (a *admin) is(r *http.Request) bool {
@@ -47,7 +76,12 @@ func (a *admin) is(r *http.Request) bool {
 
 // write lets only the admin through.
 func (a *admin) write(next http.Handler) http.Handler {
+	signed := a.signed.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-") || r.URL.Query().Has("X-Amz-Signature") {
+			signed.ServeHTTP(w, r)
+			return
+		}
 		if !a.is(r) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="thingloom"`)
 			w.Header().Set("x-amzn-ErrorType", "UnauthorizedException")

@@ -24,7 +24,7 @@ func (b *backend) banner() string {
   page and API  %s
   MQTT          %-22s mutual TLS; MQTT 3.1.1 and 5.0
   HTTPS         %-22s mutual TLS; /mqtt (WebSocket), /topics/..., /things/{thing}/shadow
-%s  data          %s: db, bucket, ca.pem, admin-token, devices
+%s  data          %s: db, bucket, ca.pem, admin-token, aws-credentials, devices
 
 1. A reading above the threshold becomes a notification (see the page):
    mosquitto_pub %s -i %[7]s \
@@ -41,7 +41,9 @@ func (b *backend) banner() string {
    ls %[10]s    curl %[1]s/api/metrics
    %[9]s %[1]s/tables/metrics/%[7]s
 
-A new device with a certificate of its own:
+A new device with a certificate of its own, and the same by the AWS CLI:
    %[9]s -X POST %[1]s/devices/lamp-7
-`, api, c.MQTT, c.HTTPS, plain, c.Data, device, firstDevice, c.Threshold+1.5, curl, c.path("bucket"))
+   export AWS_SHARED_CREDENTIALS_FILE=%[11]s AWS_DEFAULT_REGION=us-east-1
+   aws --endpoint-url %[1]s iot create-keys-and-certificate --set-as-active
+`, api, c.MQTT, c.HTTPS, plain, c.Data, device, firstDevice, c.Threshold+1.5, curl, c.path("bucket"), c.path("aws-credentials"))
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // identities are the keys of the backend itself, made on the first start:
-// ca.pem and ca.key, server.pem and server.key, admin-token.
+// ca.pem and ca.key, server.pem and server.key, admin-token, aws-credentials.
 type identities struct {
 	ca     *registry.CA
 	server tls.Certificate
@@ -32,6 +32,9 @@ func loadIdentities(cfg Config) (*identities, error) {
 	}
 	if ids.admin, err = loadAdmin(cfg.path("admin-token"), !loopback(cfg.HTTP)); err != nil {
 		return nil, fmt.Errorf("admin token: %w", err)
+	}
+	if ids.admin.signed, err = loadKey(cfg.path("aws-credentials")); err != nil {
+		return nil, fmt.Errorf("access key: %w", err)
 	}
 	return ids, nil
 }
