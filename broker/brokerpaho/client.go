@@ -6,14 +6,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/eclipse/paho.golang/autopaho"
-	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 
 	"github.com/thingloom/thingloom/internal/topic"
@@ -42,7 +40,13 @@ type Client struct {
 	mu     sync.Mutex
 	subs   map[string]*subscription // by filter
 	stale  map[string]bool          // filters to unsubscribe from when the server can be reached
-	ending bool                     // Run is draining: background is not added to any more
+	reader struct {                 // see readingOf
+		last, conn *reading
+		client     *paho.Client
+	}
+	withIdentifiers bool // the server takes subscription identifiers
+	identified      bool // and has one for every subscription
+	ending          bool // Run is draining: background is not added to any more
 	// restored is closed when the connection has its subscriptions, and made
 	// anew when it is lost.
 	restored chan struct{}
@@ -169,12 +173,16 @@ func (c *Client) config(ctx context.Context) autopaho.ClientConfig {
 			c.stats.connected.Store(1)
 			c.opts.Logger.Info("connected", "client_id", c.opts.ClientID, "session_present", ack.SessionPresent)
 			restored := c.restoring()
+			c.mu.Lock()
+			c.withIdentifiers = ack.Properties == nil || ack.Properties.SubIDAvailable
+			c.mu.Unlock()
 			c.inBackground(func() { c.resubscribe(ctx, m, restored) })
 		},
 		OnConnectionDown: func() bool {
 			c.stats.connected.Store(0)
 			c.mu.Lock()
 			c.restored = make(chan struct{})
+			c.identified = false
 			c.mu.Unlock()
 			c.opts.Logger.Warn("connection lost", "client_id", c.opts.ClientID)
 			return true
@@ -194,15 +202,7 @@ func (c *Client) config(ctx context.Context) autopaho.ClientConfig {
 	if c.opts.SessionExpiry > 0 {
 		cfg.SessionExpiryInterval = uint32((c.opts.SessionExpiry + time.Second - 1) / time.Second)
 	}
-	if dial := c.opts.Dial; dial != nil {
-		cfg.AttemptConnection = func(ctx context.Context, _ autopaho.ClientConfig, u *url.URL) (net.Conn, error) {
-			conn, err := dial(ctx, u)
-			if err != nil {
-				return nil, err
-			}
-			return packets.NewThreadSafeConn(conn), nil
-		}
-	}
+	cfg.AttemptConnection = c.attemptConnection()
 	return cfg
 }
 

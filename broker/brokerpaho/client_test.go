@@ -103,6 +103,12 @@ func (l *log) add(_ context.Context, topic string, payload []byte) error {
 	return nil
 }
 
+func (l *log) clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen = nil
+}
+
 // wait returns what was seen once ok says that it is enough.
 func (l *log) wait(t *testing.T, ok func(seen []string) bool) []string {
 	t.Helper()
@@ -348,6 +354,45 @@ func TestShared(t *testing.T) {
 		got := slices.Sorted(slices.Values(l.waitN(t, 30)))
 		if slices.Sort(want); !slices.Equal(got, want) {
 			t.Errorf("the group saw %q, want %q", got, want)
+		}
+	})
+}
+
+// TestOverlap has handlers whose filters overlap: each sees each message once, whether the server sends one
+// copy or several.
+func TestOverlap(t *testing.T) {
+	eachPeer(t, func(t *testing.T, p *peer) {
+		c, w, _ := client(t, p, brokerpaho.Options{ClientID: "overlap"})
+		publish(t, c, "wake", "")
+		logs := map[string]*log{}
+		for _, filter := range []string{"t/#", "t/+", "t/x", "$share/g/t/+"} {
+			logs[filter] = newLog()
+			if _, err := c.Subscribe(filter, logs[filter].add); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for round, messages := range []int{30, 20} {
+			var want []string
+			for i := range messages {
+				publish(t, c, "t/x", fmt.Sprint(round, i))
+				want = append(want, fmt.Sprint("t/x=", fmt.Sprint(round, i)))
+			}
+			publish(t, c, "t/end", "")
+			want = append(want, "t/end=")
+			for filter, l := range logs {
+				expected := want
+				if filter == "t/x" {
+					expected = want[:messages]
+				}
+				if got := l.waitN(t, len(expected)); !slices.Equal(got, expected) {
+					t.Errorf("round %d, %s: saw %q\nwant %q", round, filter, got, expected)
+				}
+			}
+			for _, l := range logs {
+				l.clear()
+			}
+			w.cut(false)
+			publish(t, c, "wake", "") // after the subscriptions
 		}
 	})
 }

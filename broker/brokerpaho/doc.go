@@ -34,8 +34,9 @@
 //
 // A message is given to each handler whose filter matches, once, although
 // filters overlap. Servers are free to send it once for each of the
-// subscriptions that overlap [MQTT-3.3.4-2]; with one that does so, handlers
-// see as many copies.
+// subscriptions that overlap [MQTT-3.3.4-2]; whose a copy is, subscription identifiers tell. With a server that
+// does so and takes none, and over WebSocket or a proxy, handlers see as many copies; so they may, as ever at QoS 1, while a
+// connection is being restored.
 //
 // # Reconnecting
 //

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
@@ -15,6 +16,7 @@ import (
 type incoming struct {
 	client *paho.Client
 	packet *paho.Publish
+	ids    []int // of the subscriptions that it was sent for; nil if not known
 }
 
 var seed = maphash.MakeSeed()
@@ -24,7 +26,7 @@ var seed = maphash.MakeSeed()
 func (c *Client) received(r paho.PublishReceived) (bool, error) {
 	c.stats.received.Add(1)
 	in := c.inbox[maphash.String(seed, r.Packet.Topic)%uint64(len(c.inbox))]
-	m := incoming{r.Client, r.Packet}
+	m := incoming{r.Client, r.Packet, c.identifiersOf(r.Client)}
 	for {
 		// Under the lock, so that Run does not close the inbox meanwhile.
 		c.mu.Lock()
@@ -58,7 +60,7 @@ func (c *Client) received(r paho.PublishReceived) (bool, error) {
 // work handles messages one after another until in is closed or ctx is done.
 func (c *Client) work(ctx context.Context, in <-chan incoming) {
 	for m := range in {
-		if !c.handle(ctx, m.packet) {
+		if !c.handle(ctx, m.packet, m.ids) {
 			c.stats.leftBehind.Add(1)
 			continue // ctx is done: not acknowledged
 		}
@@ -76,9 +78,9 @@ func (c *Client) work(ctx context.Context, in <-chan incoming) {
 
 // handle gives p to all handlers whose filters match, and reports whether p
 // may be acknowledged.
-func (c *Client) handle(ctx context.Context, p *paho.Publish) bool {
+func (c *Client) handle(ctx context.Context, p *paho.Publish, ids []int) bool {
 	matched := false
-	for _, h := range c.matching(p.Topic) {
+	for _, h := range c.matching(p.Topic, ids) {
 		matched = true
 		if !c.attempt(ctx, h, p) {
 			return false
@@ -90,15 +92,38 @@ func (c *Client) handle(ctx context.Context, p *paho.Publish) bool {
 	return true
 }
 
-// matching are the handlers whose filters match name.
-func (c *Client) matching(name string) []*handler {
+// identifiersOf are those of the message that has just come.
+func (c *Client) identifiersOf(client *paho.Client) []int {
+	r := c.readingOf(client)
+	if r == nil {
+		return nil
+	}
+	ids := r.next()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var all []*handler
+	if !c.identified {
+		return nil // some subscriptions may have none yet
+	}
+	return ids
+}
+
+// matching are the handlers whose filters match name: of the subscriptions in ids, or of all if none of
+// them is known.
+func (c *Client) matching(name string, ids []int) []*handler {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all, own []*handler
 	for _, sub := range c.subs {
-		if topic.Match(sub.matches, name) {
-			all = append(all, sub.handlers...)
+		if !topic.Match(sub.matches, name) {
+			continue
 		}
+		all = append(all, sub.handlers...)
+		if slices.Contains(ids, identifier(sub.filter)) {
+			own = append(own, sub.handlers...)
+		}
+	}
+	if own != nil {
+		return own
 	}
 	return all
 }

@@ -132,7 +132,14 @@ func (c *Client) subscribeAt(ctx context.Context, m *autopaho.ConnectionManager,
 	if !wanted {
 		return nil
 	}
-	ack, err := m.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: filter, QoS: 1, RetainHandling: handling}}})
+	packet := &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: filter, QoS: 1, RetainHandling: handling}}}
+	c.mu.Lock()
+	if c.withIdentifiers {
+		id := identifier(filter)
+		packet.Properties = &paho.SubscribeProperties{SubscriptionIdentifier: &id}
+	}
+	c.mu.Unlock()
+	ack, err := m.Subscribe(ctx, packet)
 	switch {
 	case ack != nil && len(ack.Reasons) == 1 && ack.Reasons[0] >= 0x80:
 		c.stats.refused.Add(1)
@@ -173,6 +180,9 @@ func (c *Client) resubscribe(ctx context.Context, m *autopaho.ConnectionManager,
 			c.retrySubscribe(ctx, m, f)
 		}
 	}
+	c.mu.Lock()
+	c.identified = c.withIdentifiers
+	c.mu.Unlock()
 	close(restored)
 	c.dropStale(ctx, m)
 }
