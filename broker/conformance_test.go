@@ -542,3 +542,36 @@ func TestWillProperties(t *testing.T) {
 		w.leave()
 	})
 }
+
+// TestSharedBesidesPlain has one client with a plain and two shared subscriptions: it gets a copy for each,
+// connected, and what was under way again.
+func TestSharedBesidesPlain(t *testing.T) {
+	for _, expiry := range []uint32{0, 600} {
+		bubble(t, func(t *testing.T, b *Broker) {
+			p := join(t, b, connectOpts{id: "a", expiry: expiry})
+			p.subscribe(1, "t", "$share/g/t", "$share/h/+")
+			for _, payload := range []string{"1", "2"} {
+				if err := b.Publish(t.Context(), "t", []byte(payload)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, payload := range []string{"1", "1", "1", "2", "2", "2"} {
+				d := p.gets(1, "t", payload)
+				if payload == "1" {
+					p.puback(d.id)
+				}
+			}
+			if expiry > 0 {
+				p.cut()
+				p = dial(t, b)
+				p.connect(connectOpts{id: "a", expiry: expiry, resume: true})
+				p.connack(0)
+				for range 3 {
+					p.puback(p.gets(1, "t", "2").id)
+				}
+			}
+			p.none()
+			p.leave()
+		})
+	}
+}

@@ -119,20 +119,29 @@ func (p *publication) deliver() {
 			plain[qos] = append(plain[qos], *t)
 		}
 	}
+	keep := func() {
+		for qos := byte(1); qos <= 2; qos++ {
+			p.store(plain[qos], qos, false)
+			p.store(retained[qos], qos, true)
+		}
+		plain, retained = [3][]target{}, [3][]target{}
+	}
 	for i := range p.r.targets {
 		give(&p.r.targets[i])
 	}
 	for _, group := range p.r.shared {
 		if t := p.b.member(group, p.qos, p.b.turn.Add(1)); t != nil {
+			for qos := 1; qos <= 2; qos++ {
+				if of(plain[qos], t.s) || of(retained[qos], t.s) {
+					keep() // so that the second copy has a number of its own
+				}
+			}
 			give(t)
 		} else {
 			p.b.dropped(group[0].s.id, p.r.topic, DropOffline)
 		}
 	}
-	for qos := byte(1); qos <= 2; qos++ {
-		p.store(plain[qos], qos, false)
-		p.store(retained[qos], qos, true)
-	}
+	keep()
 }
 
 func (p *publication) store(targets []target, qos byte, retain bool) {
@@ -142,6 +151,11 @@ func (p *publication) store(targets []target, qos byte, retain bool) {
 	m := p.message()
 	m.QoS, m.Retain = qos, retain // as these sessions are to see it
 	p.commit.add(m, p.msg, targets, clientIDs(targets))
+}
+
+// of reports whether s is among the targets.
+func of(targets []target, s *session) bool {
+	return slices.ContainsFunc(targets, func(t target) bool { return t.s == s })
 }
 
 func clientIDs(targets []target) []string {

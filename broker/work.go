@@ -44,5 +44,6 @@ func (c *conn) giveBack() {
 	w := c.work
 	c.work, c.engine.Packets = nil, nil
 	w.pub, w.scratch = publication{}, engine.Message{}
+	w.batch.wake = nil // a channel made in one synctest bubble cannot be used in another
 	works.Put(w)
 }
