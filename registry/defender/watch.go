@@ -3,6 +3,7 @@ package defender
 import (
 	"hash/maphash"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -160,7 +161,7 @@ func (t *watched) largest(s series, last, n int64) (most int64) {
 	return most
 }
 
-// addresses are those of n slots up to last.
+// addresses are those of n slots up to last, in order.
 func (t *watched) addresses(last, n int64) (out []string) {
 	all := map[netip.Addr]bool{}
 	for slot := last - n + 1; slot <= last; slot++ {
@@ -173,6 +174,7 @@ func (t *watched) addresses(last, n int64) (out []string) {
 			}
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 

@@ -50,8 +50,10 @@ func (s *Service) CreateJob(ctx context.Context, j Job) (Job, error) {
 		j.Status = JobScheduled
 	}
 	_, err = s.update(ctx, func(t *tx) error {
-		if found, err := t.get(keyJob+j.ID, nil); err != nil || found {
-			return errors.Join(err, fmt.Errorf("jobs: job %q: %w", j.ID, ErrExists))
+		if found, err := t.get(keyJob+j.ID, nil); err != nil {
+			return err
+		} else if found {
+			return fmt.Errorf("jobs: job %q: %w", j.ID, ErrExists)
 		}
 		return t.putJob(&j)
 	})

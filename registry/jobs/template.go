@@ -58,8 +58,10 @@ func (s *Service) CreateTemplate(ctx context.Context, t Template, jobARN string)
 		return Template{}, err
 	}
 	_, err = s.update(ctx, func(x *tx) error {
-		if found, err := x.get(keyTemplate+t.ID, nil); err != nil || found {
-			return errors.Join(err, fmt.Errorf("jobs: template %q: %w", t.ID, ErrExists))
+		if found, err := x.get(keyTemplate+t.ID, nil); err != nil {
+			return err
+		} else if found {
+			return fmt.Errorf("jobs: template %q: %w", t.ID, ErrExists)
 		}
 		return x.put(keyTemplate+t.ID, t)
 	})
@@ -102,8 +104,10 @@ func (s *Service) DeleteTemplate(ctx context.Context, id string) error {
 		return err
 	}
 	_, err := s.update(ctx, func(t *tx) error {
-		if found, err := t.get(keyTemplate+id, nil); err != nil || !found {
-			return errors.Join(err, notFound("job template", id))
+		if found, err := t.get(keyTemplate+id, nil); err != nil {
+			return err
+		} else if !found {
+			return notFound("job template", id)
 		}
 		t.delete(keyTemplate + id)
 		return nil
