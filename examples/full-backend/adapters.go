@@ -48,7 +48,10 @@ func (a authenticator) Authenticate(ctx context.Context, c broker.Credentials) (
 }
 
 // policy lets the registry rule on what a client may do.
-type policy struct{ *registry.Registry }
+type policy struct {
+	*registry.Registry
+	denied func(broker.Access)
+}
 
 func (p policy) Authorize(ctx context.Context, a broker.Access) error {
 	if a.Principal == localPrincipal {
@@ -56,6 +59,7 @@ func (p policy) Authorize(ctx context.Context, a broker.Access) error {
 	}
 	err := p.Allowed(ctx, registry.Access(a)) // the same fields
 	if errors.Is(err, registry.ErrNotAuthorized) {
+		p.denied(a)
 		return broker.ErrNotAuthorized
 	}
 	return err

@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	"github.com/thingloom/thingloom/registry"
+	"github.com/thingloom/thingloom/registry/defender/defenderhttp"
+	"github.com/thingloom/thingloom/registry/jobs/jobshttp"
 	"github.com/thingloom/thingloom/registry/provision/provisionhttp"
 	"github.com/thingloom/thingloom/registry/registryhttp"
 )
@@ -29,5 +31,14 @@ func (b *backend) awsHandler() (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/", things)
 	provisionhttp.Mount(mux, b.provisioning, &provisionhttp.Options{Logger: b.log})
-	return mux, nil
+	jobshttp.Mount(mux, b.jobs, &jobshttp.Options{Logger: b.log})
+	defenderhttp.Mount(mux, b.defender, &defenderhttp.Options{Logger: b.log})
+	devices := b.deviceJobs(nil)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if jobshttp.ForDevice(r) { // two hosts at AWS, with the same paths
+			devices.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}), nil
 }

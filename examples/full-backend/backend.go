@@ -24,6 +24,8 @@ import (
 	"github.com/thingloom/thingloom/broker"
 	"github.com/thingloom/thingloom/broker/brokerpebble"
 	"github.com/thingloom/thingloom/registry"
+	"github.com/thingloom/thingloom/registry/defender"
+	"github.com/thingloom/thingloom/registry/jobs"
 	"github.com/thingloom/thingloom/registry/provision"
 	"github.com/thingloom/thingloom/registry/registrypebble"
 	"github.com/thingloom/thingloom/rules"
@@ -43,6 +45,9 @@ type backend struct {
 
 	registry     *registry.Registry
 	provisioning *provision.Service
+	jobs         *jobs.Service
+	defender     *defender.Service
+	watcher      *watcher
 	broker       *broker.Broker
 	shadows      *shadow.Service
 	topics       *shadowmqtt.Endpoint
@@ -78,6 +83,9 @@ func open(ctx context.Context, cfg Config, logger *slog.Logger) (b *backend, err
 		return nil, err
 	}
 	if err := b.openProvisioning(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.openOperations(ctx); err != nil {
 		return nil, err
 	}
 	if err := b.watchFleet(); err != nil {
@@ -132,15 +140,23 @@ func (b *backend) openDevices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.watcher = &watcher{registry: b.registry}
 	b.broker, err = broker.New(sessions, &broker.Options{
-		Authenticator: authenticator{b.registry, b.cfg.Plain}, Authorizer: policy{b.registry},
+		Authenticator: authenticator{b.registry, b.cfg.Plain}, Authorizer: policy{b.registry, b.watcher.denied},
+		Trace:           &broker.Trace{Connected: b.watcher.connected, Disconnected: b.watcher.disconnected, Refused: b.watcher.refused},
 		LifecycleEvents: true, Logger: b.log,
 	})
 	if err != nil {
 		return err
 	}
-	// What was allowed may not be any more: asked again, or cut off at once.
-	b.registry.Observe(func(_ context.Context, e registry.Event) {
+	// Changes are published where that is switched on. What was allowed may
+	// not be any more: asked again, or cut off at once.
+	b.registry.Observe(func(ctx context.Context, e registry.Event) {
+		if e.Enabled && e.Topic != "" {
+			if err := b.broker.Publish(ctx, e.Topic, e.Payload); err != nil {
+				b.log.Warn("registry event", "topic", e.Topic, "err", err)
+			}
+		}
 		if !e.Access {
 			return
 		}

@@ -121,7 +121,10 @@ func (b *backend) deviceHandler(ws http.Handler) http.Handler {
 		return err
 	}})
 	mux := http.NewServeMux()
+	deviceJobs := b.deviceJobs(allowed)
 	mux.Handle("/mqtt", ws)
+	mux.Handle("/things/{thing}/jobs", deviceJobs)
+	mux.Handle("/things/{thing}/jobs/{job}", deviceJobs)
 	mux.Handle("/", shadows)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if brokerhttp.Serves(r) {

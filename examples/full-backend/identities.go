@@ -101,13 +101,18 @@ const devicePolicy = `{"Version":"2012-10-17","Statement":[
  {"Effect":"Allow","Action":["iot:Publish","iot:Receive","iot:RetainPublish"],"Resource":[
   "arn:aws:iot:*:*:topic/sensors/${iot:Connection.Thing.ThingName}/*",
   "arn:aws:iot:*:*:topic/$aws/things/${iot:Connection.Thing.ThingName}/shadow/*",
+  "arn:aws:iot:*:*:topic/$aws/things/${iot:Connection.Thing.ThingName}/jobs/*",
+  "arn:aws:iot:*:*:topic/$aws/things/${iot:Connection.Thing.ThingName}/defender/*",
   "arn:aws:iot:*:*:topic/$aws/rules/*"]},
  {"Effect":"Allow","Action":"iot:Receive","Resource":"arn:aws:iot:*:*:topic/devices/${iot:Connection.Thing.ThingName}/*"},
  {"Effect":"Allow","Action":"iot:Subscribe","Resource":[
   "arn:aws:iot:*:*:topicfilter/sensors/${iot:Connection.Thing.ThingName}/*",
   "arn:aws:iot:*:*:topicfilter/devices/${iot:Connection.Thing.ThingName}/*",
-  "arn:aws:iot:*:*:topicfilter/$aws/things/${iot:Connection.Thing.ThingName}/shadow/*"]},
- {"Effect":"Allow","Action":["iot:GetThingShadow","iot:UpdateThingShadow","iot:DeleteThingShadow","iot:ListNamedShadowsForThing"],"Resource":[
+  "arn:aws:iot:*:*:topicfilter/$aws/things/${iot:Connection.Thing.ThingName}/shadow/*",
+  "arn:aws:iot:*:*:topicfilter/$aws/things/${iot:Connection.Thing.ThingName}/jobs/*",
+  "arn:aws:iot:*:*:topicfilter/$aws/things/${iot:Connection.Thing.ThingName}/defender/*"]},
+ {"Effect":"Allow","Action":["iot:GetPendingJobExecutions","iot:StartNextPendingJobExecution","iot:DescribeJobExecution","iot:UpdateJobExecution",
+  "iot:GetThingShadow","iot:UpdateThingShadow","iot:DeleteThingShadow","iot:ListNamedShadowsForThing"],"Resource":[
   "arn:aws:iot:*:*:thing/${iot:Connection.Thing.ThingName}",
   "arn:aws:iot:*:*:thing/${iot:Connection.Thing.ThingName}/*"]}
 ]}`

@@ -223,6 +223,7 @@ func (b *backend) ruleLedgers(w http.ResponseWriter, _ *http.Request) {
 // stats are the counters of every part.
 func (b *backend) stats(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, map[string]any{
+		"jobs": b.jobs.Stats(), "defender": b.defender.Stats(),
 		"broker": b.broker.Stats(), "shadow": b.shadows.Stats(), "shadowTopics": b.topics.Stats(), "rules": b.engine.Stats(),
 		"actions": b.dispatcher.Stats(), "functions": b.functions.Stats(), "telemetry": b.pipeline.telemetry.Stats(),
 		"metrics": b.pipeline.metrics.Stats(), "windows": b.pipeline.aggregate.Stats(), "live": b.pipeline.live.Stats(),

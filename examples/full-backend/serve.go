@@ -29,6 +29,8 @@ func (b *backend) run(ctx context.Context) error {
 	workers.Go(func() error { return b.shadows.Run(workCtx) })
 	workers.Go(func() error { return b.broker.Run(workCtx) })
 	workers.Go(func() error { return b.provisioning.Run(workCtx) })
+	workers.Go(func() error { return b.jobs.Run(workCtx) })
+	workers.Go(func() error { return b.defender.Run(workCtx) })
 
 	// A worker that fails ends the program: what it does not do is not done.
 	ctx, failed := context.WithCancel(ctx)

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+
+	"github.com/thingloom/thingloom/broker"
+	"github.com/thingloom/thingloom/registry"
+	"github.com/thingloom/thingloom/registry/defender"
+	"github.com/thingloom/thingloom/registry/defender/defendermqtt"
+	"github.com/thingloom/thingloom/registry/jobs"
+	"github.com/thingloom/thingloom/registry/jobs/jobshttp"
+	"github.com/thingloom/thingloom/registry/jobs/jobsmqtt"
+	"github.com/thingloom/thingloom/registry/registrypebble"
+)
+
+// openOperations opens what looks after a fleet: jobs, and the watch over what
+// things do.
+func (b *backend) openOperations(ctx context.Context) error {
+	store, err := registrypebble.Open(ctx, b.db, "jobs/", nil)
+	if err != nil {
+		return err
+	}
+	if b.jobs, err = jobs.New(store, b.registry, &jobs.Options{Logger: b.log}); err != nil {
+		return err
+	}
+	if _, err := jobsmqtt.New(b.jobs, b.broker, &jobsmqtt.Options{Logger: b.log}); err != nil {
+		return err
+	}
+	if store, err = registrypebble.Open(ctx, b.db, "defender/", nil); err != nil {
+		return err
+	}
+	if b.defender, err = defender.Open(ctx, store, b.registry, &defender.Options{Logger: b.log}); err != nil {
+		return err
+	}
+	if _, err := defendermqtt.New(b.defender, b.broker, &defendermqtt.Options{Logger: b.log}); err != nil {
+		return err
+	}
+	b.watcher.svc.Store(b.defender)
+	_, err = b.broker.SubscribeMessages("#", b.watcher.sent)
+	return err
+}
+
+// deviceJobs is the jobs data plane: the admin may act for every thing, a device
+// for its own.
+func (b *backend) deviceJobs(allowed func(r *http.Request, action, resource string) (string, error)) http.Handler {
+	return jobshttp.Device(b.jobs, &jobshttp.Options{Logger: b.log, Authorize: func(r *http.Request, operation string) error {
+		if allowed == nil {
+			return nil
+		}
+		_, err := allowed(r, "iot:"+operation, "thing/"+r.PathValue("thingName"))
+		return err
+	}})
+}
+
+// A watcher tells the defender what the broker sees.
+type watcher struct {
+	registry *registry.Registry
+	svc      holder
+	things   sync.Map // by client ID, of those that are connected
+}
+
+// A holder is a defender that is opened after the broker whose hooks tell it.
+type holder struct {
+	mu  sync.RWMutex
+	svc *defender.Service
+}
+
+func (h *holder) Store(s *defender.Service) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.svc = s
+}
+
+func (h *holder) Load() *defender.Service {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.svc
+}
+
+func (w *watcher) thing(clientID string) string {
+	if thing, ok := w.things.Load(clientID); ok {
+		return thing.(string)
+	}
+	return clientID
+}
+
+func (w *watcher) record(o defender.Observation) {
+	if svc := w.svc.Load(); svc != nil {
+		svc.Record(o)
+	}
+}
+
+func (w *watcher) connected(c broker.ClientInfo) {
+	thing, err := w.registry.ThingOf(context.Background(), c.Principal, c.ClientID)
+	if err != nil || thing == "" {
+		thing = c.ClientID
+	}
+	w.things.Store(c.ClientID, thing)
+	for _, kind := range []defender.Kind{defender.Attempted, defender.Connected} {
+		w.record(defender.Observation{Kind: kind, Thing: thing, ClientID: c.ClientID, Principal: c.Principal, IP: c.RemoteAddr})
+	}
+}
+
+func (w *watcher) disconnected(c broker.ClientInfo, reason broker.DisconnectReason) {
+	kind := defender.Disconnected
+	if reason == broker.DuplicateClientID {
+		kind = defender.TakenOver
+	} else {
+		defer w.things.Delete(c.ClientID)
+	}
+	w.record(defender.Observation{Kind: kind, Thing: w.thing(c.ClientID), ClientID: c.ClientID, Principal: c.Principal, IP: c.RemoteAddr})
+}
+
+func (w *watcher) refused(clientID string, err error) {
+	w.record(defender.Observation{Kind: defender.Attempted, Thing: clientID, ClientID: clientID})
+	if errors.Is(err, broker.ErrNotAuthorized) {
+		w.record(defender.Observation{Kind: defender.Unauthorized, Thing: clientID, ClientID: clientID})
+	}
+}
+
+func (w *watcher) sent(_ context.Context, m broker.Message) error {
+	if m.ClientID != "" {
+		w.record(defender.Observation{Kind: defender.Sent, Thing: w.thing(m.ClientID), ClientID: m.ClientID, Principal: m.Principal,
+			Topic: m.Topic, Bytes: len(m.Payload), IP: m.SourceIP})
+	}
+	return nil
+}
+
+func (w *watcher) denied(a broker.Access) {
+	w.record(defender.Observation{Kind: defender.Unauthorized, Thing: w.thing(a.ClientID), ClientID: a.ClientID, Principal: a.Principal,
+		Topic: a.Resource, IP: a.SourceIP})
+}
