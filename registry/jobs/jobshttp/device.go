@@ -29,9 +29,9 @@ type found struct {
 	Execution *jobs.ExecutionView `json:"execution,omitempty"`
 }
 
-// document is the document of an execution as a JSON string of its text.
-func (c *call) document(e *jobs.Execution) (json.RawMessage, error) {
-	text, err := c.svc.Document(c.Context(), e.Job, e.Thing)
+// document is the document of a job for a thing, as a JSON string of its text.
+func (c *call) document(job, thing string) (json.RawMessage, error) {
+	text, err := c.svc.Document(c.Context(), job, thing)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (c *call) view(e *jobs.Execution, withDocument bool) (any, error) {
 	var document json.RawMessage
 	if withDocument {
 		var err error
-		if document, err = c.document(e); err != nil {
+		if document, err = c.document(e.Job, e.Thing); err != nil {
 			return nil, err
 		}
 	}
@@ -91,20 +91,24 @@ func deviceUpdate(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := c.svc.Update(c.Context(), c.PathValue("thingName"), c.PathValue("jobId"), r.Update())
-	if err != nil {
-		return nil, err
-	}
+	thing, job := c.PathValue("thingName"), c.PathValue("jobId")
 	var answer struct {
 		State    *jobs.StateView `json:"executionState,omitempty"`
 		Document json.RawMessage `json:"jobDocument,omitempty"`
+	}
+	// First, so that an update that is stored is not refused for want of it.
+	if r.WithDocument(false) {
+		if answer.Document, err = c.document(job, thing); err != nil {
+			return nil, err
+		}
+	}
+	e, err := c.svc.Update(c.Context(), thing, job, r.Update())
+	if err != nil {
+		return nil, err
 	}
 	if r.IncludeState {
 		state := e.State()
 		answer.State = &state
 	}
-	if r.WithDocument(false) {
-		answer.Document, err = c.document(&e)
-	}
-	return answer, err
+	return answer, nil
 }

@@ -233,23 +233,25 @@ func (e *Endpoint) describe(ctx context.Context, thing, job string, r jobs.Devic
 }
 
 func (e *Endpoint) update(ctx context.Context, thing, job string, r jobs.DeviceRequest, h head) (any, error) {
-	x, err := e.svc.Update(ctx, thing, job, r.Update())
-	if err != nil {
-		return nil, err
-	}
 	answer := struct {
 		State    *jobs.StateView `json:"executionState,omitempty"`
 		Document json.RawMessage `json:"jobDocument,omitempty"`
 		head
 	}{head: h}
+	var err error
+	// First, so that an update that is stored is not refused for want of it.
+	if r.WithDocument(false) {
+		if answer.Document, err = e.svc.Document(ctx, job, thing); err != nil {
+			return nil, err
+		}
+	}
+	x, err := e.svc.Update(ctx, thing, job, r.Update())
+	if err != nil {
+		return nil, err
+	}
 	if r.IncludeState {
 		state := x.State()
 		answer.State = &state
-	}
-	if r.WithDocument(false) {
-		if answer.Document, err = e.svc.Document(ctx, x.Job, x.Thing); err != nil {
-			return nil, err
-		}
 	}
 	return answer, nil
 }
