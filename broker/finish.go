@@ -21,7 +21,7 @@ func (c *conn) finish(err error) error {
 	}
 	c.busy, c.closing, c.finished = false, true, true
 	c.wake()
-	why, resumed := c.stop, c.resumed
+	why := c.stop
 	c.mu.Unlock()
 	c.kill()
 	c.writers.Wait()
@@ -50,7 +50,7 @@ func (c *conn) finish(err error) error {
 	}
 	c.stopAdmission()
 	if c.sess != nil {
-		c.detach(why, resumed)
+		c.detach(why)
 	}
 	if c.orderly(why) {
 		return nil
@@ -67,11 +67,14 @@ func (c *conn) orderly(why stop) bool {
 	return false
 }
 
-func (c *conn) detach(why stop, resumed bool) {
+func (c *conn) detach(why stop) {
 	b, s := c.b, c.sess
 	now := b.now()
 	c.noWill = c.noWill || c.suppress.Load()
 	lock := b.admit(s.id)
+	c.mu.Lock()
+	resumed := c.resumed // only now: who takes over says so with the admission locked
+	c.mu.Unlock()
 	s.mu.Lock()
 	mine := s.conn == c // else another connection has taken over
 	over := !mine && !resumed

@@ -13,6 +13,7 @@ import (
 
 	"github.com/eclipse/paho.golang/autopaho"
 	"github.com/eclipse/paho.golang/paho"
+	"github.com/eclipse/paho.golang/paho/session"
 
 	"github.com/thingloom/thingloom/internal/topic"
 )
@@ -273,8 +274,13 @@ func (c *Client) publish(ctx context.Context, name string, payload []byte) error
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, autopaho.ConnectionDownError):
-			continue // it was lost in between
+		case errors.Is(err, autopaho.ConnectionDownError), errors.Is(err, session.ErrNoConnection):
+			// It was lost in between, which autopaho may not know yet.
+			select {
+			case <-ctx.Done():
+			case <-time.After(10 * time.Millisecond):
+			}
+			continue
 		case r != nil && r.ReasonCode >= 0x80:
 			text := ""
 			if r.Properties != nil {
