@@ -45,6 +45,7 @@ var arrows = []struct{ pattern, may string }{
 	{`^actions/\w+$`, "actions! internal/ github.com/tidwall/gjson golang.org/x/sync"},
 	{`^(\w+)/\w+(http|mqtt|test)$`, "$1! internal/ github.com/tidwall/gjson"},
 	{`^registry/(\w+)/\w+(http|mqtt|test)$`, "registry! registry/$1! internal/ github.com/tidwall/gjson"},
+	{`^registry/fleetindex$`, "registry! registry/fleet! internal/ github.com/tidwall/gjson"},
 	{`^(registry)/\w+$`, "$1! internal/ github.com/tidwall/gjson golang.org/x/sync"},
 	{`^examples/.*`, "broker shadow rules registry actions telemetry internal/ github.com/ golang.org/x/sync"},
 	{`^\.$`, ""},

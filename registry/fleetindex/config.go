@@ -1,0 +1,147 @@
+package fleetindex
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/thingloom/thingloom/registry"
+)
+
+// A Config is what is indexed. Nothing is without Things.
+type Config struct {
+	Things       bool `json:"things,omitempty"` // registry data
+	Shadows      bool `json:"shadows,omitempty"`
+	NamedShadows bool `json:"namedShadows,omitempty"`
+	Connectivity bool `json:"connectivity,omitempty"`
+	Defender     bool `json:"defender,omitempty"` // violations
+}
+
+// Everything is all that can be indexed.
+var Everything = Config{true, true, true, true, true}
+
+// A Status says whether the index can be asked.
+type Status string
+
+// The statuses.
+const (
+	Active     Status = "ACTIVE"
+	Building   Status = "BUILDING"   // not searched: ErrNotReady
+	Rebuilding Status = "REBUILDING" // searched, and may lack something
+)
+
+// ErrNotReady reports a search while the index is built (IndexNotReadyException).
+var ErrNotReady = errors.New("fleetindex: the index is being built")
+
+// ErrOff reports a search of an index that indexes nothing.
+var ErrOff = errors.New("fleetindex: indexing is switched off")
+
+type state struct {
+	config Config
+	status Status
+}
+
+// Config returns what is indexed.
+func (ix *Index) Config() Config { return ix.state.Load().config }
+
+// Status tells whether the index can be asked.
+func (ix *Index) Status() Status { return ix.state.Load().status }
+
+// ready is why the index cannot be asked.
+func (ix *Index) ready() error {
+	switch s := ix.state.Load(); {
+	case !s.config.Things:
+		return ErrOff
+	case s.status == Building:
+		return ErrNotReady
+	}
+	return nil
+}
+
+// SetConfig says what is to be indexed, durably. If that is something else than
+// before, the index is built anew by Run, and is Building until then.
+func (ix *Index) SetConfig(ctx context.Context, c Config) error {
+	if !c.Things && c != (Config{}) {
+		return fmt.Errorf("%w: nothing is indexed without things", ErrInvalid)
+	}
+	if c == ix.Config() {
+		return nil
+	}
+	value, err := json.Marshal(c)
+	if err == nil {
+		err = ix.store.Apply(ctx, registry.Op{Key: keyConfig, Value: value, Prev: registry.Any})
+	}
+	if err != nil {
+		return fmt.Errorf("fleetindex: config: %w", err)
+	}
+	ix.state.Store(&state{c, Building})
+	select {
+	case ix.build <- struct{}{}:
+	default: // is asked for already
+	}
+	return nil
+}
+
+// Run builds the index when that is called for: after SetConfig, and where the
+// last process has not closed it. It blocks until ctx is done and returns nil
+// then, or the error of a build.
+func (ix *Index) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ix.build:
+			if err := ix.Rebuild(ctx); err != nil {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// Rebuild empties the index and has it fed, which mends whatever was missed.
+// Changes meanwhile are taken.
+func (ix *Index) Rebuild(ctx context.Context) error {
+	c := ix.Config()
+	ix.opts.Logger.Info("fleet index is built")
+	for _, kind := range []string{keyDoc, keyWord, keyNumber, keyText, keyAnyWord, keyAnyNumber} {
+		if err := ix.clear(ctx, kind); err != nil {
+			return fmt.Errorf("fleetindex: rebuild: %w", err)
+		}
+	}
+	if c.Things && ix.opts.Feed != nil {
+		if err := ix.opts.Feed(ctx, ix); err != nil {
+			return fmt.Errorf("fleetindex: rebuild: %w", err)
+		}
+	}
+	old := ix.state.Load()
+	if old.config == c { // else another build is asked for
+		ix.state.CompareAndSwap(old, &state{c, Active})
+	}
+	ix.opts.Logger.Info("fleet index is there")
+	return nil
+}
+
+// clear deletes the keys of a kind.
+func (ix *Index) clear(ctx context.Context, kind string) error {
+	for {
+		var ops []registry.Op
+		for e, err := range ix.store.Scan(ctx, kind, "") {
+			if err != nil {
+				return err
+			}
+			if ops = append(ops, registry.Op{Kind: registry.Delete, Key: e.Key, Prev: registry.Any}); len(ops) == 1000 {
+				break
+			}
+		}
+		if len(ops) == 0 {
+			return nil
+		}
+		if err := ix.store.Apply(ctx, ops...); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package fleetindexhttp_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/thingloom/thingloom/registry"
+	"github.com/thingloom/thingloom/registry/fleet"
+	"github.com/thingloom/thingloom/registry/fleetindex"
+	"github.com/thingloom/thingloom/registry/fleetindex/fleetindexhttp"
+)
+
+func TestOperations(t *testing.T) {
+	ctx := t.Context()
+	reg, err := registry.New(registry.NewMemStore(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reg.CreateGroup(ctx, registry.Group{Name: "berlin", Attributes: map[string]string{"zone": "eu"}}, ""); err != nil {
+		t.Fatal(err)
+	}
+	ix, err := fleetindex.Open(ctx, registry.NewMemStore(), &fleetindex.Options{Config: fleetindex.Everything})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		name := fmt.Sprintf("lamp-%d", i)
+		if err := ix.PutThing(ctx, registry.Thing{Name: name, Type: "lamp", Version: 1, Attributes: map[string]string{"v": fmt.Sprint(i)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ix.PutShadow(ctx, "lamp-1", "", []byte(`{"reported":{"on":true},"version":3}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := ix.PutConnectivity(ctx, "lamp-1", fleet.Connectivity{Connected: true, Timestamp: 5}); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	fleetindexhttp.Mount(mux, ix, reg, nil)
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	token := ""
+	for _, step := range []struct {
+		method, path, body string
+		status             int
+		name, want         string // want is a regular expression
+	}{
+		{"POST", "/indices/search", `{"queryString":"thingName:lamp-1"}`, 200, "", `^{"things":\[{"thingName":"lamp-1","thingTypeName":"lamp","attributes":{"v":"1"},"shadow":"{\\"reported\\":{\\"on\\":true},\\"version\\":3}","connectivity":{"connected":true,"timestamp":5}}\]}$`},
+		{"POST", "/indices/search", `{"queryString":"thingTypeName:lamp","maxResults":2}`, 200, "", `"thingName":"lamp-0".*"thingName":"lamp-1".*"nextToken":"(.*)"`},
+		{"POST", "/indices/search", `{"queryString":"thingTypeName:lamp","maxResults":2,"nextToken":"TOKEN"}`, 200, "", `"thingName":"lamp-2".*"thingName":"lamp-3".*"nextToken":"(.*)"`},
+		{"POST", "/indices/search", `{"queryString":"thingTypeName:lamp","maxResults":2,"nextToken":"TOKEN"}`, 200, "", `^{"things":\[{"thingName":"lamp-4",[^}]*}}\]}$`},
+		{"POST", "/indices/search", `{"queryString":"a:b:c"}`, 400, "InvalidQueryException", "column"},
+		{"POST", "/indices/search", `{}`, 400, "InvalidRequestException", "queryString"},
+		{"POST", "/indices/search", `{"queryString":"*","indexName":"x"}`, 404, "ResourceNotFoundException", ""},
+		{"POST", "/indices/search", `{"queryString":"*","maxResults":501}`, 400, "InvalidRequestException", "maxResults"},
+		{"POST", "/indices/search", `{"queryString":"*","queryVersion":"2016"}`, 400, "InvalidQueryException", ""},
+		{"POST", "/indices/search", `{"queryString":"attributes.zone:eu","indexName":"AWS_ThingGroups"}`, 200, "", `"thingGroupName":"berlin"`},
+		{"POST", "/indices/statistics", `{"queryString":"*","aggregationField":"attributes.v"}`, 200, "", `^{"statistics":{"count":5,"average":2,"sum":10,"minimum":0,"maximum":4,"sumOfSquares":30,"variance":2,"stdDeviation":1.414`},
+		{"POST", "/indices/statistics", `{"queryString":"*","aggregationField":"thingName"}`, 200, "", `^{"statistics":{"count":5}}$`},
+		{"POST", "/indices/cardinality", `{"queryString":"*","aggregationField":"attributes.v"}`, 200, "", `^{"cardinality":5}$`},
+		{"POST", "/indices/percentiles", `{"queryString":"*","aggregationField":"attributes.v","percents":[50]}`, 200, "", `^{"percentiles":\[{"percent":50,"value":2}\]}$`},
+		{"POST", "/indices/percentiles", `{"queryString":"*","percents":[101]}`, 400, "InvalidRequestException", ""},
+		{"POST", "/indices/buckets", `{"queryString":"*","aggregationField":"thingTypeName","bucketsAggregationType":{"termsAggregation":{}}}`, 200, "", `^{"totalCount":5,"buckets":\[{"keyValue":"lamp","count":5}\]}$`},
+		{"POST", "/indices/buckets", `{"queryString":"*","aggregationField":"thingTypeName"}`, 400, "InvalidRequestException", ""},
+		{"GET", "/indices", "", 200, "", `^{"indexNames":\["AWS_Things","AWS_ThingGroups"\]}$`},
+		{"GET", "/indices/AWS_Things", "", 200, "", `^{"indexName":"AWS_Things","indexStatus":"ACTIVE","schema":"MULTI_INDEXING_MODE"}$`},
+		{"GET", "/indices/none", "", 404, "ResourceNotFoundException", ""},
+		{"GET", "/indexing/config", "", 200, "", `"thingIndexingMode":"REGISTRY_AND_SHADOW","thingConnectivityIndexingMode":"STATUS"`},
+		{"POST", "/indexing/config", `{"thingIndexingConfiguration":{"thingIndexingMode":"SOME"}}`, 400, "InvalidRequestException", "thingIndexingMode"},
+		{"POST", "/indexing/config", `{"thingIndexingConfiguration":{"thingIndexingMode":"OFF","namedShadowIndexingMode":"ON"}}`, 400, "InvalidRequestException", ""},
+		{"POST", "/indexing/config", `{"thingIndexingConfiguration":{"thingIndexingMode":"REGISTRY","thingConnectivityIndexingMode":"OFF"}}`, 200, "", "^{}$"},
+		{"POST", "/indices/search", `{"queryString":"*"}`, 400, "IndexNotReadyException", ""}, // nobody runs it here
+		{"POST", "/indexing/config", `{"thingIndexingConfiguration":{"thingIndexingMode":"OFF"}}`, 200, "", "^{}$"},
+		{"GET", "/indices", "", 200, "", `^{"indexNames":\["AWS_ThingGroups"\]}$`},
+	} {
+		r, err := http.NewRequest(step.method, server.URL+step.path, strings.NewReader(strings.Replace(step.body, "TOKEN", token, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(w.Body)
+		w.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := regexp.MustCompile(step.want).FindStringSubmatch(string(text))
+		if w.StatusCode != step.status || w.Header.Get("x-amzn-ErrorType") != step.name || m == nil {
+			t.Errorf("%s %s %s: %d %s %s, want %d %s %s", step.method, step.path, step.body, w.StatusCode, w.Header.Get("x-amzn-ErrorType"), text, step.status, step.name, step.want)
+		}
+		if len(m) > 1 {
+			token = m[1]
+		}
+	}
+	if len(fleetindexhttp.Operations()) != 9 {
+		t.Errorf("%q", fleetindexhttp.Operations())
+	}
+}
