@@ -575,3 +575,49 @@ func TestSharedBesidesPlain(t *testing.T) {
 		})
 	}
 }
+
+// TestMisplacedAcknowledgements answers messages with the acknowledgements of other exchanges, and exchanges
+// that do not exist.
+func TestMisplacedAcknowledgements(t *testing.T) {
+	bubble(t, func(t *testing.T, b *Broker) {
+		for _, test := range []struct {
+			what    string
+			qos     byte
+			answers []byte // first bytes; the last one is wrong
+		}{
+			{"PUBREC for QoS 1", 1, []byte{0x50}},
+			{"PUBCOMP for QoS 1", 1, []byte{0x70}},
+			{"PUBACK for QoS 2", 2, []byte{0x40}},
+			{"PUBCOMP before PUBREC", 2, []byte{0x70}},
+			{"PUBACK after PUBREC", 2, []byte{0x50, 0x40}},
+		} {
+			for _, v := range []byte{4, 5} {
+				p := join(t, b, connectOpts{id: "a", v: v})
+				p.subscribe(test.qos, "t")
+				if err := b.PublishMessage(t.Context(), Message{Topic: "t", QoS: test.qos}); err != nil {
+					t.Fatal(err)
+				}
+				d := p.gets(test.qos, "t", "")
+				for i, first := range test.answers {
+					p.write(frame(first, u16(d.id)))
+					if i < len(test.answers)-1 {
+						p.want(0x62, u16(d.id))
+					}
+				}
+				code := byte(0x82)
+				if v == 4 {
+					code = 0
+				}
+				if err := p.closed(code); err == nil {
+					t.Errorf("%s, version %d: no error", test.what, v)
+				}
+			}
+		}
+		p := join(t, b, connectOpts{id: "a"})
+		p.write(frame(0x40, u16(9)), frame(0x70, u16(9)), frame(0x50, u16(9), []byte{0x80}), []byte{0xC0, 0})
+		p.want(0xD0) // no PUBREL for a refusal [MQTT-4.3.3-4]
+		p.write(frame(0x50, u16(9)))
+		p.want(0x62, u16(9), []byte{0x92})
+		p.leave()
+	})
+}

@@ -335,13 +335,13 @@ func (c *conn) packet(t wire.Type) error {
 	case wire.PUBLISH:
 		return c.publish(&c.engine.Publish)
 	case wire.PUBACK:
-		c.acknowledged(&c.engine.Ack)
+		return c.acknowledged(&c.engine.Ack)
 	case wire.PUBREC:
-		c.recorded(&c.engine.Ack)
+		return c.recorded(&c.engine.Ack)
+	case wire.PUBCOMP:
+		return c.completed(&c.engine.Ack)
 	case wire.PUBREL:
 		c.release(&c.engine.Ack)
-	case wire.PUBCOMP:
-		c.completed(&c.engine.Ack)
 	case wire.SUBSCRIBE:
 		return c.subscribe(&c.engine.Subscribe)
 	case wire.UNSUBSCRIBE:
@@ -374,11 +374,23 @@ func (c *conn) protocol(err error) error {
 
 // acknowledged takes a PUBACK. One for a packet id that is not in use says
 // nothing [MQTT5 3.4.2.1].
-func (c *conn) acknowledged(a *wire.Ack) {
+func (c *conn) acknowledged(a *wire.Ack) error {
+	wrong := false
 	c.outbound(func(b []byte) []byte {
-		b, _ = c.sess.out.Ack(b, c.now.UnixNano(), a.PacketID)
+		b, ok := c.sess.out.Ack(b, c.now.UnixNano(), a.PacketID)
+		wrong = !ok && c.sess.out.Misplaced(wire.PUBACK, a.PacketID)
 		return b
 	})
+	if wrong {
+		return c.misplaced(wire.PUBACK, a)
+	}
+	return nil
+}
+
+// misplaced ends the connection for an answer of another kind than its exchange has: the two sides no longer
+// mean the same message.
+func (c *conn) misplaced(t wire.Type, a *wire.Ack) error {
+	return c.refuse(wire.ProtocolError, ClientError, fmt.Errorf("%w: %v for packet identifier %d, which waits for another answer", ErrProtocol, t, a.PacketID))
 }
 
 // endBatch makes durable what this batch published, and then acknowledges

@@ -101,14 +101,16 @@ func (c *conn) release(a *wire.Ack) {
 }
 
 // recorded takes a PUBREC: the client has the message.
-func (c *conn) recorded(a *wire.Ack) {
-	s := c.sess
+func (c *conn) recorded(a *wire.Ack) error {
+	s, wrong := c.sess, false
 	var seq uint64
 	receipt := engine.Repeated
 	c.outbound(func(b []byte) []byte {
 		b, seq, receipt = s.out.Received(b, c.now.UnixNano(), a.PacketID, a.Code)
 		switch {
-		case receipt == engine.NotInUse:
+		case receipt == engine.NotInUse && s.out.Misplaced(wire.PUBREC, a.PacketID):
+			wrong = true
+		case receipt == engine.NotInUse && a.Code < wire.Unspecified: // [MQTT-4.3.3-4]
 			b = wire.AppendAck(b, c.engine.Version, wire.PUBREL, a.PacketID, wire.PacketIDNotFound)
 		case receipt == engine.Taken && seq == 0:
 			b = s.out.Release(b, a.PacketID, 0)
@@ -118,14 +120,24 @@ func (c *conn) recorded(a *wire.Ack) {
 	if receipt == engine.Taken && seq > 0 {
 		c.batch.marks = append(c.batch.marks, Mark{ClientID: s.id, Kind: MarkReleased, PacketID: a.PacketID, Seq: seq})
 	}
+	if wrong {
+		return c.misplaced(wire.PUBREC, a)
+	}
+	return nil
 }
 
 // completed takes a PUBCOMP.
-func (c *conn) completed(a *wire.Ack) {
+func (c *conn) completed(a *wire.Ack) error {
+	wrong := false
 	c.outbound(func(b []byte) []byte {
-		b, _ = c.sess.out.Completed(b, c.now.UnixNano(), a.PacketID)
+		b, ok := c.sess.out.Completed(b, c.now.UnixNano(), a.PacketID)
+		wrong = !ok && c.sess.out.Misplaced(wire.PUBCOMP, a.PacketID)
 		return b
 	})
+	if wrong {
+		return c.misplaced(wire.PUBCOMP, a)
+	}
+	return nil
 }
 
 // releaseStored sends PUBREL for those whose marks are stored.

@@ -63,6 +63,23 @@ const (
 	Rejected                 // the client does not want the message: it is over
 )
 
+// Misplaced reports whether an acknowledgement of type t is not what the exchange of its packet
+// id waits for, nor what came before in it. One for a packet id that is not in use is not misplaced.
+func (o *Outbound) Misplaced(t wire.Type, id uint16) bool {
+	i := o.index(id)
+	if i < 0 || i >= o.next || o.slots[i].done {
+		return false
+	}
+	s := &o.slots[i]
+	switch t {
+	case wire.PUBACK:
+		return s.QoS == 2
+	case wire.PUBREC:
+		return s.QoS != 2
+	}
+	return s.QoS != 2 || !s.released && !s.received
+}
+
 // Received takes a PUBREC. seq is the number of the message, 0 if it is not stored.
 func (o *Outbound) Received(dst []byte, now int64, id uint16, code wire.Code) (_ []byte, seq uint64, r Receipt) {
 	i := o.index(id)
