@@ -44,6 +44,7 @@ var arrows = []struct{ pattern, may string }{
 	{`^actions/(\w+)/\w+pebble$`, "actions! actions/$1! internal/ github.com/cockroachdb/pebble/v2"},
 	{`^actions/\w+$`, "actions! internal/ github.com/tidwall/gjson golang.org/x/sync"},
 	{`^(\w+)/\w+(http|mqtt|test)$`, "$1! internal/ github.com/tidwall/gjson"},
+	{`^registry/fleetindex/fleetindexhttp$`, "registry! registry/fleet! registry/fleetindex! internal/"},
 	{`^registry/(\w+)/\w+(http|mqtt|test)$`, "registry! registry/$1! internal/ github.com/tidwall/gjson"},
 	{`^registry/fleetindex$`, "registry! registry/fleet! internal/ github.com/tidwall/gjson"},
 	{`^(registry)/\w+$`, "$1! internal/ github.com/tidwall/gjson golang.org/x/sync"},

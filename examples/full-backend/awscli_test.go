@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -123,6 +124,25 @@ func TestAWSCLI(t *testing.T) {
 		t.Errorf("the shadow is %s, %v", text, err)
 	}
 	a.refused("ResourceNotFoundException", "iot-data", "get-thing-shadow", "--thing-name", "none", out)
+
+	// Search: what was written before is found, and what is written is found by the next search.
+	a.refused("ResourceNotFoundException", "iot", "search-index", "--query-string", "thingName:lamp-1")
+	a.ok(``, "iot", "update-indexing-configuration", "--thing-indexing-configuration", "thingIndexingMode=REGISTRY_AND_SHADOW,thingConnectivityIndexingMode=STATUS")
+	p.eventually("the index is built", func() error {
+		if out, ok := a.run("iot", "describe-index", "--index-name", "AWS_Things"); !ok || !strings.Contains(out, "ACTIVE") {
+			return fmt.Errorf("%s", out)
+		}
+		return nil
+	})
+	a.ok(`"thingName":"lamp-1"`, "iot", "search-index", "--query-string", "attributes.site:berlin AND thingGroupNames:lamps AND shadow.desired.on:true")
+	if err := os.WriteFile(file, []byte(`{"state":{"reported":{"battery":7}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.ok(``, "iot-data", "update-thing-shadow", "--thing-name", "lamp-1", "--payload", "fileb://"+file, out)
+	next(t, got) // the delta is told again
+	a.ok(`"thingName":"lamp-1"`, "iot", "search-index", "--query-string", "shadow.reported.battery<10")
+	a.ok(`"average":7`, "iot", "get-statistics", "--query-string", "*", "--aggregation-field", "shadow.reported.battery")
+	a.refused("InvalidQueryException", "iot", "search-index", "--query-string", "a:b:c")
 
 	// Rules.
 	rule := `{"sql":"SELECT temperature FROM 'sensors/+/climate' WHERE temperature > 30","actions":[{"republish":{"topic":"alerts/${topic(2)}","roleArn":"arn:aws:iam::123456789012:role/x"}}]}`

@@ -25,6 +25,7 @@ import (
 	"github.com/thingloom/thingloom/broker/brokerpebble"
 	"github.com/thingloom/thingloom/registry"
 	"github.com/thingloom/thingloom/registry/defender"
+	"github.com/thingloom/thingloom/registry/fleetindex"
 	"github.com/thingloom/thingloom/registry/jobs"
 	"github.com/thingloom/thingloom/registry/provision"
 	"github.com/thingloom/thingloom/registry/registrypebble"
@@ -48,6 +49,7 @@ type backend struct {
 	jobs         *jobs.Service
 	defender     *defender.Service
 	watcher      *watcher
+	index        *fleetindex.Index
 	broker       *broker.Broker
 	shadows      *shadow.Service
 	topics       *shadowmqtt.Endpoint
@@ -165,7 +167,11 @@ func (b *backend) openDevices(ctx context.Context) error {
 			b.broker.DisconnectPrincipal(e.Principal)
 		}
 	})
-	if b.shadows, err = shadow.New(shadowpebble.New(b.db, "shadow/", nil), &shadow.Options{Principal: broker.Publisher, Logger: b.log}); err != nil {
+	documents := shadowpebble.New(b.db, "shadow/", nil)
+	if b.shadows, err = shadow.New(documents, &shadow.Options{Principal: broker.Publisher, Logger: b.log}); err != nil {
+		return err
+	}
+	if err := b.openIndex(ctx, documents); err != nil {
 		return err
 	}
 	b.topics, err = shadowmqtt.New(b.shadows, b.broker, &shadowmqtt.Options{Logger: b.log})
@@ -228,7 +234,7 @@ func (b *backend) openRules(ctx context.Context) (err error) {
 
 // close frees what open took, once nothing runs any more.
 func (b *backend) close() error {
-	return errors.Join(b.engine.Close(), b.topics.Close(), b.db.Close())
+	return errors.Join(b.engine.Close(), b.topics.Close(), b.index.Close(context.Background()), b.db.Close())
 }
 
 // settled tells the rules what became of a request of an earlier process.

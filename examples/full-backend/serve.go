@@ -29,6 +29,7 @@ func (b *backend) run(ctx context.Context) error {
 	workers.Go(func() error { return b.shadows.Run(workCtx) })
 	workers.Go(func() error { return b.broker.Run(workCtx) })
 	workers.Go(func() error { return b.provisioning.Run(workCtx) })
+	workers.Go(func() error { return b.index.Run(workCtx) })
 	workers.Go(func() error { return b.jobs.Run(workCtx) })
 	workers.Go(func() error { return b.defender.Run(workCtx) })
 
