@@ -15,12 +15,14 @@
 //
 // # What is spoken
 //
-// QoS 0 and 1, retained messages with handling options, wills with delay, keep
+// QoS 0, 1 and 2, retained messages with handling options, wills with delay, keep
 // alive, takeover of a client id, clean and persistent sessions with expiry,
 // wildcards, shared subscriptions, subscription identifiers, no local and
-// retain as published, topic aliases from clients, Receive Maximum and Maximum
-// Packet Size in both directions, message expiry, and the properties that
-// travel with messages, user properties in their order. QoS 2 is
+// retain as published, topic aliases, Receive Maximum and Maximum
+// Packet Size in both directions, message expiry, enhanced authentication ([AuthMethod]), server references
+// ([Refusal]), and the properties that
+// travel with messages, user properties in their order. docs/mqtt-conformance.md lists each statement of the standard with its
+// tests. [AWSProfile] has the limits and deviations of AWS IoT as Options. QoS 2 is
 // exactly once, also over the end of a connection and of the process; Options.MaxQoS
 // grants less.
 //
@@ -70,8 +72,15 @@
 // Without an [Authenticator] and an [Authorizer] nobody is admitted. The Authorizer is asked for connecting, for
 // the will, for each subscription, and once per client and topic for publishing and
 // receiving; [Broker.InvalidateAuth] makes it be asked again and [Broker.DisconnectPrincipal] cuts the
-// connections of a principal that was revoked. Topics under $aws/events/ are the broker's own: clients
-// cannot publish there.
+// connections of a principal that was revoked. Topics under $aws/events/ and $SYS/ are the broker's own: clients
+// cannot publish there. An Authenticator that is an [Admitter] also says how long a client may stay and who decides for
+// it; [CustomAuth] is one, over functions in the shape of AWS IoT's custom authorizers.
+//
+// # Seeing and taking part
+//
+// [Broker.Stats] has counters, [Trace] is told of moments, [Hooks] take part and may refuse or change, [Broker.Watch]
+// follows one client or topic for a while, Options.SysInterval publishes statistics under $SYS/, and Options.LifecycleEvents
+// the events of AWS IoT. [Broker.Clients], [Broker.Client], [Broker.Subscriptions] and [Broker.Disconnect] are for operators.
 //
 // # Limits of memory
 //

@@ -144,6 +144,11 @@ func TestHandshake(t *testing.T) {
 	if res.StatusCode != http.StatusUpgradeRequired {
 		t.Errorf("a plain GET gets %d, want 426", res.StatusCode)
 	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.Run(over); err != nil { // which waits for all that was begun
+		t.Error(err)
+	}
 	if s := h.Stats(); s.Accepted != 5 || s.Refused != 4 {
 		t.Errorf("stats are %+v, want 5 accepted and 4 refused", s)
 	}
