@@ -110,13 +110,10 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
-// TestIdleRuleMemory holds the heap of an idle rule, its part of the store
-// excepted, below 4 KiB.
-func TestIdleRuleMemory(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compiles 10,000 rules")
-	}
-	const n = 10_000
+// idleBytes is the heap of an idle rule among n, its part of the store
+// excepted.
+func idleBytes(tb testing.TB, n int, rule func(i int) string) uint64 {
+	tb.Helper()
 	heap := func() uint64 {
 		runtime.GC()
 		runtime.GC()
@@ -125,15 +122,57 @@ func TestIdleRuleMemory(t *testing.T) {
 		return m.HeapAlloc
 	}
 	before := heap()
-	e := fill(t, n)
+	e := open(tb, NewMemStore(), discard, nil)
+	for i := range n {
+		put(tb, e, fmt.Sprint("rule", i), rule(i), "discard")
+	}
 	e.store = nil
 	after := heap()
-	each := (after - before) / n
-	t.Logf("%d bytes a rule", each)
-	if each > 4<<10 {
-		t.Errorf("an idle rule takes %d bytes of heap, want at most 4096", each)
-	}
 	runtime.KeepAlive(e)
+	return (after - before) / uint64(n)
+}
+
+// idleRules are three kinds of ten thousand rules.
+var idleRules = []struct {
+	name string
+	rule func(i int) string
+}{
+	{"one template, own filters", func(i int) string {
+		return fmt.Sprintf("SELECT deviceId, temperature, timestamp() AS ts FROM 'sensors/%d/+' WHERE temperature > 30", i)
+	}},
+	{"one template, one filter", func(i int) string {
+		return fmt.Sprintf("SELECT deviceId, temperature, timestamp() AS ts FROM 'sensors/+/climate' WHERE temperature > %d", i)
+	}},
+	{"no two alike", func(i int) string {
+		return fmt.Sprintf("SELECT deviceId, temperature AS t%d, timestamp() AS ts FROM 'sensors/%d/+' WHERE temperature > 30 AND upper(k) = 'A%d'", i, i, i)
+	}},
+}
+
+// TestIdleRuleMemory holds the heap of an idle rule below 4 KiB.
+func TestIdleRuleMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles 30,000 rules")
+	}
+	for _, c := range idleRules {
+		if each := idleBytes(t, 10_000, c.rule); each > 4<<10 {
+			t.Errorf("%s: an idle rule takes %d bytes of heap, want at most 4096", c.name, each)
+		} else {
+			t.Logf("%s: %d bytes a rule", c.name, each)
+		}
+	}
+}
+
+// BenchmarkIdleRule prints the heap of an idle rule among 10,000.
+func BenchmarkIdleRule(b *testing.B) {
+	for _, c := range idleRules {
+		b.Run(c.name, func(b *testing.B) {
+			var each uint64
+			for b.Loop() {
+				each = idleBytes(b, 10_000, c.rule)
+			}
+			b.ReportMetric(float64(each), "B/rule")
+		})
+	}
 }
 
 // TestHandleAllocs states what a message costs the garbage collector: nothing
