@@ -1,14 +1,16 @@
 package rules
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"unsafe"
 )
 
-// A launch is what the flights of one message share. It is the one thing that
-// a message which fires a rule allocates: the flight and, as far as there is
-// room, trace and output lie in it too.
+// A launch is what the flights of one message share. A message that fires a
+// rule allocates one thing: either a launch, in which the flight and, as far as
+// there is room, trace and output lie too; or, where the launch of an earlier
+// message can be used again, the output alone.
 type launch struct {
 	ctx   hopContext // what actions are given; its cancellation is the caller's
 	e     *Engine
@@ -75,4 +77,18 @@ func (l *launch) name(trace string) {
 		rest = rest[n:]
 	}
 	l.trace = unsafe.String(&l.id[0], len(l.id)) // nobody writes id again
+}
+
+// serves reports whether l, which no flight needs any more, can be the launch
+// of a message. Actions may keep their context, so that one is never changed:
+// it serves as long as messages come with the same, as those of one connection
+// do.
+func (l *launch) serves(ctx context.Context, hops int, trace string) bool {
+	return l != nil && trace != "" && l.ctx.hops == hops && same(l.ctx.Context, ctx)
+}
+
+// same reports whether a and b are one context. It compares what the interfaces
+// consist of, since == would panic for types that do not compare.
+func same(a, b context.Context) bool {
+	return *(*[2]unsafe.Pointer)(unsafe.Pointer(&a)) == *(*[2]unsafe.Pointer)(unsafe.Pointer(&b))
 }

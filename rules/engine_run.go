@@ -16,9 +16,11 @@ type handling struct {
 	m    *Message
 	hops int
 
-	w      *work
-	launch *launch // nil until a rule fires
-	left   int     // rules that may fire yet, this one included
+	w         *work
+	launch    *launch // nil until a rule fires
+	firstUsed bool
+	open      int // flights that may not be used again
+	left      int // rules that may fire yet, this one included
 }
 
 // A work is what a call of Handle needs and leaves to the next.
@@ -28,6 +30,7 @@ type work struct {
 	out     []byte
 	answers []answer
 	spare   *flight // or nil
+	idle    *launch // of an earlier message, or nil
 }
 
 // An answer is what the statement of a shape makes of the message, be it asked
@@ -70,6 +73,10 @@ func (h *handling) end() {
 	clear(w.hits)
 	clear(w.answers)
 	w.hits, w.answers = w.hits[:0], w.answers[:0]
+	if h.launch != nil && h.open == 0 && h.m.TraceID != "" {
+		h.launch.trace = ""
+		w.idle = h.launch
+	}
 	if cap(w.out) <= maxWorkBytes && cap(w.hits) <= maxWorkHits {
 		h.e.works.Put(w)
 	}
@@ -158,8 +165,11 @@ func (h *handling) fire(en *entry, opts *sql.RunOptions) error {
 		}
 	}
 	err := f.land(h.m)
-	if f != &h.launch.first && f.spent() {
-		h.w.spare = f
+	if f.spent() {
+		h.open--
+		if f != &h.launch.first {
+			h.w.spare = f
+		}
 	}
 	return err
 }
@@ -170,7 +180,9 @@ func (h *handling) flight() *flight {
 	if h.launch == nil {
 		h.start(0)
 	}
-	if h.launch.first.l == nil {
+	h.open++
+	if !h.firstUsed {
+		h.firstUsed = true
 		return &h.launch.first
 	}
 	if f := h.w.spare; f != nil {
@@ -180,10 +192,16 @@ func (h *handling) flight() *flight {
 	return new(flight)
 }
 
-// start makes the launch, and returns its room for an output of n bytes.
+// start makes the launch, and returns its room for an output of n bytes or nil.
 func (h *handling) start(n int) []byte {
-	l, room := newLaunch(n)
-	l.ctx, l.e = hopContext{h.ctx, h.hops + 1}, h.e
+	l, w := h.w.idle, h.w
+	var room []byte
+	if l.serves(h.ctx, h.hops+1, h.m.TraceID) {
+		w.idle = nil
+	} else {
+		l, room = newLaunch(n)
+		l.ctx, l.e = hopContext{h.ctx, h.hops + 1}, h.e
+	}
 	l.name(h.m.TraceID)
 	h.launch = l
 	return room
