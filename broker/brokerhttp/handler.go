@@ -163,3 +163,8 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, escaped string
 	}
 	return h.broker.PublishMessage(r.Context(), m)
 }
+
+// Operations returns the names of the operations that are answered.
+func Operations() []string {
+	return []string{"DeleteConnection", "GetConnection", "GetRetainedMessage", "ListRetainedMessages", "ListSubscriptions", "Publish"}
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/thingloom/thingloom/rules"
@@ -37,6 +38,16 @@ var operations = map[string]operation{
 	"POST name/enable":  {"EnableTopicRule", enable},
 	"POST name/disable": {"DisableTopicRule", disable},
 	"GET ":              {"ListTopicRules", list},
+}
+
+// Operations returns the names of the operations that are answered, in order.
+func Operations() []string {
+	var out []string
+	for _, op := range operations {
+		out = append(out, op.name)
+	}
+	slices.Sort(out)
+	return out
 }
 
 // ServeHTTP finds the operation, asks Authorize, reads the body within its

@@ -222,3 +222,8 @@ func answer(w http.ResponseWriter, code int, body []byte) {
 	w.WriteHeader(code)
 	w.Write(body)
 }
+
+// Operations returns the names of the operations that are answered.
+func Operations() []string {
+	return []string{"DeleteThingShadow", "GetThingShadow", "ListNamedShadowsForThing", "UpdateThingShadow"}
+}
