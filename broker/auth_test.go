@@ -42,7 +42,7 @@ func (r *rulebook) count() int {
 
 func TestAuthorizer(t *testing.T) {
 	book := &rulebook{}
-	bubble(t, func(t *testing.T, b *Broker) {
+	bubblePipes(t, func(t *testing.T, b *Broker) {
 		no := fmt.Errorf("policy: %w", ErrNotAuthorized)
 		book.set("bad iot:Connect client/bad", no)
 		book.set("willing iot:RetainPublish topic/w", no)

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +22,8 @@ type Broker struct {
 	// Store's I/O: connecting, subscribing, ending. No publisher waits for it.
 	admission [64]sync.Mutex
 
-	unlimited rates // never written
+	unlimited rates                 // never written
+	ended     func(net.Conn, error) // of tests: what ServeConn would return for a connection of a loop
 	commits   committer
 	authGen   atomic.Uint64 // grows with InvalidateAuth
 

@@ -29,6 +29,9 @@ func dial(t testing.TB, b *Broker) *peer {
 }
 
 func dialCtx(t testing.TB, b *Broker, ctx context.Context) *peer {
+	if p := dialSocket(t, b); p != nil {
+		return p
+	}
 	ours, theirs := net.Pipe()
 	p := &peer{t: t, nc: ours, v: 5, done: make(chan error, 1)}
 	go func() { p.done <- b.ServeConn(ctx, theirs) }()
@@ -234,6 +237,7 @@ func (p *peer) closed(code byte) error {
 	} else if isTimeout(err) {
 		p.t.Fatal("the connection was not closed")
 	}
+	_ = p.nc.Close() // on a socket the broker waits for it, for a while
 	return p.ended()
 }
 

@@ -200,7 +200,7 @@ func TestCustomAuthorizerSignature(t *testing.T) {
 		{"no token", "u?x-amz-customauthorizer-name=own&x-amz-customauthorizer-signature=" + url.QueryEscape(text), 0x86},
 	} {
 		before := asked
-		bubble(t, func(t *testing.T, b *Broker) {
+		bubblePipes(t, func(t *testing.T, b *Broker) {
 			p := dial(t, b)
 			p.connect(connectOpts{id: "c", user: test.user})
 			if k := p.read(); k.body[1] != test.code {

@@ -45,7 +45,7 @@ func TestHooks(t *testing.T) {
 			told = append(told, fmt.Sprint("close ", c.ClientID, reason))
 		},
 	}
-	bubble(t, func(t *testing.T, b *Broker) {
+	bubblePipes(t, func(t *testing.T, b *Broker) {
 		p := dial(t, b)
 		p.connect(connectOpts{id: "bad"})
 		p.want(0x20, []byte{0, 0x8A}, section([]byte{0x1F}, str("no")))

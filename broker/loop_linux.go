@@ -97,6 +97,15 @@ func (l *loop) forget(fd int) {
 	l.mu.Unlock()
 }
 
+// finished ends a connection that reads no more.
+func (l *loop) finished(c *conn, err error) {
+	err = c.finish(err) // which logs and counts it
+	if f := l.b.ended; f != nil {
+		f(c.nc, err)
+	}
+	l.open.Done()
+}
+
 // each calls f for all connections.
 func (l *loop) each(f func(*conn)) {
 	l.mu.Lock()
@@ -236,8 +245,7 @@ func (c *conn) attend(l *loop, all bool) (leads bool) {
 			err = c.received(n)
 		}
 		if err != nil {
-			_ = c.finish(err) // is logged and counted there
-			l.open.Done()
+			l.finished(c, err)
 			return false
 		}
 		leads = c.leading != nil

@@ -121,8 +121,7 @@ func (s *loops) serve(fd int, sa syscall.Sockaddr) {
 	s.open.Add(1)
 	if err := l.add(c); err != nil {
 		s.b.opts.Logger.Error("event loop", "err", err)
-		_ = c.finish(err)
-		s.open.Done()
+		l.finished(c, err)
 	}
 }
 

@@ -187,7 +187,7 @@ func TestInboundReceiveMaximum(t *testing.T) {
 // their acknowledgements and others their messages.
 func TestStalledSubscriberStallsNobody(t *testing.T) {
 	for _, kind := range []string{"QoS 0", "clean", "persistent"} {
-		bubble(t, func(t *testing.T, b *Broker) {
+		bubblePipes(t, func(t *testing.T, b *Broker) {
 			o := connectOpts{id: "stalled"}
 			if kind == "persistent" {
 				o.expiry = 3600
