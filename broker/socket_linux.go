@@ -68,6 +68,12 @@ func rawCall(call uintptr, fd int, b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
+	if raced { // the detector learns from these who comes after whom
+		if call == syscall.SYS_READ {
+			return syscall.Read(fd, b)
+		}
+		return syscall.Write(fd, b)
+	}
 	n, _, errno := syscall.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
 	if errno != 0 {
 		return -1, errno
