@@ -40,6 +40,26 @@ func TestRuleSeesPublisher(t *testing.T) {
 	}
 }
 
+// A statement reads the table that the application writes.
+func TestRuleReadsTable(t *testing.T) {
+	p := start(t)
+	d := p.device("s1")
+	if status, answer := p.curl("PUT", "/tables/limits/s1", `{"max":40}`); status != 200 {
+		t.Fatalf("%d %s", status, answer)
+	}
+	rule := `{"sql":"SET @limit = get_dynamodb('limits', 'thing', topic(2), 'arn:aws:iam::123456789012:role/x') SELECT temperature, @limit.max AS max FROM 'sensors/+/climate' WHERE temperature > @limit.max",
+		"actions":[{"republish":{"topic":"devices/s1/config","qos":1}}]}`
+	if status, answer := p.curl("POST", "/rules/limit", rule); status != 200 {
+		t.Fatalf("%d %s", status, answer)
+	}
+	got := d.sub("devices/s1/config")
+	d.mustPub("sensors/s1/climate", `{"temperature":39}`)
+	d.mustPub("sensors/s1/climate", `{"temperature":41}`)
+	if line := next(t, got); line != `devices/s1/config {"temperature":41,"max":40}` {
+		t.Errorf("got %s", line)
+	}
+}
+
 // A start with another window goes on with the data folder: the stream is
 // aggregated anew.
 func TestAnotherWindow(t *testing.T) {

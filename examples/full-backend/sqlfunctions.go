@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/thingloom/thingloom/actions/table"
 	"github.com/thingloom/thingloom/rules"
 	"github.com/thingloom/thingloom/shadow"
 )
@@ -43,5 +44,22 @@ func (b *backend) functionsOfSQL() *rules.Funcs {
 			}
 			return nil, fmt.Errorf("get_registry_data: %w: %q", errors.ErrUnsupported, api)
 		},
+		// A key may be a text or a number; an item that is not there is Undefined.
+		DynamoDB: func(ctx context.Context, q rules.TableQuery) (json.RawMessage, error) {
+			item, err := b.tables.Get(ctx, q.Table, keyText(q.PartitionValue), keyText(q.SortValue))
+			if errors.Is(err, table.ErrNotFound) {
+				return nil, nil
+			}
+			return item, err
+		},
 	}
+}
+
+// keyText is a key as tables have it.
+func keyText(v json.RawMessage) string {
+	var text string
+	if json.Unmarshal(v, &text) == nil {
+		return text
+	}
+	return string(v)
 }

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -344,7 +343,6 @@ func TestBulk(t *testing.T) {
 
 // A bus hands requests to handlers, and keeps answers by client.
 type bus struct {
-	mu       sync.Mutex
 	handlers map[string]func(context.Context, Request) error
 	answers  []string // client topic payload
 	refuse   bool
