@@ -7,14 +7,16 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/thingloom/thingloom/internal/foreign"
 	"github.com/thingloom/thingloom/registry/awsauth"
 )
 
-// serve answers every request that is signed well with the path, and notes who asked.
-func serve(t *testing.T) (url string, seen *[]awsauth.Identity) {
+// serve answers every request that is signed well with the path, and notes who
+// asked: seen returns that, and forgets it.
+func serve(t *testing.T) (url string, seen func() []awsauth.Identity) {
 	t.Helper()
 	auth, err := awsauth.New(awsauth.StaticKeys{
 		"AKIATEST": {Secret: "s3cret/+=", Principal: "admin"},
@@ -23,15 +25,24 @@ func serve(t *testing.T) (url string, seen *[]awsauth.Identity) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen = new([]awsauth.Identity)
+	var mu sync.Mutex
+	var all []awsauth.Identity
 	server := httptest.NewServer(auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := awsauth.FromContext(r.Context())
-		*seen = append(*seen, id)
+		mu.Lock()
+		all = append(all, id)
+		mu.Unlock()
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(map[string]any{"path": r.URL.EscapedPath(), "things": []string{}, "results": []string{"n"}, "timestamp": 1})
 	})))
 	t.Cleanup(server.Close)
-	return server.URL, seen
+	return server.URL, func() []awsauth.Identity {
+		mu.Lock()
+		defer mu.Unlock()
+		taken := all
+		all = nil
+		return taken
+	}
 }
 
 // The command line of AWS, unmodified.
@@ -59,13 +70,13 @@ func TestAWSCommandLine(t *testing.T) {
 		{"wrong", "AKIATEST", "", "", []string{"iot", "list-things"}, "InvalidSignatureException"},
 		{"s3cret", "NOBODY", "", "", []string{"iot-data", "list-named-shadows-for-thing", "--thing-name", "a"}, "UnrecognizedClientException"},
 	} {
-		*seen = nil
 		text, err := run(tt.secret, tt.id, tt.token, tt.args...)
+		seen := seen()
 		switch {
-		case tt.fails != "" && (err == nil || !strings.Contains(text, tt.fails) || len(*seen) > 0):
+		case tt.fails != "" && (err == nil || !strings.Contains(text, tt.fails) || len(seen) > 0):
 			t.Errorf("%v: %v, %s", tt.args, err, text)
-		case tt.fails == "" && (err != nil || len(*seen) != 1 || (*seen)[0].Service != tt.service || (*seen)[0].AccessKeyID != tt.id):
-			t.Errorf("%v: %v, %s, seen %+v", tt.args, err, text, *seen)
+		case tt.fails == "" && (err != nil || len(seen) != 1 || seen[0].Service != tt.service || seen[0].AccessKeyID != tt.id):
+			t.Errorf("%v: %v, %s, seen %+v", tt.args, err, text, seen)
 		}
 	}
 }
@@ -106,7 +117,7 @@ const {prepareWebSocketUrl} = require('aws-iot-device-sdk/device');
 		t.Fatalf("%v\n%s", err, out)
 	}
 	var services []string
-	for _, id := range *seen {
+	for _, id := range seen() {
 		services = append(services, id.Principal+" "+id.Service)
 	}
 	want := "admin iotdata, admin iotdata, admin iot, session iotdata, admin iotdevicegateway, session iotdevicegateway"
