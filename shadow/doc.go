@@ -28,7 +28,6 @@
 // shadowmqtt answers the reserved topics over any broker, shadowhttp the AWS
 // data plane over HTTP; both are views of one Service and do not know each
 // other. shadowpebble is the durable store, NewMemStore the one that forgets,
-// shadowtest the suite for stores of your own. shadowdevice is the other end,
 // for programs on devices.
 //
 // # Guarantees
