@@ -27,7 +27,10 @@ type Explanation struct {
 	Reason  string  `json:"reason"` // one sentence
 
 	// Steps are the expressions in the order of evaluation, parts before the
-	// whole. Literals and what was not looked at have none.
+	// whole. Literals and the branches of a CASE that were not taken have none.
+	// Eval does not look at what AND joins in WHERE behind the first that is
+	// not true, and neither does Explain: such a Step has Skipped set and no
+	// value, and the AND has the value of its left side.
 	Steps []Step `json:"steps"`
 
 	// Undefined is the index in Steps of the first that is Undefined, where
@@ -48,12 +51,14 @@ type Step struct {
 
 	Type  string          `json:"type"`            // "Undefined", "Null", "Boolean", "Int", "Decimal", "String", "Array", "Object"
 	Value json.RawMessage `json:"value,omitempty"` // nil for Undefined; the first of several
-	Times int             `json:"times"`           // more than 1 within nested queries
+	Times int             `json:"times"`           // more than 1 within nested queries, 0 if Skipped
 	Why   string          `json:"why,omitempty"`   // the cause, if Undefined
+
+	Skipped bool `json:"skipped,omitempty"` // not evaluated, so it has neither Type nor Value
 }
 
 // Explain evaluates the query on m step by step, FROM included. Functions that
-// ask the outside are called. It compiles the statement anew, which makes it
+// ask the outside are called, those that Eval would call and no others. It compiles the statement anew, which makes it
 // thousands of times slower than Eval.
 func (q *Query) Explain(ctx context.Context, m *Message) *Explanation {
 	ex := &Explanation{Undefined: -1, Steps: []Step{}}
@@ -123,8 +128,11 @@ func (ex *Explanation) steps(got *sql.Explained) {
 		if s.Why != "" && ex.Undefined < 0 {
 			ex.Undefined = i
 		}
-		ex.Steps = append(ex.Steps, Step{Clause: s.Clause, Text: sql.Print(s.Node), Offset: sql.Start(s.Node), Depth: s.Depth,
-			Type: s.Value.Kind().String(), Value: s.Value.JSON(), Times: s.Times, Why: s.Why})
+		step := Step{Clause: s.Clause, Text: sql.Print(s.Node), Offset: sql.Start(s.Node), Depth: s.Depth, Times: s.Times}
+		if step.Skipped = s.Times == 0; !step.Skipped {
+			step.Type, step.Value, step.Why = s.Value.Kind().String(), s.Value.JSON(), s.Why
+		}
+		ex.Steps = append(ex.Steps, step)
 	}
 	for _, v := range got.Variables {
 		if value := v.Value.JSON(); value != nil {
@@ -146,11 +154,14 @@ func (ex *Explanation) String() string {
 			clause = s.Clause
 			b.WriteString(clause + "\n")
 		}
-		value := string(s.Value)
-		if s.Value == nil {
-			value = "Undefined: " + s.Why
+		value := "= " + string(s.Value)
+		switch {
+		case s.Skipped:
+			value = "is not evaluated"
+		case s.Value == nil:
+			value = "= Undefined: " + s.Why
 		}
-		fmt.Fprintf(&b, "%s%s = %s", strings.Repeat("  ", s.Depth+1), s.Text, value)
+		fmt.Fprintf(&b, "%s%s %s", strings.Repeat("  ", s.Depth+1), s.Text, value)
 		if s.Times > 1 {
 			fmt.Fprintf(&b, " (the first of %d)", s.Times)
 		}

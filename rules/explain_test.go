@@ -31,6 +31,16 @@ func TestExplain(t *testing.T) {
 		{`SELECT a FROM 'sensors/+' WHERE a = 1`, "sensors/a", `not JSON`,
 			`filtered: WHERE is not true: a = 1 is Undefined, since a is Undefined: the payload is not a JSON object or array|WHERE|` +
 				`    a = Undefined: the payload is not a JSON object or array|  a = 1 = Undefined: a is Undefined`},
+		{`SELECT * FROM 'a' WHERE t > 30 AND s = 'x' AND n = 1`, "a", `{"t":3,"s":"x"}`,
+			`filtered: WHERE is not true: t > 30 AND s = 'x' AND n = 1 is false|WHERE|        t = 3|      t > 30 = false|      s = 'x' is not evaluated|` +
+				`    t > 30 AND s = 'x' = false|    n = 1 is not evaluated|  t > 30 AND s = 'x' AND n = 1 = false`},
+		{`SELECT * FROM 'a' WHERE t AND s = 'x'`, "a", `{"t":3,"s":"x"}`,
+			`filtered: WHERE is not true: t AND s = 'x' is Undefined, since t AND s = 'x' is Undefined: the Int 3 and s = 'x' are not both Booleans|WHERE|    t = 3|    s = 'x' is not evaluated|` +
+				`  t AND s = 'x' = Undefined: the Int 3 and s = 'x' are not both Booleans`},
+		{`SELECT * FROM 'a' WHERE NOT (t = 1 AND s = 'x')`, "a", `{"t":3,"s":"y"}`, // not at the top: both sides count
+			`fired: WHERE is true|WHERE|        t = 3|      t = 1 = false|        s = "y"|      s = 'x' = false|    t = 1 AND s = 'x' = false|  NOT (t = 1 AND s = 'x') = true|output {"t":3,"s":"y"}`},
+		{`SELECT get(o, 'k').a AS x FROM 'a'`, "a", `{"o":{}}`,
+			`fired: there is no WHERE|SELECT|      o = {}|    get(o, 'k') = Undefined: get() has no value for the Object {}, the String "k"|  get(o, 'k').a = Undefined: get(o, 'k') is Undefined|output {}`},
 		{`SELECT * FROM 'sensors/+'`, "other/a", `{}`, `other topic: the topic "other/a" does not match FROM 'sensors/+'`},
 		{`SELECT 1`, "other/a", `{}`, `other topic: the statement has no FROM: it is reached by $aws/rules/<its name> alone`},
 		{`SELECT 1 AS n`, "$aws/rules/r/x", `{}`, `fired: the topic names the rule r, and there is no WHERE|output {"n":1}`},
@@ -42,7 +52,7 @@ func TestExplain(t *testing.T) {
 				`  a.b = Undefined: the payload has no such member|output {}`},
 		{`SELECT CASE t WHEN 1 THEN 'a' END AS x, t IN 5 AS y, -s AS z, [1].k AS w FROM 'a'`, "a", `{"t":2,"s":"q"}`,
 			`fired: there is no WHERE|SELECT|    t = 2|  CASE t WHEN 1 THEN 'a' END = Undefined: no WHEN is equal and there is no ELSE|    t = 2|` +
-				`  t IN 5 = Undefined: the number 5 is not an Array|    s = "q"|  -s = Undefined: - cannot take the String "q"|  [1].k = Undefined: it has no member of that name|output {}`},
+				`  t IN 5 = Undefined: the number 5 is not an Array|    s = "q"|  -s = Undefined: - cannot take the String "q"|    [1] = [1]|  [1].k = Undefined: it has no member of that name|output {}`},
 	} {
 		q, err := Compile(tt.sql, nil)
 		if err != nil {
@@ -54,7 +64,7 @@ func TestExplain(t *testing.T) {
 			t.Errorf("%s on %s\ngot  %s\nwant %s", tt.sql, tt.payload, got, tt.want)
 		}
 		for i, s := range ex.Steps {
-			if (s.Why != "") != (s.Value == nil) || s.Offset < 0 || s.Offset >= len(tt.sql) {
+			if (s.Why != "") != (s.Value == nil && !s.Skipped) || s.Skipped != (s.Times == 0) || s.Offset < 0 || s.Offset >= len(tt.sql) {
 				t.Errorf("%s: step %d is %+v", tt.sql, i, s)
 			}
 		}
@@ -71,6 +81,44 @@ func TestExplainFailure(t *testing.T) {
 	ex := q.Explain(t.Context(), &Message{Topic: "a", Payload: []byte(`{"t":2}`)})
 	if ex.Outcome != Failed || !errors.Is(ex.Err, down) || len(ex.Steps) < 3 {
 		t.Errorf("%+v", ex)
+	}
+}
+
+// Explain asks the outside what Eval asks, in the same order, and no more.
+func TestExplainAsksAsEval(t *testing.T) {
+	var asked []string
+	opts := &CompileOptions{Funcs: &Funcs{User: []Function{{Name: "ask", Fn: func(n int64, answer json.RawMessage) (json.RawMessage, error) {
+		asked = append(asked, fmt.Sprint(n))
+		if string(answer) == `"fail"` {
+			return nil, errors.New("down")
+		}
+		return answer, nil
+	}}}}}
+	for _, tt := range []struct{ sql, want string }{
+		{"SELECT ask(9, 1) AS x FROM 'a' WHERE ask(1, FALSE) AND ask(2, TRUE)", "1"},
+		{"SELECT ask(9, 1) AS x FROM 'a' WHERE ask(1, TRUE) AND ask(2, missing) AND ask(3, TRUE)", "1 2"},
+		{"SELECT ask(9, 1) AS x FROM 'a' WHERE ask(1, TRUE) AND (ask(2, TRUE) AND ask(3, TRUE))", "1 2 3 9"},
+		{"SELECT ask(9, 1) AS x FROM 'a' WHERE ask(1, FALSE) OR ask(2, TRUE)", "1 2 9"},
+		{"SELECT ask(9, 1) AS x FROM 'a' WHERE NOT (ask(1, FALSE) AND ask(2, TRUE))", "1 2 9"},
+		{"SELECT ask(9, 1) AS x FROM 'a' WHERE t = 2 AND ask(1, TRUE)", ""},
+		{"SELECT ask(9, 1) AS x FROM 'a' WHERE ask(1, TRUE) AND t = 2 AND ask(2, TRUE)", "1"},
+		{"SELECT ask(9, 1) AS x FROM 'a' WHERE ask(1, 'fail') AND ask(2, TRUE)", "1"},
+		{"SELECT CASE t WHEN 1 THEN ask(1, 1) WHEN ask(2, 2) THEN ask(3, 3) ELSE ask(4, 4) END AS x FROM 'a'", "1"},
+		{"SET @x = ask(1, 1) SELECT get_or_default(ask(2, 'fail'), 'd') AS y, ask(3, 'fail'), ask(4, 1) FROM 'a' WHERE @x = 1", "1 2 3"},
+	} {
+		q, err := Compile(tt.sql, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &Message{Topic: "a", Payload: []byte(`{"t":1}`)}
+		asked = nil
+		_, _, evalErr := q.Eval(t.Context(), m)
+		byEval := strings.Join(asked, " ")
+		asked = nil
+		ex := q.Explain(t.Context(), m)
+		if got := strings.Join(asked, " "); got != tt.want || byEval != tt.want || (evalErr != nil) != (ex.Err != nil) {
+			t.Errorf("%s: Eval asked %q (%v), Explain %q (%v), want %q", tt.sql, byEval, evalErr, got, ex.Err, tt.want)
+		}
 	}
 }
 

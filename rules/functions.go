@@ -31,7 +31,10 @@ type Funcs struct {
 	// or SecretBinary.
 	Secret func(ctx context.Context, id, kind, key, role string) (json.RawMessage, error)
 
-	// Predict answers machinelearning_predict(model, role, record).
+	// Predict answers machinelearning_predict(model, role, record). The record
+	// is an object of scalars: of a member that is an array or an object it has
+	// the JSON as a string. The answer is an object with predictedLabel,
+	// details, predictedScores and predictedValue.
 	Predict func(ctx context.Context, model, role string, record json.RawMessage) (json.RawMessage, error)
 
 	// Proto answers decode(data, 'proto', bucket, key, protoName, messageType).

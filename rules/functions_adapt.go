@@ -72,7 +72,7 @@ func (f *Funcs) functions() ([]sql.Function, error) {
 		if !ok || a[2].Kind() != sql.Object {
 			return sql.Value{}, nil
 		}
-		return parsed(f.Predict(ctx, s[0], s[1], a[2].JSON()))
+		return parsed(f.Predict(ctx, s[0], s[1], a[2].Flat()))
 	})
 	add(f.Proto != nil, "decode_proto", func(ctx context.Context, a []sql.Value) (sql.Value, error) {
 		s, ok := texts(a)

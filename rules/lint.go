@@ -12,11 +12,12 @@ const (
 	NeverTrue    = sql.NeverTrue    // a condition that no message meets, or several together
 	Unreachable  = sql.Unreachable  // an arm of a CASE that is never taken
 	UnknownField = sql.UnknownField // a field that no sample has
+	BadPattern   = sql.BadPattern   // a literal pattern of a regular expression or a time that makes a call always Undefined
 )
 
 // A Finding is something in a statement that compiles and cannot be meant so.
 type Finding struct {
-	Kind    string // NeverTrue, Unreachable or UnknownField
+	Kind    string // one of the above
 	Offset  int    // in bytes, of the place in the statement
 	Line    int    // from 1
 	Column  int    // from 1, in characters
@@ -31,9 +32,10 @@ func (f Finding) String() string {
 
 // Lint looks through a statement for what cannot be meant so, in the order of
 // their places: comparisons that are never true, each alone and those of an AND
-// together; arms of a CASE that are never taken; and, given samples of
+// together; arms of a CASE that are never taken; literal patterns that are none,
+// be it for want of lookaround and backreferences; and, given samples of
 // payloads, fields that none of them has, with the nearest name that one has.
-// Findings of the first two kinds are certain. A sample that is not a JSON
+// All but the last are certain. A sample that is not a JSON
 // object or array is an error, and so is a statement that does not compile
 // ([*SyntaxError]). For rules that feed one another see [Cycles].
 func Lint(statement string, samples [][]byte, opts *CompileOptions) ([]Finding, error) {

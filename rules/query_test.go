@@ -258,6 +258,34 @@ func TestHostile(t *testing.T) {
 	}
 }
 
+// TestPredictRecord: the record of machinelearning_predict has one layer.
+func TestPredictRecord(t *testing.T) {
+	var record string
+	opts := &CompileOptions{Funcs: &Funcs{Predict: func(_ context.Context, model, role string, r json.RawMessage) (json.RawMessage, error) {
+		record = model + " " + role + " " + string(r)
+		return json.RawMessage(`{"predictedLabel":"hot"}`), nil
+	}}}
+	for _, c := range []struct{ record, payload, want string }{
+		{"*", `{"key1": {"innerKey1": "value1"}, "key2": 0}`, `m r {"key1":"{\"innerKey1\":\"value1\"}","key2":0}`},
+		{"*", `{"l": [1, 2.50, "x"], "e": {}, "s": "a", "b": true, "n": null, "d": 1.50}`, `m r {"l":"[1,2.5,\"x\"]","e":"{}","s":"a","b":true,"n":null,"d":1.50}`},
+		{"o", `{"o": {"a": {"b": {"c": 1}}, "a": [ ]}}`, `m r {"a":"[]"}`},
+		{"{'t': t, 'deep': {'x': t}}", `{"t": 5}`, `m r {"t":5,"deep":"{\"x\":5}"}`},
+		{"l", `{"l": [1]}`, ``},
+		{"t", `{"t": 5}`, ``},
+		{"missing", `{}`, ``},
+	} {
+		record = ""
+		got := eval(t, opts, "SELECT machinelearning_predict('m', 'r', "+c.record+").predictedLabel AS label FROM 'a/b'", c.payload)
+		want := `{"label":"hot"}`
+		if c.want == "" {
+			want = `{}`
+		}
+		if record != c.want || got != want {
+			t.Errorf("%s of %s: record %s, output %s", c.record, c.payload, record, got)
+		}
+	}
+}
+
 func TestQueryConcurrent(t *testing.T) {
 	q := mustCompile(t, "SET @z = upper(zone) SELECT parse_time('HH:mm', ts, zone) AS t, @z AS z, (SELECT VALUE v * 2 FROM l) AS d FROM 'a'")
 	var wg sync.WaitGroup

@@ -6,7 +6,6 @@ import "unsafe"
 // invalid all at once.
 type arena struct {
 	chunk []byte // its length is what is taken
-	total int    // bytes given out since the last reset
 }
 
 const (
@@ -29,7 +28,6 @@ func (a *arena) string(b []byte) string {
 	if len(b) == 0 {
 		return ""
 	}
-	a.total += len(b)
 	free := a.chunk[len(a.chunk):cap(a.chunk)]
 	if len(free) >= len(b) && unsafe.SliceData(free) == unsafe.SliceData(b) {
 		a.chunk = a.chunk[:len(a.chunk)+len(b)]
@@ -42,7 +40,6 @@ func (a *arena) reset() {
 		a.chunk = nil
 	}
 	a.chunk = a.chunk[:0]
-	a.total = 0
 }
 
 // view is b as a string, sharing its memory: b must not change as long as the

@@ -68,6 +68,7 @@ func (c *compiler) names(yield func(string) bool) {
 }
 
 func (c *compiler) call(n *Call) code {
+	c.nodes += 16 // a call costs more than an operator
 	switch n.Name {
 	case "get_or_default":
 		return c.getOrDefault(n)
@@ -83,7 +84,7 @@ func (c *compiler) call(n *Call) code {
 			return c.outside(n, x, n.Args)
 		}
 		if f := c.funcs[n.Name]; f != nil {
-			return c.own(n, f)
+			return c.added(n, f)
 		}
 	}
 	r := c.fail(n.Pos(), "there is no function %s", n.Name)
@@ -142,8 +143,8 @@ func (c *compiler) noVariable(n Node, where string) {
 	}
 }
 
-// own compiles a call of a function of the host.
-func (c *compiler) own(n *Call, f *Function) code {
+// added compiles a call of a function of the host.
+func (c *compiler) added(n *Call, f *Function) code {
 	c.prog.unsteady = true
 	args := c.args(n.Args)
 	return evaluated(func(e *env) Value { return e.invoke(f, n.Name, args) })

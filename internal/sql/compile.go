@@ -90,8 +90,10 @@ type compiler struct {
 	named    []string                 // variables by name, in templates
 	host     func(n Node) (int, bool) // ExprOptions.Host
 	external int                      // calls of external functions seen
+	folding  int                      // work left for constants
+	nodes    int                      // compiled so far, see nested.cost
 
-	watch func(n Node, compile func() code) code // of an Explain
+	explain *explainer // of an Explain
 }
 
 // A scope is where names are looked up: the payload or an element.
@@ -103,7 +105,7 @@ type scope struct {
 
 func newCompiler(text string, opts *Options) (*compiler, error) {
 	o := opts.withDefaults()
-	c := &compiler{text: text, opts: o, funcs: map[string]*Function{}, vars: map[string]int{}}
+	c := &compiler{text: text, opts: o, funcs: map[string]*Function{}, vars: map[string]int{}, folding: min(maxFolding, o.MaxWork)}
 	switch o.Version {
 	case Version2015, Version2016, VersionBeta:
 	default:
@@ -146,8 +148,14 @@ func (c *compiler) expr(n Node) code {
 	if r, ok := c.hosted(n); ok {
 		return r
 	}
-	if c.watch != nil {
-		return c.watch(n, func() code { return c.node(n) })
+	return c.own(n)
+}
+
+// own compiles a node that the host does not answer.
+func (c *compiler) own(n Node) code {
+	c.nodes++
+	if c.explain != nil {
+		return c.explain.watch(n, func() code { return c.node(n) })
 	}
 	return c.node(n)
 }
@@ -239,16 +247,23 @@ func foldable(parts ...code) bool {
 	return !slices.ContainsFunc(parts, func(p code) bool { return !p.konst })
 }
 
-// fold evaluates at once what does not depend on the message.
+// maxFolding bounds the work of a compiler on constants, and so what a program
+// keeps of them.
+const maxFolding = 4 << 20
+
+// fold evaluates at once what does not depend on the message; to be explained,
+// it is evaluated in its place.
 func (c *compiler) fold(r code, parts ...code) code {
-	if c.err != nil || !foldable(parts...) {
+	if c.err != nil || c.explain != nil || !foldable(parts...) {
 		return r
 	}
-	e := &env{p: c.prog, in: new(Input)}
-	if v := r.eval(e); e.err == nil {
-		return constant(v.detach())
+	e := &env{p: c.prog, in: new(Input), work: c.prog.maxWork - c.folding}
+	v := r.eval(e)
+	if e.err != nil {
+		return r // too large to keep: each evaluation makes it, within its limits
 	}
-	return r
+	c.folding = c.prog.maxWork - e.work
+	return constant(v.detach())
 }
 
 // path compiles a path of names. Innermost scopes come first: the alias of a
@@ -312,7 +327,7 @@ func (c *compiler) member(n *Member) code {
 		case *VarRef:
 			return c.variable(x, names)
 		}
-		base = c.node(x)
+		base = c.own(x)
 	}
 	return c.fold(evaluated(func(e *env) Value { return e.descend(base.eval(e), names) }), base)
 }

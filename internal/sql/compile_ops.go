@@ -14,7 +14,7 @@ func (c *compiler) unary(n *Unary) code {
 	}
 	return c.fold(evaluated(func(e *env) Value {
 		v := x.eval(e)
-		m, ok := v.number()
+		m, ok := e.number(v)
 		if !ok {
 			return Value{}
 		}
@@ -103,7 +103,7 @@ func ordered(l, r code, holds func(order int) bool) code {
 		// The usual condition, path < literal: convert the literal once.
 		b, ok := r.v.number()
 		return condition(func(e *env) tri {
-			a, ok1 := l.eval(e).number()
+			a, ok1 := e.number(l.eval(e))
 			if !ok || !ok1 {
 				return unknown
 			}
@@ -111,11 +111,12 @@ func ordered(l, r code, holds func(order int) bool) code {
 		})
 	}
 	return condition(func(e *env) tri {
-		order, ok := Compare(l.eval(e), r.eval(e))
-		if !ok {
+		a, ok1 := e.number(l.eval(e))
+		b, ok2 := e.number(r.eval(e))
+		if !ok1 || !ok2 {
 			return unknown
 		}
-		return triOf(holds(order))
+		return triOf(holds(a.compare(b)))
 	})
 }
 
@@ -132,8 +133,8 @@ func (e *env) result(n number, ok, ints bool) Value {
 }
 
 func (e *env) arith(a, b Value, f func(a, b number) (number, bool)) Value {
-	x, ok1 := a.number()
-	y, ok2 := b.number()
+	x, ok1 := e.number(a)
+	y, ok2 := e.number(b)
 	if !ok1 || !ok2 {
 		return Value{}
 	}
@@ -159,7 +160,7 @@ func (e *env) join(a, b Value) Value {
 }
 
 func (e *env) divide(a, b Value) Value {
-	if y, ok := b.number(); !ok || y.isZero() {
+	if y, ok := e.number(b); !ok || y.isZero() {
 		return Value{}
 	}
 	if a.kind == Int && b.kind == Int && !e.p.decimalDiv {
@@ -169,7 +170,7 @@ func (e *env) divide(a, b Value) Value {
 }
 
 func (e *env) modulo(a, b Value) Value {
-	if y, ok := b.number(); !ok || y.isZero() {
+	if y, ok := e.number(b); !ok || y.isZero() {
 		return Value{}
 	}
 	return e.arith(a, b, rem)
@@ -272,7 +273,7 @@ func (e *env) cast(v Value, to Kind) Value {
 		}
 		v = IntValue(one)
 	}
-	n, ok := v.number()
+	n, ok := e.number(v)
 	switch {
 	case !ok:
 		return Value{}

@@ -182,7 +182,24 @@ func (e *env) text(v Value) (string, bool) {
 	return e.sc.string(b), ok
 }
 
-func (e *env) load(raw string) Value { return loadRaw(raw, &e.sc, e.p.legacy) }
+// load is the value of raw JSON. A long text or number is work each time.
+func (e *env) load(raw string) Value {
+	if len(raw) > longScalar && raw[0] != '{' && raw[0] != '[' && !e.charge(len(raw)) {
+		return Value{}
+	}
+	return loadRaw(raw, &e.sc, e.p.legacy)
+}
+
+// longScalar is the length from which on a text or a number counts as work.
+const longScalar = 64
+
+// number is v converted to a number.
+func (e *env) number(v Value) (number, bool) {
+	if v.kind == String && len(v.s) > longScalar && !e.charge(len(v.s)) {
+		return number{}, false
+	}
+	return v.number()
+}
 
 // timestamp is sampled once per evaluation, in milliseconds.
 func (e *env) timestamp() int64 {

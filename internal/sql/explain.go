@@ -12,14 +12,16 @@ type Step struct {
 	Clause string // "SET @x", "WHERE", "SELECT"
 	Depth  int    // of nesting within the clause, 0 for a whole expression of it
 	Value  Value  // the first, where a nested query evaluates it several times
-	Times  int    // how often it was evaluated
+	Times  int    // how often it was evaluated; 0: not at all, the AND that it belongs to had come to its end
 	Why    string // if Value is Undefined: the cause
 }
 
 // An Explained is a statement evaluated on one message with all that was seen
-// on the way. Steps come in the order of evaluation, parts before the whole;
-// what was not evaluated, as the branches of a CASE that were not taken and
-// literals, has none.
+// on the way. Steps come in the order of evaluation, parts before the whole.
+// Literals have none, nor have the branches of a CASE that were not taken. What
+// AND joins in WHERE is evaluated from left to right until something is not
+// true: what comes after that has a Step with Times 0, and the AND has the value
+// of its left side.
 type Explained struct {
 	Steps     []Step
 	Where     *Step // of the whole WHERE clause; nil without one
@@ -27,9 +29,9 @@ type Explained struct {
 	Variables []Variable
 }
 
-// Explain evaluates a statement on one message, as Run does but for AND, both
-// sides of which are always looked at. It compiles the text anew: it is for
-// people, not for every message. The error is that of compiling, or of the
+// Explain evaluates a statement on one message as Run does: what Run does not
+// evaluate is not evaluated here. It compiles the text anew: it is for people,
+// not for every message. The error is that of compiling, or of the
 // evaluation; with the latter Explained has what was seen until then.
 func Explain(ctx context.Context, text string, opts *Options, in *Input) (*Explained, error) {
 	c, err := newCompiler(text, opts)
@@ -41,7 +43,7 @@ func Explain(ctx context.Context, text string, opts *Options, in *Input) (*Expla
 		return nil, err
 	}
 	x := &explainer{known: map[Node]int{}}
-	c.watch = x.watch
+	c.explain = x
 	b := &body{prog: c.prog, value: sel.Value}
 	for _, a := range sel.Set {
 		x.clause = "SET @" + a.Name
@@ -50,7 +52,7 @@ func Explain(ctx context.Context, text string, opts *Options, in *Input) (*Expla
 	}
 	if sel.Where != nil {
 		x.clause = "WHERE"
-		b.where = c.expr(sel.Where).condition()
+		b.where = c.filter(sel.Where)
 	}
 	x.clause = "SELECT"
 	_, isStar := sel.Items[0].X.(*Star)
@@ -70,7 +72,7 @@ func Explain(ctx context.Context, text string, opts *Options, in *Input) (*Expla
 	out.Steps, out.Variables = x.steps, out.Result.Variables
 	for i := range out.Steps {
 		s := &out.Steps[i]
-		if s.Value.kind == Undefined {
+		if s.Value.kind == Undefined && s.Times > 0 {
 			s.Why = x.why(s.Node)
 		}
 		if s.Node == sel.Where {
@@ -120,10 +122,26 @@ func (x *explainer) watch(n Node, compile func() code) code {
 	return watched
 }
 
+// filter is compiler.filter for an AND, and notes what it leaves out.
+func (x *explainer) filter(c *compiler, and *Binary) condFunc {
+	depth := x.depth
+	return x.watch(and, func() code {
+		l, r := c.filter(and.L), c.filter(and.R)
+		return condition(func(e *env) tri {
+			if t := l(e); t != yes {
+				x.known[and.R] = len(x.steps)
+				x.steps = append(x.steps, Step{Node: and.R, Clause: "WHERE", Depth: depth + 1})
+				return t
+			}
+			return r(e)
+		})
+	}).condition()
+}
+
 // undefinedPart finds the first part of n that was Undefined.
 func (x *explainer) undefinedPart(parts ...Node) Node {
 	for _, p := range parts {
-		if i, ok := x.known[p]; ok && x.steps[i].Value.kind == Undefined {
+		if i, ok := x.known[p]; ok && x.steps[i].Times > 0 && x.steps[i].Value.kind == Undefined {
 			return p
 		}
 	}
@@ -144,7 +162,7 @@ func (x *explainer) kind(n Node) string {
 		v, ok = NullValue(), true
 	default:
 		i, known := x.known[n]
-		if known {
+		if known && x.steps[i].Times > 0 {
 			v, ok = x.steps[i].Value, true
 		}
 	}

@@ -62,7 +62,7 @@ func topicLevel(e *env, a []Value) Value {
 	if len(a) == 0 {
 		return textOrNone(topic)
 	}
-	n, ok := index(a[0])
+	n, ok := e.index(a[0])
 	if !ok || n < 1 {
 		return Value{}
 	}
@@ -101,6 +101,9 @@ func mqttProperty(e *env, a []Value) Value {
 
 // userProperties are the values of one key, or all as objects of one member.
 func userProperties(e *env, a []Value) Value {
+	if !e.charge(len(e.in.Properties.User)) {
+		return Value{}
+	}
 	b := append(e.buffer(), '[')
 	defer func() { e.done(b) }()
 	for _, p := range e.in.Properties.User {

@@ -10,7 +10,7 @@ import (
 type double func(x float64) float64
 
 func (f double) call(e *env, a []Value) Value {
-	n, ok := a[0].number()
+	n, ok := e.number(a[0])
 	if !ok {
 		return Value{}
 	}
@@ -32,7 +32,7 @@ var doubles = map[string]double{
 
 var numberFuncs = map[string]builtin{
 	"abs": {1, 1, false, true, func(e *env, a []Value) Value {
-		n, ok := a[0].number()
+		n, ok := e.number(a[0])
 		n.neg = false
 		return e.result(n, ok, a[0].kind == Int)
 	}},
@@ -44,7 +44,7 @@ var numberFuncs = map[string]builtin{
 	"bitor":  {2, 2, false, true, bitwise((*big.Int).Or)},
 	"bitxor": {2, 2, false, true, bitwise((*big.Int).Xor)},
 	"bitnot": {1, 1, false, true, func(e *env, a []Value) Value {
-		n, ok := wholeInt(a[0])
+		n, ok := e.wholeInt(a[0])
 		if !ok {
 			return Value{}
 		}
@@ -65,7 +65,7 @@ var numberFuncs = map[string]builtin{
 		return a[0]
 	}},
 	"sign": {1, 1, false, true, func(e *env, a []Value) Value {
-		n, ok := a[0].number()
+		n, ok := e.number(a[0])
 		switch {
 		case !ok:
 			return Value{}
@@ -77,8 +77,8 @@ var numberFuncs = map[string]builtin{
 		return IntValue(1)
 	}},
 	"trunc": {2, 2, false, true, func(e *env, a []Value) Value {
-		n, ok := a[0].number()
-		places, ok2 := a[1].number()
+		n, ok := e.number(a[0])
+		places, ok2 := e.number(a[1])
 		if !ok || !ok2 || !a[1].IsNumber() {
 			return Value{}
 		}
@@ -94,8 +94,8 @@ var numberFuncs = map[string]builtin{
 
 func twoFloats(f func(a, b float64) float64) func(*env, []Value) Value {
 	return func(e *env, a []Value) Value {
-		x, ok1 := a[0].number()
-		y, ok2 := a[1].number()
+		x, ok1 := e.number(a[0])
+		y, ok2 := e.number(a[1])
 		if !ok1 || !ok2 {
 			return Value{}
 		}
@@ -106,15 +106,15 @@ func twoFloats(f func(a, b float64) float64) func(*env, []Value) Value {
 // adjusted is floor, ceil or round.
 func adjusted(mode byte) func(*env, []Value) Value {
 	return func(e *env, a []Value) Value {
-		n, ok := a[0].number()
+		n, ok := e.number(a[0])
 		return e.result(n.adjust(mode), ok, true)
 	}
 }
 
 // wholeInt is v as a number without its fraction that has room for all its
 // digits.
-func wholeInt(v Value) (number, bool) {
-	n, ok := v.number()
+func (e *env) wholeInt(v Value) (number, bool) {
+	n, ok := e.number(v)
 	n = n.truncate(0)
 	return n, ok && n.exp == 0
 }
@@ -122,8 +122,8 @@ func wholeInt(v Value) (number, bool) {
 // bitwise works on two's complement of any width.
 func bitwise(f func(z, x, y *big.Int) *big.Int) func(*env, []Value) Value {
 	return func(e *env, a []Value) Value {
-		x, ok1 := wholeInt(a[0])
-		y, ok2 := wholeInt(a[1])
+		x, ok1 := e.wholeInt(a[0])
+		y, ok2 := e.wholeInt(a[1])
 		if !ok1 || !ok2 {
 			return Value{}
 		}
@@ -134,8 +134,8 @@ func bitwise(f func(z, x, y *big.Int) *big.Int) func(*env, []Value) Value {
 
 // index is v converted to an Int, as an index: beyond 64 bits it is as far
 // out as those go.
-func index(v Value) (int64, bool) {
-	n, ok := v.number()
+func (e *env) index(v Value) (int64, bool) {
+	n, ok := e.number(v)
 	if !ok {
 		return 0, false
 	}

@@ -1,13 +1,27 @@
 package sql
 
 import (
+	"errors"
+	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 )
 
-// maxPattern bounds a pattern that comes with the message.
-const maxPattern = 4 << 10
+// The bounds of a pattern: its bytes, and the instructions of its program, to
+// which repetitions multiply it. A pattern beyond them is as good as invalid.
+const (
+	maxPattern = 4 << 10
+	maxProgram = 4 << 10
+)
+
+// A pattern is a compiled regular expression. The time that it takes for a text
+// is linear in the text's length and, at worst, in the size of the program.
+type pattern struct {
+	re   *regexp.Regexp
+	size int
+}
 
 type regexpOp func(e *env, re *regexp.Regexp, s []string) Value
 
@@ -29,31 +43,59 @@ var regexpFuncs = map[string]builtin{
 	"regexp_substr":  {2, 2, false, true, regexpFunc(2, nil, regexpOps["regexp_substr"])},
 }
 
-// regexpFunc converts the arguments and finds the pattern: re if it is known,
-// else it is compiled for this call.
-func regexpFunc(n int, re *regexp.Regexp, op regexpOp) func(*env, []Value) Value {
+// regexpFunc converts the arguments and finds the pattern: known, or else
+// compiled for this call.
+func regexpFunc(n int, known *pattern, op regexpOp) func(*env, []Value) Value {
 	return withTexts(n, func(e *env, s []string) Value {
-		re := re
-		if re == nil {
-			if re = compileRegexp(s[1]); re == nil || !e.charge(100*len(s[1])) {
+		p := known
+		if p == nil {
+			var err error
+			if p, err = compilePattern(s[1]); err != nil || !e.charge(100*len(s[1])+10*p.size) {
 				return Value{}
 			}
 		}
-		return op(e, re, s)
+		if !e.charge((1 + p.size/4) * len(s[0])) {
+			return Value{}
+		}
+		return op(e, p.re, s)
 	})
 }
 
-// compileRegexp is nil for a pattern that is invalid, or uses what RE2 lacks:
-// lookaround, backreferences.
-func compileRegexp(pattern string) *regexp.Regexp {
-	if len(pattern) > maxPattern {
-		return nil
+// compilePattern fails for a pattern that is invalid, that uses what RE2 lacks,
+// lookaround and backreferences, or that is beyond the bounds.
+func compilePattern(text string) (*pattern, error) {
+	if len(text) > maxPattern {
+		return nil, fmt.Errorf("it is longer than %d bytes", maxPattern)
 	}
-	re, err := regexp.Compile(pattern)
+	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	return re
+	size := programSize(tree)
+	if size > maxProgram {
+		return nil, errors.New("its repetitions multiply to more than can be searched for")
+	}
+	re, err := regexp.Compile(text)
+	if err != nil {
+		return nil, err
+	}
+	return &pattern{re, size}, nil
+}
+
+// programSize is about how many instructions a program will have. Repetitions
+// within repetitions multiply to 1000 at most: the parser sees to that.
+func programSize(re *syntax.Regexp) int {
+	size := 0
+	for _, sub := range re.Sub {
+		size += 1 + programSize(sub)
+	}
+	switch re.Op {
+	case syntax.OpLiteral:
+		return len(re.Rune)
+	case syntax.OpRepeat:
+		return max(re.Min, re.Max, 1) * (size + 1)
+	}
+	return 1 + size
 }
 
 // prepareRegexp compiles a literal pattern once.
@@ -62,12 +104,12 @@ func prepareRegexp(name string) preparation {
 		if !args[1].konst {
 			return fn
 		}
-		pattern, ok := args[1].v.Text()
-		re := compileRegexp(pattern)
-		if !ok || re == nil {
+		text, ok := args[1].v.Text()
+		p, err := compilePattern(text)
+		if !ok || err != nil {
 			return func(*env, []Value) Value { return Value{} }
 		}
-		return regexpFunc(len(args), re, regexpOps[name])
+		return regexpFunc(len(args), p, regexpOps[name])
 	}
 }
 
@@ -76,6 +118,10 @@ func prepareRegexp(name string) preparation {
 func replaceRegexp(e *env, re *regexp.Regexp, s []string) Value {
 	parts, ok := parseReplacement(re, s[2])
 	if !ok {
+		return Value{}
+	}
+	// As many matches as characters at most, each with the places of its groups.
+	if !e.charge(8 * (len(s[0]) + 1) * (re.NumSubexp() + 1)) {
 		return Value{}
 	}
 	b := e.buffer()

@@ -11,7 +11,7 @@ const maxPad = 1000
 
 var stringFuncs = map[string]builtin{
 	"chr": {1, 1, false, true, func(e *env, a []Value) Value {
-		i, ok := index(a[0])
+		i, ok := e.index(a[0])
 		if !ok || i < 0 || i > 127 {
 			return Value{}
 		}
@@ -129,7 +129,7 @@ func concat(e *env, a []Value) Value {
 
 func (e *env) pad(a []Value, left bool) Value {
 	s, ok := e.text(a[0])
-	n, ok2 := index(a[1])
+	n, ok2 := e.index(a[1])
 	if !ok || !ok2 || !e.room(len(s)+maxPad) {
 		return Value{}
 	}
@@ -149,10 +149,10 @@ func (e *env) pad(a []Value, left bool) Value {
 
 func substring(e *env, a []Value) Value {
 	s, ok := e.text(a[0])
-	from, ok2 := index(a[1])
+	from, ok2 := e.index(a[1])
 	to, ok3 := int64(len(s)), true
 	if len(a) == 3 {
-		to, ok3 = index(a[2])
+		to, ok3 = e.index(a[2])
 	}
 	if !ok || !ok2 || !ok3 || !e.charge(len(s)) {
 		return Value{}

@@ -21,7 +21,7 @@ func (e *env) get(v, key Value) Value {
 		}
 		return e.load(lookup(v.s, key.s))
 	}
-	i, ok := index(key)
+	i, ok := e.index(key)
 	if !ok || i < 0 || !e.charge(len(v.s)) {
 		return Value{}
 	}

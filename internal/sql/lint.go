@@ -12,6 +12,7 @@ const (
 	NeverTrue    = "never-true"    // a condition that no message meets
 	Unreachable  = "unreachable"   // an arm of a CASE that is never taken
 	UnknownField = "unknown-field" // a field that no sample has
+	BadPattern   = "bad-pattern"   // a literal pattern that makes a call always Undefined
 )
 
 // A Finding is something in a statement that cannot be meant so.
@@ -23,7 +24,8 @@ type Finding struct {
 
 // Lint looks for what compiles and cannot be meant so: comparisons that are
 // never true, each alone and those of an AND together, arms of a CASE that are
-// never taken, and fields that no sample has. Samples are payloads as JSON;
+// never taken, literal patterns of regular expressions and times that are none,
+// and fields that no sample has. Samples are payloads as JSON;
 // without any, fields are not looked at. What it finds is certain, but for
 // fields; what it does not find may be wrong all the same. The error is that
 // of compiling.
@@ -39,14 +41,20 @@ func Lint(text string, opts *Options, samples []string) ([]Finding, error) {
 	for _, a := range sel.Set {
 		l.node(a.X, true)
 	}
-	if sel.Where != nil {
-		l.node(sel.Where, true)
-	}
-	for _, item := range sel.Items {
-		l.node(item.X, true)
-	}
+	l.query(sel)
 	slices.SortStableFunc(l.found, func(a, b Finding) int { return a.Offset - b.Offset })
 	return l.found, nil
+}
+
+// query looks at WHERE and the items of a query.
+func (l *linter) query(s *Select) {
+	if s.Where != nil {
+		l.condition(s.Where)
+		l.node(s.Where, true)
+	}
+	for _, item := range s.Items {
+		l.node(item.X, true)
+	}
 }
 
 // Start is the byte offset of the first character of a node; Pos is that of an
@@ -70,6 +78,7 @@ type linter struct {
 	samples []string
 	found   []Finding
 	missing map[string]bool // fields already told of
+	inside  int             // nested queries around, in which names mean something else
 }
 
 func (l *linter) report(kind string, n Node, format string, args ...any) {
@@ -171,10 +180,23 @@ func (l *linter) node(n Node, top bool) {
 		l.comparison(n)
 	case *Case:
 		l.arms(n)
+	case *Call:
+		l.pattern(n)
+	case *Subquery:
+		defer l.nested(n.Query)
+	case *Exists:
+		defer l.nested(n.Query)
 	}
 	for _, part := range parts(n) {
 		l.node(part, true)
 	}
+}
+
+// nested looks at a query within the statement.
+func (l *linter) nested(s *Select) {
+	l.inside++
+	l.query(s)
+	l.inside--
 }
 
 // comparison finds one that is never true whatever its path is.
@@ -198,14 +220,16 @@ func (l *linter) comparison(n *Binary) {
 		switch {
 		case v.kind == Undefined:
 			l.report(NeverTrue, n, "%s is never true: %s is always Undefined", Print(n), Print(side))
+			return
 		case order && !number:
 			l.report(NeverTrue, n, "%s is never true: only numbers have an order, and %s is none", Print(n), Print(side))
+			return
 		case n.Op == "IN" && side == n.R && v.kind == Array && v.s == "[]":
 			l.report(NeverTrue, n, "%s is never true: the list is empty", Print(n))
-		case strings.HasSuffix(n.Op, "IN") && side == n.R && v.kind != Array:
-			l.report(NeverTrue, n, "%s is never true: %s is not a list", Print(n), Print(side))
+			return
 		}
 	}
+	l.mismatch(n, order)
 }
 
 // A bounds is what the conditions of one AND leave of an expression.
@@ -320,6 +344,11 @@ func scalar(v Value) bool { return v.kind != Array && v.kind != Object }
 func (l *linter) arms(n *Case) {
 	x, fixed := l.constant(n.X)
 	e := &env{p: &program{maxWork: 1 << 20, maxValue: 1 << 20}}
+	if fixed && x.kind == Undefined {
+		l.report(Unreachable, n, "CASE %s is always Undefined, and no arm of it is ever taken, nor ELSE", Print(n.X))
+		return
+	}
+	kind := kindOf(n.X)
 	var seen []Value
 	taken := false
 	for _, arm := range n.Arms {
@@ -334,6 +363,9 @@ func (l *linter) arms(n *Case) {
 		case slices.ContainsFunc(seen, func(v Value) bool { return e.equal(v, when) == yes }):
 			l.report(Unreachable, arm.When, "WHEN %s is never taken: an arm before it is the same", Print(arm.When))
 			continue
+		case kind != Undefined && kind != kindOf(arm.When) && kindOf(arm.When) != Undefined:
+			l.report(Unreachable, arm.When, "WHEN %s is never taken: %s is %s", Print(arm.When), Print(n.X), kind.article())
+			continue
 		case fixed && (taken || e.equal(x, when) != yes):
 			l.report(Unreachable, arm.When, "WHEN %s is never taken: CASE is of %s", Print(arm.When), Print(n.X))
 		case fixed:
@@ -341,8 +373,12 @@ func (l *linter) arms(n *Case) {
 		}
 		seen = append(seen, when)
 	}
-	if taken && n.Else != nil {
+	switch {
+	case n.Else == nil:
+	case taken:
 		l.report(Unreachable, n.Else, "ELSE %s is never taken: CASE is of %s", Print(n.Else), Print(n.X))
+	case kind == Bool && bothBooleans(seen):
+		l.report(Unreachable, n.Else, "ELSE %s is never taken: there are arms for TRUE and FALSE, and with Undefined CASE is Undefined", Print(n.Else))
 	}
 }
 
@@ -362,7 +398,7 @@ func names(n Node) []string {
 // field tells of a path that is in no sample, once.
 func (l *linter) field(n Node, names []string) {
 	path := strings.Join(names, ".")
-	if len(l.samples) == 0 || l.missing[path] {
+	if len(l.samples) == 0 || l.missing[path] || l.inside > 0 {
 		return
 	}
 	near := map[string]bool{} // the names that samples have where it goes wrong

@@ -10,12 +10,14 @@ type nested struct {
 	item   code // of SELECT VALUE
 	proj   *projection
 	paths  *path
+	cost   int // of evaluating it for one element, in steps
 }
 
 func (c *compiler) nested(q *Select) *nested {
 	n := &nested{query: c.prog.queries, value: q.Value}
 	c.prog.queries++
 	n.source = c.expr(q.Source)
+	before := c.nodes
 	n.paths = &path{slot: -1}
 	c.scopes = append(c.scopes, scope{alias: q.Alias, query: n.query, paths: n.paths})
 	if q.Where != nil {
@@ -31,6 +33,7 @@ func (c *compiler) nested(q *Select) *nested {
 		n.proj = c.projection(q.Items)
 	}
 	c.scopes = c.scopes[:len(c.scopes)-1]
+	n.cost = 1 + c.nodes - before
 	return n
 }
 
@@ -38,7 +41,7 @@ func (c *compiler) nested(q *Select) *nested {
 func (n *nested) enter(e *env, raw string) bool {
 	e.elems[n.query] = raw
 	n.paths.clear(e.slots)
-	if !e.charge(len(raw) + 1) {
+	if !e.charge(len(raw) + n.cost) {
 		return false
 	}
 	if raw[0] == '{' && !n.paths.leaf() {

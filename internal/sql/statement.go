@@ -120,6 +120,9 @@ func (c *compiler) filter(n Node) condFunc {
 	if !ok || b.Op != "AND" {
 		return c.expr(n).condition()
 	}
+	if c.explain != nil {
+		return c.explain.filter(c, b)
+	}
 	l, r := c.filter(b.L), c.filter(b.R)
 	return func(e *env) tri {
 		if t := l(e); t != yes {

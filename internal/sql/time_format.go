@@ -52,7 +52,7 @@ func prepareParseTime(args []code, fn func(*env, []Value) Value) func(*env, []Va
 
 // formatTime is parse_time: the milliseconds a[0] in the zone a[1] or UTC.
 func (e *env) formatTime(fields []field, a []Value) Value {
-	n, ok := a[0].number()
+	n, ok := e.number(a[0])
 	ms, fits := n.int64()
 	if !ok || !fits {
 		return Value{}
@@ -60,7 +60,7 @@ func (e *env) formatTime(fields []field, a []Value) Value {
 	loc := time.UTC
 	if len(a) > 1 {
 		id, ok := e.text(a[1])
-		if !ok {
+		if !ok || !e.charge(zoneWork) {
 			return Value{}
 		}
 		if loc = e.p.zones.find(id); loc == nil {

@@ -2,6 +2,7 @@ package sql
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -45,7 +46,7 @@ func prepareTimeToEpoch(args []code, fn func(*env, []Value) Value) func(*env, []
 // parseTime is time_to_epoch.
 func (e *env) parseTime(fields []field, v Value) Value {
 	s, ok := e.text(v)
-	if !ok {
+	if !ok || slices.ContainsFunc(fields, field.isZone) && !e.charge(zoneWork) {
 		return Value{}
 	}
 	p := timeParser{s: s, zones: &e.p.zones, got: map[byte]int{}}

@@ -10,8 +10,12 @@ import (
 // no such zone.
 type zone struct{ loc *time.Location }
 
-// maxZones bounds the zones that a program remembers.
-const maxZones = 64
+// maxZones bounds the zones that a program remembers, and zoneWork is what
+// looking for one counts: it may be a file.
+const (
+	maxZones = 64
+	zoneWork = 1000
+)
 
 // find is the zone of an ID, or nil.
 func (c *zoneCache) find(id string) *time.Location {
@@ -135,6 +139,8 @@ type field struct {
 	count  int
 	text   string
 }
+
+func (f field) isZone() bool { return f.letter != 0 && strings.IndexByte("VzOXxZ", f.letter) >= 0 }
 
 // splitPattern takes a pattern apart. Quotes make letters literal, two quotes
 // stand for one. Every letter must be one of letters.

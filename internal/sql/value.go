@@ -170,6 +170,24 @@ func (v Value) AppendJSON(b []byte) []byte { return v.appendJSON(b, false) }
 // JSON is v as JSON, nil for Undefined.
 func (v Value) JSON() []byte { return v.appendJSON(nil, false) }
 
+// Flat is an object as JSON of one layer: a member that is an object or an
+// array is a string with its JSON, compact. Of other kinds it is as JSON.
+func (v Value) Flat() []byte {
+	if v.kind != Object {
+		return v.JSON()
+	}
+	var sc arena
+	var o object
+	w := walk{raw: v.s}
+	for k, raw, ok := w.member(); ok; k, raw, ok = w.member() {
+		if raw[0] == '{' || raw[0] == '[' {
+			raw = string(appendString(nil, string(appendCompact(nil, raw, false))))
+		}
+		o.put(nil, []string{unquote(k, &sc)}, raw)
+	}
+	return o.append(nil)
+}
+
 // Compare orders two values that are numbers or numeric strings.
 func Compare(a, b Value) (order int, ok bool) {
 	x, ok1 := a.number()
