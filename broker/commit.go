@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/thingloom/thingloom/broker/internal/engine"
@@ -22,6 +23,7 @@ type commit struct {
 	entries []Entry
 	routes  []stored // as many
 	marks   []Mark
+	owner   *session // whose marks they are
 	bytes   int
 	err     error
 	dirty   []*conn   // to be flushed by the publisher
@@ -47,6 +49,11 @@ func (b *Broker) commit(c *commit) error {
 	if len(c.entries) == 0 && len(c.marks) == 0 {
 		return nil
 	}
+	return b.commitInTurn(c)
+}
+
+// commitInTurn is commit also for one that has nothing to store: it waits for what is being stored.
+func (b *Broker) commitInTurn(c *commit) error {
 	q := &b.commits
 	q.mu.Lock()
 	if q.leading {
@@ -85,12 +92,18 @@ func (b *Broker) commit(c *commit) error {
 
 // storeGroup stores the entries of all of group and hands them on.
 func (b *Broker) storeGroup(group []*commit) {
+	for _, c := range group {
+		c.withoutEnded()
+	}
 	entries, marks := group[0].entries, group[0].marks
 	if len(group) > 1 {
 		entries, marks = nil, nil
 		for _, c := range group {
 			entries, marks = append(entries, c.entries...), append(marks, c.marks...)
 		}
+	}
+	if len(entries) == 0 && len(marks) == 0 {
+		return
 	}
 	// Not the publisher's context: others depend on this call.
 	seq, err := b.store.Enqueue(context.Background(), entries, marks...)
@@ -115,6 +128,23 @@ func (b *Broker) storeGroup(group []*commit) {
 			}
 			seq++
 		}
+	}
+}
+
+// withoutEnded takes out what is for sessions that have ended since the route was made. In the Store it would be
+// another session's, if the client has a new one. See [Broker.endSession].
+func (c *commit) withoutEnded() {
+	if c.owner != nil && c.owner.gone.Load() {
+		c.marks = c.marks[:0]
+	}
+	ended := func(t target) bool { return t.s.gone.Load() }
+	for i := range c.routes {
+		r := &c.routes[i]
+		if !slices.ContainsFunc(r.targets, ended) {
+			continue
+		}
+		left := slices.DeleteFunc(slices.Clone(r.targets), ended) // the route's own is shared
+		r.targets, c.entries[i].ClientIDs = left, clientIDs(left)
 	}
 }
 

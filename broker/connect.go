@@ -237,7 +237,11 @@ func (c *conn) times(p *wire.Connect, ack *wire.Connack) {
 // begins gives the connection its session, and tells.
 func (c *conn) begins(p *wire.Connect, ack *wire.Connack) error {
 	b := c.b
-	will, err := c.takeSession(p, ack)
+	prev, will, err := c.takeSession(p, ack)
+	if prev != nil {
+		// What it has routed is noted, and durable, before the client sends it again here [MQTT-4.3.3-10].
+		prev.waitIdle()
+	}
 	if will != nil { // of a session that has ended now
 		b.publishWill(c.context(), &will.Message)
 	}
@@ -257,8 +261,8 @@ func (c *conn) begins(p *wire.Connect, ack *wire.Connack) error {
 }
 
 // takeSession finds or makes the session, takes over from an earlier connection of the
-// same client id, and says CONNACK. It returns a delayed will that is due.
-func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) (will *PendingWill, err error) {
+// same client id, and says CONNACK. It returns that connection, and a delayed will that is due.
+func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) (prev *conn, will *PendingWill, err error) {
 	b, id := c.b, c.info.ClientID
 	defer b.admit(id).Unlock()
 
@@ -268,7 +272,7 @@ func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) (will *PendingWil
 		old.mu.Lock()
 		resumed = !p.CleanStart && old.durable && old.principal == c.info.Principal && old.version == p.Version &&
 			(old.conn != nil || b.now().Before(old.disconnectedAt.Add(old.expiry)))
-		if prev := old.conn; prev != nil {
+		if prev = old.conn; prev != nil {
 			old.conn = nil
 			old.online.Store(false)
 			old.out.Detach()
@@ -284,7 +288,7 @@ func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) (will *PendingWil
 		old.mu.Unlock()
 		if !resumed {
 			if err := b.endSession(old); err != nil {
-				return will, c.refuse(wire.ServerUnavailable, ServerError, err)
+				return prev, will, c.refuse(wire.ServerUnavailable, ServerError, err)
 			}
 		}
 	}
@@ -302,14 +306,14 @@ func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) (will *PendingWil
 			s.mu.Lock()
 			s.disconnectedAt = b.now()
 			s.mu.Unlock()
-			return will, c.refuse(wire.ServerUnavailable, ServerError, err)
+			return prev, will, c.refuse(wire.ServerUnavailable, ServerError, err)
 		}
 	}
 	c.attach(s, p, ack, resumed)
 	if resumed {
 		b.subsGen.Add(1) // others' routes must ask what this connection may receive
 	}
-	return will, nil
+	return prev, will, nil
 }
 
 // attach makes c the connection of s. CONNACK is the first thing in the
@@ -331,6 +335,12 @@ func (c *conn) attach(s *session, p *wire.Connect, ack *wire.Connack, resumed bo
 	s.online.Store(true)
 	s.out.Attach(p.Version, min(int(p.ReceiveMax), b.opts.MaxInflight), int(p.MaxPacket), b.opts.MaxPendingBytes)
 	s.out.UseAliases(min(int(p.TopicAliasMax), b.opts.OutboundAliases))
+	if resumed {
+		c.mu.Lock()
+		buf = c.outbox()
+		buf.b = s.out.Resume(buf.b, now.UnixNano())
+		c.mu.Unlock()
+	}
 	s.mu.Unlock()
 
 	c.alive.Store(time.Now().UnixNano())

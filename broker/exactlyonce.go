@@ -75,8 +75,14 @@ func (c *conn) took(id uint16, stored bool) {
 	c.sess.seen(id, marked)
 	c.opened(id)
 	if marked {
-		c.batch.marks = append(c.batch.marks, Mark{ClientID: c.sess.id, Kind: MarkReceived, PacketID: id})
+		c.mark(Mark{ClientID: c.sess.id, Kind: MarkReceived, PacketID: id})
 	}
+}
+
+// mark has a step of an exchange stored with this batch.
+func (c *conn) mark(m Mark) {
+	c.batch.owner = c.sess
+	c.batch.marks = append(c.batch.marks, m)
 }
 
 // forgo undoes took for a publish that is refused.
@@ -94,7 +100,7 @@ func (c *conn) release(a *wire.Ack) {
 	}
 	if marked {
 		owed.durable = true
-		c.batch.marks = append(c.batch.marks, Mark{ClientID: c.sess.id, Kind: MarkCompleted, PacketID: a.PacketID})
+		c.mark(Mark{ClientID: c.sess.id, Kind: MarkCompleted, PacketID: a.PacketID})
 	}
 	c.sess.forget(a.PacketID)
 	c.acks = append(c.acks, owed)
@@ -113,12 +119,12 @@ func (c *conn) recorded(a *wire.Ack) error {
 		case receipt == engine.NotInUse && a.Code < wire.Unspecified: // [MQTT-4.3.3-4]
 			b = wire.AppendAck(b, c.engine.Version, wire.PUBREL, a.PacketID, wire.PacketIDNotFound)
 		case receipt == engine.Taken && seq == 0:
-			b = s.out.Release(b, a.PacketID, 0)
+			b = s.out.Release(b, c.now.UnixNano(), a.PacketID, 0)
 		}
 		return b
 	})
 	if receipt == engine.Taken && seq > 0 {
-		c.batch.marks = append(c.batch.marks, Mark{ClientID: s.id, Kind: MarkReleased, PacketID: a.PacketID, Seq: seq})
+		c.mark(Mark{ClientID: s.id, Kind: MarkReleased, PacketID: a.PacketID, Seq: seq})
 	}
 	if wrong {
 		return c.misplaced(wire.PUBREC, a)
@@ -140,11 +146,29 @@ func (c *conn) completed(a *wire.Ack) error {
 	return nil
 }
 
-// releaseStored sends PUBREL for those whose marks are stored.
+// releaseStored sends PUBREL for those whose marks are stored: on this connection, or on the one that has taken
+// over meanwhile.
 func (c *conn) releaseStored(marks []Mark) {
+	s := c.sess
 	for _, m := range marks {
-		if m.Kind == MarkReleased {
-			c.outbound(func(b []byte) []byte { return c.sess.out.Release(b, m.PacketID, m.Seq) })
+		if m.Kind != MarkReleased {
+			continue
+		}
+		s.mu.Lock()
+		to := s.conn
+		if to != nil {
+			to.mu.Lock()
+			buf := to.outbox()
+			buf.b = s.out.Release(buf.b, c.now.UnixNano(), m.PacketID, m.Seq)
+			to.mu.Unlock()
+		} else {
+			s.out.Release(nil, c.now.UnixNano(), m.PacketID, m.Seq)
+		}
+		e := s.out.Effects()
+		s.mu.Unlock()
+		c.b.effects(s, &e)
+		if to != nil && to != c {
+			c.given(to)
 		}
 	}
 }

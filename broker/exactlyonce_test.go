@@ -165,6 +165,14 @@ func TestQoS2Resumes(t *testing.T) {
 				sub.want(pubrel, u16(other.id))
 				sub.ack(pubcomp, other.id)
 				sub.none()
+				send("alone")
+				alone := sub.gets(2, "t", "alone")
+				sub.ack(pubrec, alone.id)
+				sub.want(pubrel, u16(alone.id))
+				again() // with nothing else to be sent
+				sub.want(pubrel, u16(alone.id))
+				sub.ack(pubcomp, alone.id)
+				sub.none()
 				again()
 				sub.none() // over
 				send("c")

@@ -58,6 +58,15 @@ func (c *conn) finish(err error) error {
 	return &ConnError{ClientID: c.info.ClientID, Reason: why.reason, Code: why.code, Err: why.err}
 }
 
+// waitIdle waits until the reader is through with its batch. The connection has been ended, so there is no other one.
+func (c *conn) waitIdle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.busy {
+		c.wait()
+	}
+}
+
 // orderly reports whether the end needs no explanation to whoever serves.
 func (c *conn) orderly(why stop) bool {
 	switch why.reason {

@@ -29,6 +29,7 @@ type session struct {
 	queued      atomic.Int64 // messages in the Store's queue
 	queuedBytes atomic.Int64
 	online      atomic.Bool
+	gone        atomic.Bool // ended: nothing is stored for it any more
 
 	mu             sync.Mutex
 	conn           *conn // nil while disconnected
@@ -277,6 +278,8 @@ func (b *Broker) endSession(s *session) error {
 	if !s.durable {
 		return nil
 	}
+	s.gone.Store(true)
+	_ = b.commitInTurn(&commit{}) // what is on its way into its queue goes with it
 	if err := b.store.DeleteSession(context.Background(), s.id); err != nil {
 		b.count.storeErrors.Add(1)
 		b.opts.Logger.Error("delete session", "client_id", s.id, "err", err)

@@ -104,9 +104,9 @@ func (o *Outbound) Received(dst []byte, now int64, id uint16, code wire.Code) (_
 	return dst, s.Seq, Taken
 }
 
-// Release notes that the client has a message for good, and says so [MQTT-4.3.3-6]
-// unless the connection that the PUBREC came on is gone: then the next one does.
-func (o *Outbound) Release(dst []byte, id uint16, seq uint64) []byte {
+// Release notes that the client has a message for good, and says so [MQTT-4.3.3-6]. If the connection that
+// the PUBREC came on is gone, the next one says so, or is about to send the message again and hears another PUBREC.
+func (o *Outbound) Release(dst []byte, now int64, id uint16, seq uint64) []byte {
 	i := -1
 	if seq > 0 {
 		ring := o.slots[o.head:]
@@ -126,11 +126,17 @@ func (o *Outbound) Release(dst []byte, id uint16, seq uint64) []byte {
 	}
 	live := s.received
 	s.received, s.released, s.Msg = false, true, nil
-	if !live || !o.connected {
+	switch {
+	case !o.connected:
 		return dst
+	case !live:
+		return o.pump(dst, now) // it may be what the next connection waits for
 	}
 	return wire.AppendAck(dst, o.version, wire.PUBREL, o.idOf(i), wire.Success)
 }
+
+// Resume sends, once the client has attached again, the PUBREL that come before all that must be read back.
+func (o *Outbound) Resume(dst []byte, now int64) []byte { return o.pump(dst, now) }
 
 // Completed takes a PUBCOMP. ok is false if no PUBREL waits for it.
 func (o *Outbound) Completed(dst []byte, now int64, id uint16) (_ []byte, ok bool) {
