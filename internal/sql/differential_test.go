@@ -79,6 +79,7 @@ type generator struct {
 	vars  []string
 	alias []string
 	depth int // of queries around
+	ask   bool
 }
 
 func (g *generator) pick(s ...string) string { return s[g.IntN(len(s))] }
@@ -131,6 +132,9 @@ func (g *generator) projection(depth int) string {
 }
 
 func (g *generator) condition(depth int) string {
+	if g.ask && g.IntN(5) == 0 {
+		return "ask(" + g.pick("TRUE", "FALSE", "NULL", "missing", g.operand(depth)) + ")"
+	}
 	if depth <= 0 {
 		return g.atom()
 	}

@@ -81,9 +81,13 @@ func (e *env) sorted(raw string) []member {
 	return last
 }
 
+// inWork is what IN counts for each byte of an array: a short element takes
+// much longer to load and compare than its bytes to skip.
+const inWork = 4
+
 // isIn is v IN array.
 func (e *env) isIn(v, array Value) tri {
-	if v.kind == Undefined || array.kind != Array || !e.charge(len(array.s)) {
+	if v.kind == Undefined || array.kind != Array || !e.charge(inWork*len(array.s)) {
 		return unknown
 	}
 	w := walk{raw: array.s}

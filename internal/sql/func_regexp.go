@@ -49,8 +49,12 @@ func regexpFunc(n int, known *pattern, op regexpOp) func(*env, []Value) Value {
 	return withTexts(n, func(e *env, s []string) Value {
 		p := known
 		if p == nil {
+			// What is no pattern has been read as well, so its bytes count first.
+			if !e.charge(100 * min(len(s[1]), maxPattern)) {
+				return Value{}
+			}
 			var err error
-			if p, err = compilePattern(s[1]); err != nil || !e.charge(100*len(s[1])+10*p.size) {
+			if p, err = compilePattern(s[1]); err != nil || !e.charge(10*p.size) {
 				return Value{}
 			}
 		}
