@@ -41,7 +41,7 @@ type captureLine struct {
 func ReadCapture(r io.Reader) iter.Seq2[rules.Message, error] {
 	return func(yield func(rules.Message, error) bool) {
 		lines := bufio.NewScanner(r)
-		lines.Buffer(make([]byte, 0, 64<<10), maxLine)
+		lines.Buffer(nil, maxLine)
 		n := 0
 		for lines.Scan() {
 			n++
@@ -107,6 +107,9 @@ func AppendCapture(out []byte, m *rules.Message) ([]byte, error) {
 		len(bytes.TrimSpace(m.Payload)) == len(m.Payload)
 	if !plain && len(m.Payload) > 0 {
 		c.Base64 = m.Payload
+	}
+	if y := c.Time.Year(); y < 0 || y > 9999 {
+		c.Time = m.Time // JSON has years of four digits, which another zone may be in
 	}
 	line, err := json.Marshal(c)
 	if err != nil {

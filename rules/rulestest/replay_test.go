@@ -120,6 +120,7 @@ func FuzzCapture(f *testing.F) {
 	f.Add(captured)
 	f.Add(`{"topic":"a","time":"2026-01-02T03:04:05.678Z","clientId":"c","principal":"p","sourceIp":"::1","traceId":"t","payload": "x" }`)
 	f.Add(`{"topic":"a","payload":null}`)
+	f.Add(`{"topic":"a","time":"9999-12-31T23:59:59-01:00"}` + "\n" + `{"topic":"a","time":"0000-01-01T00:00:00+01:00"}`)
 	f.Add(`{"topic":"a","payload":1,"payloadBase64":"AA=="}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		var messages []rules.Message
