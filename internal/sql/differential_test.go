@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestDifferential: on random statements and payloads the compiled program and
@@ -24,6 +23,63 @@ func TestDifferential(t *testing.T) {
 	}
 }
 
+// TestDifferentialCovers: the generator makes every function whose value
+// follows from the statement and the message, in the versions that have it.
+func TestDifferentialCovers(t *testing.T) {
+	made := map[string]bool{}
+	for seed := range uint64(4000) {
+		g := newGenerator(seed)
+		sel, err := ParseStatement(g.statement(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		version := v16
+		if g.legacy {
+			version = v15
+		}
+		visitAll(sel, func(n Node) {
+			if c, ok := n.(*Call); ok {
+				made[c.Name+" "+version] = true
+			}
+		})
+	}
+	for name, sig := range signatures {
+		_, outside := externals[name]
+		if outside || name == "rand" || name == "newuuid" {
+			continue
+		}
+		if !made[name+" "+v16] || sig.since == v15 && !made[name+" "+v15] {
+			t.Errorf("%s is not called in every version that has it", name)
+		}
+	}
+}
+
+// visitAll calls f with every node of a statement.
+func visitAll(s *Select, f func(Node)) {
+	all := func(n Node) {
+		if n == nil {
+			return
+		}
+		visit(n, func(n Node) bool {
+			f(n)
+			switch n := n.(type) {
+			case *Subquery:
+				visitAll(n.Query, f)
+			case *Exists:
+				visitAll(n.Query, f)
+			}
+			return true
+		})
+	}
+	for _, a := range s.Set {
+		all(a.X)
+	}
+	for _, it := range s.Items {
+		all(it.X)
+	}
+	all(s.Where)
+}
+
 func FuzzDifferential(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		if err := differ(seed + 1<<32); err != nil {
@@ -34,28 +90,40 @@ func FuzzDifferential(f *testing.F) {
 
 // differ makes a statement and some messages of a seed and compares.
 func differ(seed uint64) error {
-	g := &generator{Rand: rand.New(rand.NewPCG(seed, 7))}
+	g := newGenerator(seed)
 	text := g.statement()
+	opts := &Options{}
+	if g.legacy {
+		opts.Version = v15
+	}
 	sel, err := ParseStatement(text, nil)
 	if err != nil {
 		return fmt.Errorf("seed %d: %s: %w", seed, text, err)
 	}
-	st, err := CompileStatement(text, nil)
+	if again, err := ParseStatement(Print(sel), nil); err != nil || tree(again) != tree(sel) {
+		return fmt.Errorf("seed %d: %s prints as %s: %w", seed, text, Print(sel), err)
+	}
+	st, err := CompileStatement(text, opts)
 	if err != nil {
 		return fmt.Errorf("seed %d: %s: %w", seed, text, err)
 	}
 	for range 4 {
 		payload := g.payload()
-		m := &nmessage{topic: "a/b/c", raw: payload, empty: payload == ""}
-		if v, err := parseNaive(payload); err == nil && (v.kind == Object || v.kind == Array) {
+		in := languageInput
+		in.Payload = []byte(payload)
+		if g.IntN(8) == 0 {
+			in = Input{Payload: in.Payload, Topic: in.Topic, Time: in.Time} // as from elsewhere than MQTT
+		}
+		m := &nmessage{in: in, legacy: g.legacy, raw: payload, empty: payload == ""}
+		if v, err := parseNaive(payload, g.legacy); err == nil && (v.kind == Object || v.kind == Array) {
 			m.payload = v
 		}
 		want, matched, failed := m.run(sel)
-		out, ok, err := st.Eval(context.Background(), &Input{Payload: []byte(payload), Topic: "a/b/c", Time: time.UnixMilli(1700000000123)})
+		out, ok, err := st.Eval(context.Background(), &in)
 		if errors.Is(err, ErrLimit) {
 			continue
 		}
-		if (err != nil) != failed || ok != matched || !sameJSON(string(out), want) {
+		if (err != nil) != failed || ok != matched || !sameValue(string(out), want, g.legacy) {
 			return fmt.Errorf("seed %d: %s\non %s\n got %s, %v, %v\nwant %s, %v, failed %v", seed, text, payload, out, ok, err, want, matched, failed)
 		}
 	}
@@ -64,12 +132,15 @@ func differ(seed uint64) error {
 
 // sameJSON compares values, with members in their order; numbers may be
 // spelt differently.
-func sameJSON(a, b string) bool {
+func sameJSON(a, b string) bool { return sameValue(a, b, false) }
+
+// sameValue tells whole Decimals from Ints if legacy says so.
+func sameValue(a, b string, legacy bool) bool {
 	if a == b {
 		return true
 	}
-	x, err1 := parseNaive(a)
-	y, err2 := parseNaive(b)
+	x, err1 := parseNaive(a, legacy)
+	y, err2 := parseNaive(b, legacy)
 	return err1 == nil && err2 == nil && a != "" && b != "" && x.json() == y.json()
 }
 
@@ -80,6 +151,13 @@ type generator struct {
 	alias []string
 	depth int // of queries around
 	ask   bool
+	// legacy leaves out what version 2015-10-08 lacks.
+	legacy bool
+}
+
+// newGenerator makes one statement in four for the older version.
+func newGenerator(seed uint64) *generator {
+	return &generator{Rand: rand.New(rand.NewPCG(seed, 7)), legacy: seed%4 == 3}
 }
 
 func (g *generator) pick(s ...string) string { return s[g.IntN(len(s))] }
@@ -121,6 +199,10 @@ func (g *generator) projection(depth int) string {
 		case 1:
 			items = append(items, "* AS "+g.pick("x", "a.y"))
 		case 2:
+			if g.legacy {
+				items = append(items, g.atom())
+				break
+			}
 			items = append(items, g.object(depth))
 		case 3, 4:
 			items = append(items, g.expr(depth))
@@ -172,17 +254,31 @@ func (g *generator) expr(depth int) string {
 	case 6:
 		return "(" + g.condition(depth-1) + ")"
 	case 7:
-		return "CAST(" + g.expr(depth-1) + " AS " + g.pick("String", "Int", "Decimal", "Double", "Bool", "nvarchar") + ")"
+		return "CAST(" + g.expr(depth-1) + " AS " + g.pick("String", "Int", g.newer("Decimal", "Integer"), "Double", g.newer("Bool", "Text"), "nvarchar") + ")"
 	case 8:
 		return g.caseOf(depth)
 	case 9:
-		return g.array(depth)
+		if !g.legacy {
+			return g.array(depth)
+		}
 	case 10:
-		return g.object(depth)
+		if !g.legacy {
+			return g.object(depth)
+		}
 	case 11:
-		return g.query(depth)
+		if !g.legacy {
+			return g.query(depth)
+		}
 	}
 	return g.call(depth)
+}
+
+// newer is what only the newer version has, or else other.
+func (g *generator) newer(s, other string) string {
+	if g.legacy {
+		return other
+	}
+	return s
 }
 
 func (g *generator) caseOf(depth int) string {
@@ -263,11 +359,12 @@ func (g *generator) atom() string {
 
 func (g *generator) call(depth int) string {
 	arg := func() string { return g.expr(depth - 1) }
-	one := g.pick("abs", "sign", "ceil", "floor", "round", "sqrt", "sin", "exp", "ln", "log", "acos", "atan", "tanh", "bitnot", "chr", "length", "numbytes",
-		"lower", "upper", "trim", "ltrim", "rtrim", "md5", "sha1", "sha256", "isnull", "isundefined", "topic")
-	two := g.pick("mod", "remainder", "power", "bitand", "bitor", "bitxor", "nanvl", "trunc", "endswith", "startswith", "indexof", "lpad", "rpad",
-		"get", "get_or_default", "concat", "substring")
-	switch g.IntN(10) {
+	one := g.pick("abs", "sign", "ceil", "floor", "round", "sqrt", "exp", "ln", "log", "acos", "asin", "atan", "cos", "sin", "tan", "cosh", "sinh", "tanh",
+		"bitnot", "chr", "lower", "upper", "trim", "ltrim", "rtrim", "isnull", "topic", g.newer("isundefined", "abs"), g.newer("length", "trim"), g.newer("numbytes", "floor"),
+		g.pick("md2", "md5", "sha1", "sha224", "sha256", "sha384", "sha512"))
+	two := g.pick("mod", "remainder", "power", "atan2", "bitand", "bitor", "bitxor", "nanvl", "trunc", "endswith", "startswith", "lpad", "rpad",
+		"get", "concat", "substring", g.newer("indexof", "mod"), g.newer("get_or_default", "nanvl"))
+	switch g.IntN(11) {
 	case 0, 1, 2:
 		return one + "(" + arg() + ")"
 	case 3, 4, 5:
@@ -276,15 +373,39 @@ func (g *generator) call(depth int) string {
 		return g.pick("replace", "substring", "concat") + "(" + arg() + ", " + arg() + ", " + arg() + ")"
 	case 7:
 		re := g.pick("'a'", "'^.'", "'[0-9]+'", "'(x|y)z?'", "'('", "s", "t")
+		if g.IntN(3) == 0 {
+			by := g.pick("'-'", "'<$0>'", "'$1$1'", "'\\$'", "'$'", "'${n}'", "s", "t")
+			return "regexp_replace(" + arg() + ", " + g.pick(re, "'(?P<n>.)(x)?'") + ", " + by + ")"
+		}
 		return g.pick("regexp_matches", "regexp_substr") + "(" + arg() + ", " + re + ")"
 	case 8:
-		if g.depth == 0 && g.IntN(4) == 0 {
+		return g.pick("topic()", "clientid()", "principal()", "sql_version()", "timestamp()", "accountid()", "traceid()", g.newer("sourceip()", "topic(2)"),
+			g.newer("get_user_properties("+g.pick("", "'k'", "'x'", arg())+")", "topic(1)"),
+			g.newer("get_mqtt_property("+g.pick("'content_type'", "'response_topic'", "'correlation_data'", "'format_indicator'", arg())+")", "timestamp()"))
+	case 9:
+		switch {
+		case g.legacy:
+			return one + "(" + arg() + ")"
+		case g.depth == 0 && g.IntN(4) == 0:
 			return "encode(*, 'base64')" // of an element it is the text as it stands
 		}
 		return g.pick("encode("+arg()+", 'base64')", "decode(encode("+arg()+", 'base64'), 'base64')", "decode("+arg()+", 'base64')",
-			"transform('enrichArray', "+g.pick("o", "{'q': a}")+", "+g.pick("l", "[{'w': 1}, o]", "nested.l")+")", "topic()", "clientid()", "principal()", "sql_version()", "timestamp()")
+			"transform('enrichArray', "+g.pick("o", "{'q': a}")+", "+g.pick("l", "[{'w': 1}, o]", "nested.l")+")", g.time(depth))
 	}
-	return g.pick(one, two, "concat", "get_or_default") + "(" + g.pick("", arg()+", "+arg()+", "+arg()+", "+arg()) + ")"
+	return g.pick(one, two, "concat", g.newer("get_or_default", "upper")) + "(" + g.pick("", arg()+", "+arg()+", "+arg()+", "+arg()) + ")"
+}
+
+// time is a time written, read or both.
+func (g *generator) time(depth int) string {
+	when := g.pick("0", "-1", "1700000000123", "timestamp()", "951782399999", "-2208988800001", "1E12 + 0.7", g.expr(depth-1))
+	if g.IntN(2) == 0 {
+		pattern := g.pick("yyyy-MM-dd''T''HH:mm:ssZZ", "yyyy-MM-dd HH:mm:ss.SSS", "EEEE, d MMMM yyyy", "EEE dd.MM.yy hh:mm a", "yyyyDDD", "h ''o''''clock'' a Z", "")
+		zone := g.pick("'UTC'", "'Europe/Paris'", "'Asia/Tokyo'", "'America/New_York'", "'nowhere'", "''", "s")
+		return "parse_time('" + pattern + "', " + when + g.pick("", ", "+zone) + ")"
+	}
+	read := g.pick("uuuu-MM-dd HH:mm:ss.SSS", "uuuu-MM-dd''T''HH:mm:ssXXX", "d MMMM uuuu")
+	text := g.pick("parse_time('yyyy-MM-dd HH:mm:ss.SSS', "+when+")", "'2024-02-29T23:59:59+05:30'", "'2023-11-05T00:00:00Z'", "'18 December 2015'", g.expr(depth-1))
+	return "time_to_epoch(" + text + ", '" + read + "')"
 }
 
 func (g *generator) payload() string {

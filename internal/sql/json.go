@@ -379,15 +379,13 @@ func loadRaw(raw string, sc *arena, legacy bool) Value {
 	}
 	n, point, exact, ok := parseNumber(raw)
 	v := Value{kind: Int, num: n, s: raw}
-	if legacy && point || !legacy && n.exp != 0 || point && !exact {
+	if n.exp != 0 || point && (legacy || !exact) {
 		v.kind = Decimal
 	}
-	if !ok {
+	switch {
+	case !ok:
 		v.flag = flagHuge
-		if point {
-			v.kind = Decimal
-		}
-	} else if !exact {
+	case !exact:
 		v.flag = flagInexact
 	}
 	return v

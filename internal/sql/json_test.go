@@ -67,7 +67,7 @@ func TestJSONAgainstLibrary(t *testing.T) {
 		wantOut := "[]"
 		if want {
 			valid++
-			naive, err := parseNaive(doc)
+			naive, err := parseNaive(doc, false)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,7 +8,8 @@ import (
 
 // nmessage is what the naive interpreter evaluates a statement on.
 type nmessage struct {
-	topic   string
+	in      Input
+	legacy  bool
 	raw     string
 	payload nv   // Undefined if it is not JSON
 	empty   bool // no bytes at all
@@ -46,7 +47,7 @@ func (m *nmessage) run(s *Select) (out string, matched, failed bool) {
 		return m.raw, true, false
 	}
 	v := m.project(s)
-	if v.kind == Undefined {
+	if v.kind == Undefined || v.kind == Array && m.legacy { // which the older version cannot output
 		return "", true, false
 	}
 	return v.json(), true, false
@@ -131,8 +132,7 @@ func nname(n Node, i int) string {
 func (m *nmessage) eval(n Node) nv {
 	switch n := n.(type) {
 	case *NumberLit:
-		r, _ := new(big.Rat).SetString(n.Text)
-		return nnum(r)
+		return nwritten(n.Text, m.legacy)
 	case *StringLit:
 		return nstr(n.Value)
 	case *BoolLit:
@@ -154,7 +154,7 @@ func (m *nmessage) eval(n Node) nv {
 	case *Call:
 		return m.call(n)
 	case *Cast:
-		return ncast(m.eval(n.X), castTypes[n.Type])
+		return m.cast(m.eval(n.X), castTypes[n.Type])
 	case *Case:
 		return m.caseOf(n)
 	case *ArrayLit:
@@ -202,9 +202,18 @@ func (m *nmessage) unary(n *Unary) nv {
 		return undef
 	}
 	if r, ok := x.num(); ok {
-		return nnum(new(big.Rat).Neg(r))
+		return m.like(nnum(new(big.Rat).Neg(r)), x)
 	}
 	return undef
+}
+
+// like gives a computed number its type: an Int if all that it comes from are
+// Ints, else a Decimal. A whole one differs in version 2015-10-08 alone.
+func (m *nmessage) like(v nv, from ...nv) nv {
+	for _, x := range from {
+		v.dec = v.dec || m.legacy && (x.kind == String || x.dec || x.kind == Int && !x.r.IsInt())
+	}
+	return v
 }
 
 func (m *nmessage) binary(op string, a, b nv) nv {
@@ -259,26 +268,26 @@ func (m *nmessage) binary(op string, a, b nv) nv {
 	case ">=":
 		return nbool(c >= 0)
 	case "+":
-		return nnum(new(big.Rat).Add(x, y))
+		return m.like(nnum(new(big.Rat).Add(x, y)), a, b)
 	case "-":
-		return nnum(new(big.Rat).Sub(x, y))
+		return m.like(nnum(new(big.Rat).Sub(x, y)), a, b)
 	case "*":
-		return nnum(new(big.Rat).Mul(x, y))
+		return m.like(nnum(new(big.Rat).Mul(x, y)), a, b)
 	}
 	if y.Sign() == 0 {
 		return undef
 	}
 	q := new(big.Rat).Quo(x, y)
 	if op == "%" {
-		return nnum(new(big.Rat).Sub(x, new(big.Rat).Mul(truncRat(q), y)))
+		return m.like(nnum(new(big.Rat).Sub(x, new(big.Rat).Mul(truncRat(q), y))), a, b)
 	}
 	if a.whole() && b.whole() {
 		return nnum(truncRat(q))
 	}
-	return nnum(q)
+	return m.like(nnum(q), a, b)
 }
 
-func ncast(v nv, to Kind) nv {
+func (m *nmessage) cast(v nv, to Kind) nv {
 	switch to {
 	case String:
 		if s, ok := v.text(); ok {
@@ -295,19 +304,22 @@ func ncast(v nv, to Kind) nv {
 		return undef
 	}
 	if v.kind == Bool {
+		one := nint(0)
 		if v.b {
-			return nint(1)
+			one = nint(1)
 		}
-		return nint(0)
+		v = one
 	}
 	r, ok := v.num()
 	if !ok {
 		return undef
 	}
 	if to == Int {
-		r = truncRat(r)
+		return nnum(truncRat(r))
 	}
-	return nnum(r)
+	out := nnum(r)
+	out.dec = m.legacy
+	return out
 }
 
 func (m *nmessage) caseOf(n *Case) nv {
@@ -375,7 +387,7 @@ func (m *nmessage) exists(q *Select) bool {
 
 // levels are those of the topic, for topic(n).
 func (m *nmessage) level(n int) nv {
-	levels := strings.Split(m.topic, "/")
+	levels := strings.Split(m.in.Topic, "/")
 	if n < 1 || n > len(levels) {
 		return undef
 	}

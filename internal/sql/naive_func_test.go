@@ -1,9 +1,11 @@
 package sql
 
 import (
+	"cmp"
 	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
 	"math"
@@ -55,19 +57,48 @@ func onNum(f func(x *big.Rat) nv) naiveFunc {
 	}}
 }
 
-func onFloat(f func(x float64) float64) naiveFunc {
-	return onNum(func(x *big.Rat) nv {
-		fl, _ := x.Float64()
-		return nfloat(f(fl))
-	})
+// sameKind makes the result of a function a Decimal where its first argument
+// is none of the Ints.
+func sameKind(f naiveFunc) naiveFunc {
+	return naiveFunc{f.min, f.max, func(m *nmessage, a []nv) nv {
+		v := f.f(m, a)
+		if v.kind != Int {
+			return v
+		}
+		return m.like(v, a[0])
+	}}
 }
 
-func nfloat(f float64) nv {
+func onFloat(f func(x float64) float64) naiveFunc {
+	return naiveFunc{1, 1, func(m *nmessage, a []nv) nv {
+		x, ok := a[0].num()
+		if !ok {
+			return undef
+		}
+		fl, _ := x.Float64()
+		return m.float(f(fl))
+	}}
+}
+
+func onFloats(f func(x, y float64) float64) naiveFunc {
+	return naiveFunc{2, 2, func(m *nmessage, a []nv) nv {
+		x, ok1 := a[0].num()
+		y, ok2 := a[1].num()
+		if !ok1 || !ok2 {
+			return undef
+		}
+		fl, _ := x.Float64()
+		g, _ := y.Float64()
+		return m.float(f(fl, g))
+	}}
+}
+
+// float is the result of a function that computes in float64: a Decimal.
+func (m *nmessage) float(f float64) nv {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return undef
 	}
-	r, _ := new(big.Rat).SetString(strconv.FormatFloat(f, 'e', -1, 64))
-	return nnum(r)
+	return nwritten(strconv.FormatFloat(f, 'e', -1, 64), m.legacy)
 }
 
 func onTexts(n int, f func(s []string) nv) naiveFunc {
@@ -128,7 +159,7 @@ func makeNaiveFuncs() map[string]naiveFunc {
 	}
 	remainder := naiveFunc{2, 2, func(m *nmessage, a []nv) nv { return m.binary("%", a[0], a[1]) }}
 	return map[string]naiveFunc{
-		"abs":  onNum(func(x *big.Rat) nv { return nnum(new(big.Rat).Abs(x)) }),
+		"abs":  sameKind(onNum(func(x *big.Rat) nv { return nnum(new(big.Rat).Abs(x)) })),
 		"sign": onNum(func(x *big.Rat) nv { return nint(x.Sign()) }),
 		"ceil": onNum(func(x *big.Rat) nv {
 			f := floorRat(new(big.Rat).Neg(x))
@@ -142,19 +173,11 @@ func makeNaiveFuncs() map[string]naiveFunc {
 			}
 			return nnum(f)
 		}),
-		"sqrt": onFloat(math.Sqrt), "sin": onFloat(math.Sin), "exp": onFloat(math.Exp), "ln": onFloat(math.Log), "log": onFloat(math.Log10),
-		"acos": onFloat(math.Acos), "atan": onFloat(math.Atan), "tanh": onFloat(math.Tanh),
+		"sqrt": onFloat(math.Sqrt), "exp": onFloat(math.Exp), "ln": onFloat(math.Log), "log": onFloat(math.Log10),
+		"acos": onFloat(math.Acos), "asin": onFloat(math.Asin), "atan": onFloat(math.Atan), "atan2": onFloats(math.Atan2), "power": onFloats(math.Pow),
+		"cos": onFloat(math.Cos), "sin": onFloat(math.Sin), "tan": onFloat(math.Tan),
+		"cosh": onFloat(math.Cosh), "sinh": onFloat(math.Sinh), "tanh": onFloat(math.Tanh),
 		"mod": remainder, "remainder": remainder,
-		"power": {2, 2, func(_ *nmessage, a []nv) nv {
-			x, ok1 := a[0].num()
-			y, ok2 := a[1].num()
-			if !ok1 || !ok2 {
-				return undef
-			}
-			f, _ := x.Float64()
-			g, _ := y.Float64()
-			return nfloat(math.Pow(f, g))
-		}},
 		"bitand": onBits((*big.Int).And), "bitor": onBits((*big.Int).Or), "bitxor": onBits((*big.Int).Xor),
 		"bitnot": onNum(func(x *big.Rat) nv {
 			if !isInt(x) {
@@ -168,7 +191,7 @@ func makeNaiveFuncs() map[string]naiveFunc {
 			}
 			return a[0]
 		}},
-		"trunc": {2, 2, func(_ *nmessage, a []nv) nv {
+		"trunc": sameKind(naiveFunc{2, 2, func(_ *nmessage, a []nv) nv {
 			x, ok := a[0].num()
 			places, ok2 := a[1].index()
 			if !ok || !ok2 || a[1].kind != Int {
@@ -176,7 +199,7 @@ func makeNaiveFuncs() map[string]naiveFunc {
 			}
 			p := pow10Rat(min(max(places, 0), 34))
 			return nnum(new(big.Rat).Quo(truncRat(new(big.Rat).Mul(x, p)), p))
-		}},
+		}}),
 
 		"chr": {1, 1, func(_ *nmessage, a []nv) nv {
 			if i, ok := a[0].index(); ok && i >= 0 && i <= 127 {
@@ -226,6 +249,7 @@ func makeNaiveFuncs() map[string]naiveFunc {
 			}
 			return nstr(string(r[from:to]))
 		}},
+		"regexp_replace": onTexts(3, nreplace),
 		"regexp_matches": onTexts(2, func(s []string) nv {
 			re, err := regexp.Compile(s[1])
 			if err != nil {
@@ -242,6 +266,10 @@ func makeNaiveFuncs() map[string]naiveFunc {
 		}),
 		"md5":    onTexts(1, func(s []string) nv { h := md5.Sum([]byte(s[0])); return nstr(hex.EncodeToString(h[:])) }),
 		"sha1":   onTexts(1, func(s []string) nv { h := sha1.Sum([]byte(s[0])); return nstr(hex.EncodeToString(h[:])) }),
+		"md2":    onTexts(1, func(s []string) nv { h := md2([]byte(s[0])); return nstr(hex.EncodeToString(h[:])) }),
+		"sha224": onTexts(1, func(s []string) nv { h := sha256.Sum224([]byte(s[0])); return nstr(hex.EncodeToString(h[:])) }),
+		"sha384": onTexts(1, func(s []string) nv { h := sha512.Sum384([]byte(s[0])); return nstr(hex.EncodeToString(h[:])) }),
+		"sha512": onTexts(1, func(s []string) nv { h := sha512.Sum512([]byte(s[0])); return nstr(hex.EncodeToString(h[:])) }),
 		"sha256": onTexts(1, func(s []string) nv { h := sha256.Sum256([]byte(s[0])); return nstr(hex.EncodeToString(h[:])) }),
 
 		"encode": {2, 2, func(_ *nmessage, a []nv) nv {
@@ -251,7 +279,7 @@ func makeNaiveFuncs() map[string]naiveFunc {
 			}
 			return nstr(base64.StdEncoding.EncodeToString([]byte(s)))
 		}},
-		"decode": {2, 2, func(_ *nmessage, a []nv) nv { return ndecode(a) }},
+		"decode": {2, 2, func(m *nmessage, a []nv) nv { return m.decode(a) }},
 
 		"get": {2, 2, func(_ *nmessage, a []nv) nv { return nget(a[0], a[1]) }},
 		"get_or_default": {1, 2, func(_ *nmessage, a []nv) nv {
@@ -282,19 +310,27 @@ func makeNaiveFuncs() map[string]naiveFunc {
 			}
 			return out
 		}},
+		"parse_time":    {2, 3, func(_ *nmessage, a []nv) nv { return nparseTime(a) }},
+		"time_to_epoch": {2, 2, func(_ *nmessage, a []nv) nv { return ntimeToEpoch(a) }},
+
 		"topic": {0, 1, func(m *nmessage, a []nv) nv {
 			if len(a) == 0 {
-				return nstr(m.topic)
+				return nstr(m.in.Topic)
 			}
 			if i, ok := a[0].index(); ok {
 				return m.level(i)
 			}
 			return undef
 		}},
-		"clientid":    {0, 0, func(*nmessage, []nv) nv { return nstr("n/a") }},
-		"principal":   {0, 0, func(*nmessage, []nv) nv { return undef }},
-		"sql_version": {0, 0, func(*nmessage, []nv) nv { return nstr("2016-03-23") }},
-		"timestamp":   {0, 0, func(*nmessage, []nv) nv { return nint(1700000000123) }},
+		"accountid":           ofMessageText(func(m *nmessage) string { return m.in.AccountID }),
+		"clientid":            ofMessageText(func(m *nmessage) string { return cmp.Or(m.in.ClientID, "n/a") }),
+		"principal":           ofMessageText(func(m *nmessage) string { return m.in.Principal }),
+		"sourceip":            ofMessageText(func(m *nmessage) string { return m.in.SourceIP }),
+		"traceid":             ofMessageText(func(m *nmessage) string { return m.in.TraceID }),
+		"sql_version":         ofMessageText(func(m *nmessage) string { return map[bool]string{true: "2015-10-08", false: "2016-03-23"}[m.legacy] }),
+		"timestamp":           {0, 0, func(m *nmessage, _ []nv) nv { return nint(int(m.in.Time.UnixMilli())) }},
+		"get_mqtt_property":   {1, 1, func(m *nmessage, a []nv) nv { return m.property(a[0]) }},
+		"get_user_properties": {0, 1, func(m *nmessage, a []nv) nv { return m.userProperties(a) }},
 	}
 }
 
@@ -329,7 +365,7 @@ func nconcat(a []nv) nv {
 	return nstr(b.String())
 }
 
-func ndecode(a []nv) nv {
+func (m *nmessage) decode(a []nv) nv {
 	s, ok := a[0].text()
 	if !ok || a[1].kind != String || a[1].s != "base64" {
 		return undef
@@ -338,7 +374,7 @@ func ndecode(a []nv) nv {
 	if err != nil || !utf8.Valid(b) {
 		return nv{kind: Null}
 	}
-	if v, err := parseNaive(string(b)); err == nil {
+	if v, err := parseNaive(string(b), m.legacy); err == nil {
 		return v
 	}
 	return nstr(string(b))

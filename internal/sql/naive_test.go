@@ -13,12 +13,13 @@ import (
 // The naive interpreter walks the tree of a statement anew for each message,
 // on values of its own: big.Rat for numbers, slices for arrays and objects. It
 // shares nothing with the compiled program but the parser, and is written from
-// the specification alone, for version 2016-03-23. TestDifferential compares.
+// the specification alone, for both versions. TestDifferential compares.
 
 type nv struct {
 	kind Kind // Int for every number
 	b    bool
 	r    *big.Rat
+	dec  bool // a Decimal that stays one when it is whole, as version 2015-10-08 has it
 	s    string
 	arr  []nv
 	obj  []nmember
@@ -51,7 +52,7 @@ func (v nv) member(name string) nv {
 
 // whole says that the number counts as an Int.
 func (v nv) whole() bool {
-	return v.kind == Int && v.r.IsInt() && len(new(big.Int).Abs(v.r.Num()).String()) <= 34
+	return v.kind == Int && !v.dec && v.r.IsInt() && len(new(big.Int).Abs(v.r.Num()).String()) <= 34
 }
 
 func pow10Rat(n int) *big.Rat {
@@ -127,7 +128,11 @@ func (v nv) text() (string, bool) {
 	case Bool:
 		return strconv.FormatBool(v.b), true
 	case Int:
-		return numberText(v.r), true
+		s := numberText(v.r)
+		if v.dec && v.r.IsInt() && len(strings.TrimPrefix(s, "-")) <= 34 && !strings.Contains(s, "E") {
+			s += ".0"
+		}
+		return s, true
 	case String:
 		return v.s, true
 	case Array, Object:
@@ -239,19 +244,30 @@ func nequal(a, b nv) bool {
 	return true
 }
 
+// nwritten is a number as JSON or a statement writes it.
+func nwritten(s string, legacy bool) nv {
+	r, ok := new(big.Rat).SetString(s)
+	if !ok {
+		panic("not a number: " + s)
+	}
+	v := round34(r)
+	v.dec = legacy && strings.ContainsAny(s, ".eE")
+	return v
+}
+
 // parseNaive reads JSON with the standard library. Of members with one name
 // the last counts.
-func parseNaive(text string) (nv, error) {
+func parseNaive(text string, legacy bool) (nv, error) {
 	dec := json.NewDecoder(strings.NewReader(text))
 	dec.UseNumber()
-	v, err := readNaive(dec)
+	v, err := readNaive(dec, legacy)
 	if _, end := dec.Token(); err == nil && end != io.EOF {
 		err = errors.New("there is more after the value")
 	}
 	return v, err
 }
 
-func readNaive(dec *json.Decoder) (nv, error) {
+func readNaive(dec *json.Decoder, legacy bool) (nv, error) {
 	tok, err := dec.Token()
 	if err != nil {
 		return undef, err
@@ -264,16 +280,12 @@ func readNaive(dec *json.Decoder) (nv, error) {
 	case string:
 		return nstr(tok), nil
 	case json.Number:
-		r, ok := new(big.Rat).SetString(string(tok))
-		if !ok {
-			return undef, errors.New("number " + string(tok))
-		}
-		return round34(r), nil
+		return nwritten(string(tok), legacy), nil
 	case json.Delim:
 		if tok == '[' {
 			v := narr(nil)
 			for dec.More() {
-				x, err := readNaive(dec)
+				x, err := readNaive(dec, legacy)
 				if err != nil {
 					return undef, err
 				}
@@ -288,7 +300,7 @@ func readNaive(dec *json.Decoder) (nv, error) {
 			if err != nil {
 				return undef, err
 			}
-			x, err := readNaive(dec)
+			x, err := readNaive(dec, legacy)
 			if err != nil {
 				return undef, err
 			}

@@ -194,8 +194,9 @@ func (p *timeParser) field(f field, next []field) bool {
 func (p *timeParser) numeric(f field, next []field) bool {
 	year := f.letter == 'u' || f.letter == 'y' || f.letter == 'Y'
 	rest := p.s[p.i:]
-	neg := (f.fixed() == 0) && len(rest) > 0 && rest[0] == '-'
-	if neg || year && f.count >= 4 && len(rest) > 0 && rest[0] == '+' {
+	neg := f.fixed() == 0 && strings.HasPrefix(rest, "-")
+	plus := year && f.count >= 4 && strings.HasPrefix(rest, "+")
+	if neg || plus {
 		rest = rest[1:]
 		p.i++
 	}
@@ -218,15 +219,20 @@ func (p *timeParser) numeric(f field, next []field) bool {
 			digits = min(digits, 3)
 		}
 	}
-	if digits < least || digits < 1 {
+	switch {
+	case digits < least || digits < 1:
 		return false
+	case year && f.count >= 4 && !neg && plus != (digits > f.count):
+		return false // a year has a plus just if it has more digits than letters
 	}
 	v := 0
 	for _, c := range []byte(rest[:digits]) {
 		v = v*10 + int(c-'0')
 	}
 	p.i += digits
-	if neg {
+	if neg && v == 0 {
+		return false
+	} else if neg {
 		v = -v
 	}
 	if year && f.count == 2 {
