@@ -50,6 +50,13 @@ func TestExplain(t *testing.T) {
 				`      v = 1 (the first of 2)|    v > 1 = false (the first of 2)|  EXISTS (SELECT * FROM l WHERE v > 1) = true|` +
 				`SELECT|    @t = 5|  @t / 0 = Undefined: the Int 5 cannot be divided by the number 0|  floor('a') = Undefined: floor() has no value for the String "a"|` +
 				`  a.b = Undefined: the payload has no such member|output {}`},
+		{`SELECT t AND TRUE AS a, principal() AS b, CASE t WHEN 1 THEN 2 ELSE missing END AS c FROM 'a'`, "a", `{"t":3}`,
+			`fired: there is no WHERE|SELECT|    t = 3|  t AND TRUE = Undefined: the Int 3 and the Boolean true are not both Booleans|` +
+				`  principal() = Undefined: principal() has no value for this message|    t = 3|    missing = Undefined: the payload has no such member|` +
+				`  CASE t WHEN 1 THEN 2 ELSE missing END = Undefined: missing is Undefined|output {}`},
+		{`SELECT floor(s) AS a, floor(u) AS b FROM 'a'`, "a", `{"s":"` + strings.Repeat("x", 38) + `","u":"` + strings.Repeat("x", 39) + `"}`,
+			`fired: there is no WHERE|SELECT|    s = "` + strings.Repeat("x", 38) + `"|  floor(s) = Undefined: floor() has no value for the String "` + strings.Repeat("x", 38) + `"|` +
+				`    u = "` + strings.Repeat("x", 39) + `"|  floor(u) = Undefined: floor() has no value for the String "` + strings.Repeat("x", 39) + `...|output {}`},
 		{`SELECT CASE t WHEN 1 THEN 'a' END AS x, t IN 5 AS y, -s AS z, [1].k AS w FROM 'a'`, "a", `{"t":2,"s":"q"}`,
 			`fired: there is no WHERE|SELECT|    t = 2|  CASE t WHEN 1 THEN 'a' END = Undefined: no WHEN is equal and there is no ELSE|    t = 2|` +
 				`  t IN 5 = Undefined: the number 5 is not an Array|    s = "q"|  -s = Undefined: - cannot take the String "q"|    [1] = [1]|  [1].k = Undefined: it has no member of that name|output {}`},

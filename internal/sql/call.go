@@ -1,6 +1,10 @@
 package sql
 
-import "errors"
+import (
+	"errors"
+	"maps"
+	"slices"
+)
 
 // A builtin is a function of the language. The count of arguments is not an
 // error: outside of min and max the call is Undefined.
@@ -16,8 +20,8 @@ type external struct {
 	min, max int
 	since16  bool
 	role     bool // the last argument is a role
-	limit    int  // index into env.calls of those that may be called so often, or -1
-	most     int8
+	limit    int  // index into env.calls of those that are counted, or unlimited
+	most     int8 // how often those may be called
 }
 
 // The functions whose calls are counted within one evaluation.
@@ -26,6 +30,7 @@ const (
 	limitRegistry
 	limitProto
 	numLimited
+	unlimited = -1
 )
 
 var errTooManyCalls = errors.New("called more often in one statement than the service allows")
@@ -34,37 +39,21 @@ var errTooManyCalls = errors.New("called more often in one statement than the se
 const protoName = "decode_proto"
 
 var externals = map[string]external{
-	"aws_lambda":              {2, 2, false, false, -1, 0},
+	"aws_lambda":              {2, 2, false, false, unlimited, 0},
 	"get_dynamodb":            {4, 6, true, true, limitDynamoDB, 1},
 	"get_registry_data":       {3, 3, true, true, limitRegistry, 1},
-	"get_secret":              {3, 4, true, true, -1, 0},
-	"get_thing_shadow":        {2, 3, true, true, -1, 0},
-	"machinelearning_predict": {3, 3, false, false, -1, 0},
+	"get_secret":              {3, 4, true, true, unlimited, 0},
+	"get_thing_shadow":        {2, 3, true, true, unlimited, 0},
+	"machinelearning_predict": {3, 3, false, false, unlimited, 0},
 	protoName:                 {5, 5, true, false, limitProto, 2},
 }
 
-// names yields every function that a statement may call.
-func (c *compiler) names(yield func(string) bool) {
-	for _, n := range []string{"encode", "decode", "get_or_default"} {
-		if !yield(n) {
-			return
-		}
-	}
-	for n := range builtins {
-		if !yield(n) {
-			return
-		}
-	}
-	for n := range externals {
-		if n != protoName && !yield(n) {
-			return
-		}
-	}
-	for n := range c.funcs {
-		if n != protoName && !yield(n) {
-			return
-		}
-	}
+// names are the functions that a statement may call.
+func (c *compiler) names() []string {
+	all := slices.AppendSeq([]string{"encode", "decode", "get_or_default"}, maps.Keys(builtins))
+	all = slices.AppendSeq(all, maps.Keys(externals))
+	all = slices.AppendSeq(all, maps.Keys(c.funcs))
+	return slices.DeleteFunc(all, func(n string) bool { return n == protoName })
 }
 
 func (c *compiler) call(n *Call) code {
@@ -89,7 +78,7 @@ func (c *compiler) call(n *Call) code {
 	}
 	r := c.fail(n.Pos(), "there is no function %s", n.Name)
 	if se, ok := c.err.(*SyntaxError); ok && se.Offset == n.Pos() {
-		se.Nearest = nearest(n.Name, c.names)
+		se.Nearest = nearest(n.Name, slices.Values(c.names()))
 	}
 	return r
 }
@@ -192,12 +181,6 @@ func (c *compiler) outside(n *Call, x external, nodes []Node) code {
 			args[i] = c.bytesOr(a)
 		case star:
 			args[i] = c.starOr(a)
-			if _, lit := a.(*Star); c.prog.legacy && !lit && n.Name == "aws_lambda" {
-				switch a.(type) {
-				case *ArrayLit, *ObjectLit, *Subquery:
-					c.needs2016(a.Pos(), "literals as input of aws_lambda()")
-				}
-			}
 		default:
 			args[i] = c.expr(a)
 		}
@@ -205,7 +188,7 @@ func (c *compiler) outside(n *Call, x external, nodes []Node) code {
 	if len(args) < x.min || len(args) > x.max {
 		return constant(Value{})
 	}
-	if x.limit < 0 {
+	if x.limit == unlimited {
 		return evaluated(func(e *env) Value { return e.invoke(f, n.Name, args) })
 	}
 	return evaluated(func(e *env) Value {

@@ -2,6 +2,7 @@ package sql
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 )
@@ -365,13 +366,7 @@ func (c *compiler) variable(n *VarRef, names []string) code {
 	if !ok {
 		r := c.fail(n.Pos(), "variable @%s is not declared by a SET clause before this place", n.Name)
 		if se, is := c.err.(*SyntaxError); is && se.Offset == n.Pos() {
-			se.Nearest = nearest(n.Name, func(yield func(string) bool) {
-				for v := range c.vars {
-					if !yield(v) {
-						return
-					}
-				}
-			})
+			se.Nearest = nearest(n.Name, maps.Keys(c.vars))
 		}
 		return r
 	}

@@ -77,7 +77,7 @@ func TestSignatures(t *testing.T) {
 		t.Fatal(err)
 	}
 	known := map[string]bool{}
-	for name := range c.names {
+	for _, name := range c.names() {
 		known[name] = true
 		if _, ok := signatures[name]; !ok || !IsBuiltin(name) {
 			t.Errorf("%s is not in the specification, or not built in", name)
@@ -339,6 +339,20 @@ func TestOutside(t *testing.T) {
 		if _, err := CompileStatement(sql, &Options{Version: v15, Functions: funcs}); (err == nil) != ok {
 			t.Errorf("%s in version %s: %v", sql, v15, err)
 		}
+	}
+	// What the older version lacks, wherever it stands.
+	for _, sql := range []string{"SELECT [1]", "SELECT {'a': 1}", "SELECT {'a': 1} AS b", "SELECT VALUE {}", "SELECT (SELECT a FROM b)", "SELECT a WHERE EXISTS (SELECT a FROM b)", "SELECT a IN [1]",
+		"SELECT cast(a AS Decimal)", "SELECT cast(a AS Bool)", "SELECT cast(a AS Boolean)", "SELECT encode(a, 'base64')", "SELECT decode(a, 'base64')", "SELECT get_or_default(a, 1)", "SELECT get_or_default()",
+		"SET @a = [] SELECT 1", "SELECT a WHERE a = [1]", "SELECT upper(length(a))"} {
+		if _, err := CompileStatement(sql, nil); err != nil {
+			t.Errorf("%s: %v", sql, err)
+		}
+		if _, err := CompileStatement(sql, &Options{Version: v15}); err == nil || !strings.Contains(err.Error(), "need version "+v16+" of the language, the statement has "+v15) {
+			t.Errorf("%s in version %s: %v", sql, v15, err)
+		}
+	}
+	if got := language("decode('x', 'proto')", "{}", nil); !strings.Contains(got, "nothing answers decode(.., 'proto', ..) here") {
+		t.Errorf("decode of two arguments: %s", got)
 	}
 	if _, err := CompileTemplate("${decode(x, 'proto', 'b', 'k', 'f', 'm')}", &TemplateOptions{Options: Options{Functions: funcs}}); err == nil {
 		t.Error("decode(.., 'proto', ..) compiles in a template")

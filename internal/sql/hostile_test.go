@@ -60,6 +60,8 @@ func TestHostileInput(t *testing.T) {
 		{"512 arrays", "SELECT 1 AS k, isUndefined(a) AS u", `{"a":` + strings.Repeat("[", 511) + strings.Repeat("]", 511) + "}", `{"k":1,"u":false}`},
 		{"513 with arrays", "SELECT 1 AS k, isUndefined(a) AS u", `{"a":` + strings.Repeat("[", 512) + strings.Repeat("]", 512) + "}", `{"k":1,"u":true}`},
 		{"513 in what nobody asks for", "SELECT 1 AS k, isUndefined(a) AS u", `{"a":1,"b":` + strings.Repeat("[", 512) + strings.Repeat("]", 512) + "}", `{"k":1,"u":true}`},
+		{"600 levels and a path as deep", "SELECT 1 AS k, a" + strings.Repeat(".a", 599) + " AS v", strings.Repeat(`{"a":`, 600) + "1" + strings.Repeat("}", 600), `{"k":1}`},
+		{"512 levels and a path as deep", "SELECT 1 AS k, a" + strings.Repeat(".a", 511) + " AS v", strings.Repeat(`{"a":`, 512) + "1" + strings.Repeat("}", 512), `{"k":1,"v":1}`},
 		{"a million brackets", "SELECT 1 AS k, isUndefined(a) AS u", `{"a":` + strings.Repeat("[", 1_000_000), `{"k":1,"u":true}`},
 		{"decoded nesting", "SELECT VALUE isUndefined(get(decode(encode(s, 'base64'), 'base64'), 0))", `{"s":"` + strings.Repeat("[", 600) + strings.Repeat("]", 600) + `"}`, `false`}, // a String: its first character
 		{"equal depths", "SELECT VALUE a = b", `{"a":` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `,"b":` + strings.Repeat("[", 499) + "1" + strings.Repeat("]", 499) + `}`, `false`},
@@ -160,6 +162,7 @@ func TestOptionsLimit(t *testing.T) {
 		opts      Options
 		sql, want string
 	}{
+		{Options{MaxWork: 12}, "SELECT VALUE s + 'd' FROM 't' WHERE s = 'abc'", "evaluation limit exceeded: more than 12 steps"}, // the payload counts, 11 bytes
 		{Options{MaxTextBytes: 8}, "SELECT a", ""}, {Options{MaxTextBytes: 7}, "SELECT a", "line 1, column 8: the text is longer than 7 bytes"}, {Options{MaxDepth: 2}, "SELECT ((a))", "line 1, column 10: the expression nests more than 2 deep"},
 		{Options{MaxDepth: 2}, "SELECT (a)", ""}, {Options{MaxQueryDepth: 1}, "SELECT (SELECT a FROM b)", ""}, {Options{MaxQueryDepth: 1}, "SELECT (SELECT (SELECT a FROM b) FROM c)", "queries nest more than 1 deep"},
 		{Options{MaxValueBytes: 5}, "SELECT VALUE s + 'de'", ""}, {Options{MaxValueBytes: 5}, "SELECT VALUE s + 'def'", "evaluation limit exceeded: a value of more than 5 bytes"}, {Options{MaxWork: 40}, "SELECT VALUE s + 'de'", ""}, {Options{MaxWork: 11}, "SELECT VALUE s + 'de'", "evaluation limit exceeded: more than 11 steps"},
@@ -170,6 +173,34 @@ func TestOptionsLimit(t *testing.T) {
 		}
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s with %+v: %v, want %s", c.sql, c.opts, err, c.want)
+		}
+	}
+}
+
+// TestLimitsAreInclusive: work and values of just as much as the options say
+// are within them.
+func TestLimitsAreInclusive(t *testing.T) {
+	for _, text := range []string{"SELECT VALUE s + 'de'", "SELECT a, s FROM 't' WHERE s = 'abc' AND upper(s) = 'ABC'", "SELECT VALUE (SELECT VALUE a + 1 FROM l)", "SELECT VALUE regexp_replace(s, b, 'x')"} {
+		in := &Input{Payload: []byte(`{"s":"abc","b":"b","l":[{"a":1},{"a":2}]}`)}
+		run := func(work int) (spent int, err error) {
+			st, err := CompileStatement(text, &Options{MaxWork: work})
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := st.body.prog.envOn(context.Background(), in)
+			defer e.release()
+			_, err = st.run(e, &RunOptions{})
+			return e.work, err
+		}
+		spent, err := run(1 << 20)
+		if err != nil || spent < 20 {
+			t.Fatalf("%s: %d steps, %v", text, spent, err)
+		}
+		if _, err := run(spent); err != nil {
+			t.Errorf("%s with just the %d steps it needs: %v", text, spent, err)
+		}
+		if _, err := run(spent - 1); !errors.Is(err, ErrLimit) {
+			t.Errorf("%s with a step less than the %d it needs: %v", text, spent, err)
 		}
 	}
 }

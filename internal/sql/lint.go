@@ -267,15 +267,12 @@ func (l *linter) conjunction(n *Binary) {
 			s = &bounds{}
 			known[key] = s
 		}
-		if before := s.by; !s.meet(op, v) {
-			if before == nil {
-				before = one
-			}
-			l.report(NeverTrue, one, "%s and %s are never true together", Print(before), Print(one))
-			delete(known, key)
+		if s.meet(op, v) {
+			s.by = one
 			continue
 		}
-		s.by = one
+		l.report(NeverTrue, one, "%s and %s are never true together", Print(s.by), Print(one))
+		delete(known, key)
 	}
 }
 

@@ -1,6 +1,9 @@
 package sql
 
-import "strings"
+import (
+	"maps"
+	"strings"
+)
 
 // Expr reads an expression. It ends before the first token that cannot
 // belong to it, as FROM, a comma or a closing bracket.
@@ -245,13 +248,7 @@ func (p *Parser) cast(pos at) Node {
 	name := strings.ToLower(w)
 	if _, ok := castTypes[name]; !ok && p.err == nil {
 		e := hint(p.Errorf(where, "there is no type %s", w), "String, Int, Double, Decimal or Boolean")
-		e.Nearest = nearest(name, func(yield func(string) bool) {
-			for n := range castTypes {
-				if !yield(n) {
-					return
-				}
-			}
-		})
+		e.Nearest = nearest(name, maps.Keys(castTypes))
 		p.fail(e)
 	}
 	_ = p.ExpectPunct(")")
