@@ -9,11 +9,14 @@ import (
 // A builtin is a function of the language. The count of arguments is not an
 // error: outside of min and max the call is Undefined.
 type builtin struct {
-	min, max int // max below 0: any number
+	min, max int // max may be variadic
 	since16  bool
 	pure     bool // depends on its arguments alone
 	fn       func(e *env, args []Value) Value
 }
+
+// variadic is the max of a function that takes any number of arguments.
+const variadic = -1
 
 // An external is a function of the language that the host answers.
 type external struct {
@@ -94,7 +97,7 @@ func (c *compiler) builtin(n *Call, b builtin) code {
 		c.noVariable(n.Args[0], "the mode of transform()")
 	}
 	args := c.args(n.Args)
-	if len(args) < b.min || b.max >= 0 && len(args) > b.max {
+	if len(args) < b.min || b.max != variadic && len(args) > b.max {
 		return constant(Value{}) // as documented: not an error
 	}
 	fn := b.fn

@@ -60,6 +60,17 @@ func TestHostedExpr(t *testing.T) {
 			t.Errorf("%s is true: %v, %v", text, is, err)
 		}
 	}
+	// What is handed out is in the one form, or as written if that says more.
+	n, _ := ParseExpr("a", nil)
+	for written, want := range map[string]string{"1.50": "1.5", "10.0": "10", "1e2000": "1e2000", `"\u0041"`: `"A"`, `[1.0, 2]`: `[1.0, 2]`, "12345678901234567890123456789012345": "12345678901234567890123456789012345"} {
+		x, err := CompileExpr(n, "a", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := x.Eval(context.Background(), &Input{Payload: []byte(`{"a":` + written + `}`)}); err != nil || string(v.JSON()) != want {
+			t.Errorf("%s is handed out as %s, %v, want %s", written, v.JSON(), err, want)
+		}
+	}
 	x, _, err := compileHosted("[key, avg(1)]", nil)
 	if err != nil {
 		t.Fatal(err)

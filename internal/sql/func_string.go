@@ -17,7 +17,7 @@ var stringFuncs = map[string]builtin{
 		}
 		return e.string(append(e.sc.grow(1), byte(i)))
 	}},
-	"concat": {0, -1, false, true, concat},
+	"concat": {0, variadic, false, true, concat},
 
 	"endswith":   {2, 2, false, true, withTexts(2, func(_ *env, s []string) Value { return BoolValue(strings.HasSuffix(s[0], s[1])) })},
 	"startswith": {2, 2, false, true, withTexts(2, func(_ *env, s []string) Value { return BoolValue(strings.HasPrefix(s[0], s[1])) })},

@@ -112,11 +112,15 @@ func TestHostileInput(t *testing.T) {
 		{"a large list to look in", "SELECT VALUE (SELECT VALUE 5 IN o FROM l)", `{"o":` + list("1", 20000) + `,"l":` + list("1", 2000) + `}`, `limit`},
 		{"a replacement", "SELECT replace(s, 'a', s)", `{"s":"` + long + `"}`, `limit`},
 		{"a replacement by pattern", "SELECT regexp_replace(s, 'a', s)", `{"s":"` + long + `"}`, `limit`},
+		{"a replacement that shortens", "SELECT length(replace(s, 'ab', '')) AS n", `{"s":"` + strings.Repeat("ab", 300_000) + `"}`, `{"n":0}`},
 		{"enriched elements", "SELECT transform('enrichArray', o, l) AS x, 1 AS k", `{"o":{"a":"` + long[:1000] + `"},"l":` + list("{}", 200) + `}`, `{"k":1}`},
 		{"a value of more than 1 MiB", "SELECT VALUE [s, s, s, s, s, s, s, s, s]", `{"s":"` + long + `"}`, `limit`},
 		{"variables of more than 128 KiB", "SET @a = s, @b = s SELECT 1 AS k", `{"s":"` + long[:70_000] + `"}`, `limit`},
 		{"variables of 128 KiB", "SET @a = s SELECT length(@a) AS k", `{"s":"` + long[:128<<10-2] + `"}`, `{"k":131070}`},
 		{"a variable one byte beyond", "SET @a = s SELECT length(@a) AS k", `{"s":"` + long[:128<<10-1] + `"}`, `limit`},
+		{"a variable of escapes", "SET @a = s SELECT length(@a) AS k", `{"s":"` + strings.Repeat(`\n`, 70_000) + `"}`, `limit`},
+		{"a variable of digits", "SET @a = n SELECT 1 AS k", `{"n":` + nines[:128<<10] + `}`, `{"k":1}`},
+		{"a variable of more digits", "SET @a = n SELECT 1 AS k", `{"n":` + nines[:128<<10+1] + `}`, `limit`},
 		{"minified, variables count", "SET @a = l SELECT 1 AS k", `{"l":[` + strings.Repeat(" ", 140_000) + `]}`, `{"k":1}`},
 	} {
 		if got := hostile(t, c.sql, c.payload); got != c.want {

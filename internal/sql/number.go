@@ -233,13 +233,10 @@ func (n number) append(b []byte) []byte {
 
 // float is the nearest float64.
 func (n number) float() float64 {
-	if n.coef.hi == 0 && n.coef.lo < 1<<53 && n.exp >= -22 && n.exp <= 22 {
-		f := float64(n.coef.lo)
-		if n.exp < 0 {
-			f /= float64Pow10[-n.exp]
-		} else {
-			f *= float64Pow10[n.exp]
-		}
+	// Both are exact as float64, so one division rounds as it must. An
+	// exponent above 0 comes with 34 digits alone.
+	if n.coef.hi == 0 && n.coef.lo < 1<<53 && n.exp >= -22 {
+		f := float64(n.coef.lo) / float64Pow10[-n.exp]
 		if n.neg {
 			f = -f
 		}

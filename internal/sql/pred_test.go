@@ -127,6 +127,26 @@ func TestPredsStopAtFailures(t *testing.T) {
 	}
 }
 
+// TestPredLists: how many values a Pred lists, and their keys, each once.
+func TestPredLists(t *testing.T) {
+	for cond, want := range map[string][2]int{"a = 1": {1, 1}, "a IN [1, 2, 3]": {3, 3}, "a IN [1, 1.0, 'x', NULL, NULL]": {5, 3}, "a IN []": {0, 0}} {
+		st, err := CompileStatement("SELECT a FROM 't' WHERE "+cond, nil)
+		if err != nil || len(st.Preds()) != 1 {
+			t.Fatal(cond, err)
+		}
+		p := &st.Preds()[0]
+		keys := map[string]int{}
+		p.Keys(func(k string) {
+			if keys[k]++; keys[k] > 1 {
+				t.Errorf("%s: key %q twice", cond, k)
+			}
+		})
+		if got := [2]int{p.Alternatives(), len(keys)}; got != want {
+			t.Errorf("%s: %v alternatives and keys, want %v", cond, got, want)
+		}
+	}
+}
+
 // TestBodies: statements share a body exactly if they differ in nothing but
 // filter and the literals of Preds, and then make the same as before.
 func TestBodies(t *testing.T) {

@@ -11,7 +11,7 @@ func Print(n Node) string {
 	if s, ok := n.(*Select); ok {
 		p.query(s)
 	} else {
-		p.node(n, 0)
+		p.node(n, precOr)
 	}
 	return p.String()
 }
@@ -110,7 +110,7 @@ func (p *printer) node(n Node, least int) {
 		p.WriteByte(')')
 	case *Cast:
 		p.WriteString("CAST(")
-		p.node(n.X, 0)
+		p.node(n.X, precOr)
 		p.WriteString(" AS " + n.Type + ")")
 	case *Case:
 		p.caseOf(n)
@@ -124,7 +124,7 @@ func (p *printer) node(n Node, least int) {
 			p.comma(i)
 			p.quoted(m.Key)
 			p.WriteString(": ")
-			p.node(m.Value, 0)
+			p.node(m.Value, precOr)
 		}
 		p.WriteByte('}')
 	case *Subquery:
@@ -147,7 +147,7 @@ func (p *printer) comma(i int) {
 func (p *printer) list(nodes []Node) {
 	for i, n := range nodes {
 		p.comma(i)
-		p.node(n, 0)
+		p.node(n, precOr)
 	}
 }
 
@@ -157,16 +157,16 @@ func (p *printer) quoted(s string) {
 
 func (p *printer) caseOf(n *Case) {
 	p.WriteString("CASE ")
-	p.node(n.X, 0)
+	p.node(n.X, precOr)
 	for _, a := range n.Arms {
 		p.WriteString(" WHEN ")
-		p.node(a.When, 0)
+		p.node(a.When, precOr)
 		p.WriteString(" THEN ")
-		p.node(a.Then, 0)
+		p.node(a.Then, precOr)
 	}
 	if n.Else != nil {
 		p.WriteString(" ELSE ")
-		p.node(n.Else, 0)
+		p.node(n.Else, precOr)
 	}
 	p.WriteString(" END")
 }
@@ -178,7 +178,7 @@ func (p *printer) query(s *Select) {
 		}
 		p.comma(i)
 		p.WriteString("@" + a.Name + " = ")
-		p.node(a.X, 0)
+		p.node(a.X, precOr)
 	}
 	if s.Set != nil {
 		p.WriteByte(' ')
@@ -189,7 +189,7 @@ func (p *printer) query(s *Select) {
 	}
 	for i, it := range s.Items {
 		p.comma(i)
-		p.node(it.X, 0)
+		p.node(it.X, precOr)
 		if it.Alias != nil {
 			p.WriteString(" AS " + strings.Join(it.Alias, "."))
 		}
@@ -207,6 +207,6 @@ func (p *printer) query(s *Select) {
 	}
 	if s.Where != nil {
 		p.WriteString(" WHERE ")
-		p.node(s.Where, 0)
+		p.node(s.Where, precOr)
 	}
 }

@@ -308,10 +308,7 @@ func (s *body) assign(e *env) {
 	for _, v := range s.set {
 		val := v.code.eval(e)
 		e.vars = append(e.vars, val)
-		if len(val.s) > 0 {
-			total += e.minified(val)
-		}
-		if total > maxVariableBytes {
+		if total += e.minified(val); total > maxVariableBytes {
 			e.fail(fmt.Errorf("%w: the values of SET are more than %d bytes at @%s", ErrLimit, maxVariableBytes, v.name))
 			return
 		}
@@ -320,14 +317,13 @@ func (s *body) assign(e *env) {
 
 // minified is the length of v as JSON without space.
 func (e *env) minified(v Value) int {
-	switch v.kind {
-	case Array, Object:
+	b := e.buffer()
+	if v.kind == Array || v.kind == Object {
 		e.charge(len(v.s))
-		b := appendCompact(e.buffer(), v.s, e.p.legacy)
-		e.done(b)
-		return len(b)
-	case String:
-		return len(v.s) + 2
+		b = appendCompact(b, v.s, e.p.legacy)
+	} else {
+		b = v.appendJSON(b, e.p.legacy)
 	}
-	return 0
+	e.done(b)
+	return len(b)
 }

@@ -71,7 +71,8 @@ func TestTemplateFailures(t *testing.T) {
 	down := errors.New("down")
 	opts := Options{MaxValueBytes: 100, Functions: []Function{{Name: "ask", Call: func(context.Context, []Value) (Value, error) { return Value{}, down }},
 		{Name: "burst", Call: func(context.Context, []Value) (Value, error) { panic("boom") }}}}
-	for text, want := range map[string]error{"${ask()}": down, "a${s}${s}": nil, strings.Repeat("${s}", 4): ErrLimit, "${s + s + s + s}": ErrLimit, "${get_or_default(ask(), 'd')}": nil} {
+	for text, want := range map[string]error{"${ask()}": down, "a${s}${s}": nil, strings.Repeat("${s}", 4): ErrLimit, "${s + s + s + s}": ErrLimit, "${get_or_default(ask(), 'd')}": nil,
+		"${ask()}${get_or_default(ask(), 'd')}": down, "${[ask(), get_or_default(ask(), 'd')]}": down, "${get_or_default(s + s + s + s, 'd')}": ErrLimit} {
 		tmpl, err := CompileTemplate(text, &TemplateOptions{Options: opts})
 		if err != nil {
 			t.Fatal(err)

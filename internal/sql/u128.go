@@ -82,7 +82,7 @@ func (a u128) digits() int {
 		n = 128 - bits.LeadingZeros64(a.hi)
 	}
 	guess := n * 1233 >> 12
-	if guess >= len(pow10) || a.cmp(pow10[guess]) < 0 {
+	if a.cmp(pow10[guess]) < 0 {
 		return max(guess, 1)
 	}
 	return guess + 1

@@ -116,6 +116,36 @@ func TestBytes(t *testing.T) {
 	}
 }
 
+// TestKeywords: every reserved word, in any case, is a name after a point and
+// nowhere else; VALUE, UNDEFINED and what only looks like one are names.
+func TestKeywords(t *testing.T) {
+	for _, w := range strings.Fields("SET SELECT FROM WHERE AS AND OR NOT IN EXISTS CASE WHEN THEN ELSE END TRUE FALSE NULL CAST") {
+		for _, w := range []string{w, strings.ToLower(w), w[:1] + strings.ToLower(w[1:])} {
+			if got := language("obj."+w, `{"obj":{"`+w+`":1}}`, nil); got != "1" {
+				t.Errorf("obj.%s is %s", w, got)
+			}
+			if _, err := CompileStatement("SELECT 1 AS "+w, nil); err == nil || !strings.Contains(err.Error(), "the keyword "+strings.ToUpper(w)+" cannot be a name here") {
+				t.Errorf("AS %s: %v", w, err)
+			}
+			if _, err := CompileStatement("SELECT "+w+"(1)", nil); err == nil && !strings.EqualFold(w, "not") {
+				t.Errorf("%s(1) compiles", w)
+			}
+		}
+	}
+	for _, w := range strings.Fields("UNDEFINED sets s_et selects fro from1 wher _as an nott existss cas whe els ends tru nul casts") {
+		if got := language(w, `{"`+w+`":1}`, nil); got != "1" {
+			t.Errorf("%s is %s", w, got)
+		}
+	}
+	// VALUE is a name unless what follows makes it the keyword.
+	for sql, want := range map[string]string{"SELECT value FROM 't'": `{"value":{"a":1}}`, "SELECT value AS v": `{"v":{"a":1}}`, "SELECT value, 1": `{"value":{"a":1},"_2":1}`, "SELECT value.a": `{"a":1}`,
+		"SELECT VALUE value": `{"a":1}`, "SELECT VALUE value.a": "1", "SELECT value 1": "1", "SELECT 1, value": `{"_1":1,"value":{"a":1}}`, "SELECT VALUE *": `{"value":{"a":1}}`, "SELECT (value)": `{"value":{"a":1}}`} {
+		if got := hostile(t, sql, `{"value":{"a":1}}`); got != want {
+			t.Errorf("%s is %s, want %s", sql, got, want)
+		}
+	}
+}
+
 // TestPrint: the canonical spelling of every construct.
 func TestPrint(t *testing.T) {
 	for _, c := range []struct{ text, want string }{ // want empty: as it is
