@@ -34,6 +34,8 @@ func TestLint(t *testing.T) {
 		{`SELECT * FROM 'a' WHERE temperature = 5 AND temperature > 9`, `never-true@45: together`},
 		{`SELECT * FROM 'a' WHERE temperature < 9 AND temperature = 12`, `never-true@45: together`},
 		{`SELECT * FROM 'a' WHERE temperature = 1 AND temperature = 2`, `never-true@45: temperature = 1 and temperature = 2`},
+		{`SELECT * FROM 'a' WHERE temperature = [1] AND temperature = [1]`, ``},
+		{`SELECT * FROM 'a' WHERE temperature = [1] AND temperature = 1`, ``},
 		{`SELECT * FROM 'a' WHERE temperature = 1 AND temperature = '1'`, `never-true@45: together`},
 		{`SELECT * FROM 'a' WHERE temperature = 5 AND temperature > 5`, `never-true@45: together`},
 		{`SELECT * FROM 'a' WHERE temperature = 'x' AND temperature > 5`, `never-true@47: together`},

@@ -54,8 +54,6 @@ func (e *env) equalRaw(a, b string) bool {
 		return slices.EqualFunc(x, y, func(p, q member) bool {
 			return p.key == q.key && e.equalRaw(p.value, q.value)
 		})
-	case a[0] == '[' || a[0] == '{' || b[0] == '[' || b[0] == '{':
-		return false
 	}
 	return e.equal(e.load(a), e.load(b)) == yes
 }
