@@ -105,12 +105,11 @@ func programSize(re *syntax.Regexp) int {
 // prepareRegexp compiles a literal pattern once.
 func prepareRegexp(name string) preparation {
 	return func(args []code, fn func(*env, []Value) Value) func(*env, []Value) Value {
-		if !args[1].konst {
+		if !args[1].konst || args[1].v.kind != String {
 			return fn
 		}
-		text, ok := args[1].v.Text()
-		p, err := compilePattern(text)
-		if !ok || err != nil {
+		p, err := compilePattern(args[1].v.s)
+		if err != nil {
 			return func(*env, []Value) Value { return Value{} }
 		}
 		return regexpFunc(len(args), p, regexpOps[name])

@@ -3,6 +3,7 @@ package sql
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -180,6 +181,39 @@ func TestBodies(t *testing.T) {
 		if other.Share(base).body == base.body {
 			t.Errorf("%q shares with %q", other.Body(), base.Body())
 		}
+	}
+}
+
+// TestManyPaths: a statement with more paths than are compared one by one, of
+// the payload and of an element, evaluated alone and with a Scan.
+func TestManyPaths(t *testing.T) {
+	var items, members, want []string
+	for i := range 3 * fewKids {
+		items = append(items, fmt.Sprintf("k%d.x AS a%d", i, i))
+		members = append(members, fmt.Sprintf(`"k%d":{"x":%d}`, i, i))
+		want = append(want, fmt.Sprintf(`"a%d":%d`, i, i))
+	}
+	list := strings.Join(items, ", ")
+	object := "{" + strings.Join(members, ",") + "}"
+	st, err := CompileStatement("SELECT "+list+", (SELECT "+list+" FROM l) AS l FROM 't'", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := &Input{Payload: []byte(strings.TrimSuffix(object, "}") + `,"l":[` + object + `,{},` + object + "]}")}
+	row := "{" + strings.Join(want, ",") + "}"
+	// The members of an element come first, then those of the payload around it.
+	out := strings.TrimSuffix(row, "}") + `,"l":[` + row + "," + row + "," + row + "]}"
+	if got, _, err := st.Eval(context.Background(), in); err != nil || string(got) != out {
+		t.Errorf("alone: %s, %v\nwant %s", got, err, out)
+	}
+	paths, slots := (*Paths)(nil).With(st)
+	var scan Scan
+	scan.Read(paths, in.Payload)
+	if r, err := st.Run(context.Background(), in, &RunOptions{Scan: &scan, Slots: slots}); err != nil || string(r.Out) != out {
+		t.Errorf("with a Scan: %s, %v\nwant %s", r.Out, err, out)
+	}
+	if n := len(scan.Found()); n != 2*3*fewKids+1 {
+		t.Errorf("%d values found", n)
 	}
 }
 

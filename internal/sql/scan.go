@@ -179,7 +179,8 @@ func read(s string, f *search, root *path) (payload string, state payloadState) 
 		}
 		return s, isEmpty
 	}
-	end, ok := i, false
+	var end int
+	var ok bool
 	switch s[i] {
 	case '{':
 		state = isObject

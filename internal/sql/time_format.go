@@ -39,11 +39,11 @@ var timeFuncs = map[string]builtin{
 
 // prepareParseTime takes a literal pattern apart once.
 func prepareParseTime(args []code, fn func(*env, []Value) Value) func(*env, []Value) Value {
-	p, ok := args[0].v.Text()
-	if !args[0].konst || !ok || len(p) > maxTimePattern {
+	p := args[0].v
+	if !args[0].konst || p.kind != String || len(p.s) > maxTimePattern {
 		return fn
 	}
-	fields, ok := splitPattern(p, jodaLetters)
+	fields, ok := splitPattern(p.s, jodaLetters)
 	if !ok {
 		return fn
 	}

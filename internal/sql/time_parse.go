@@ -32,11 +32,11 @@ func javaPattern(p string) ([]field, bool) {
 
 // prepareTimeToEpoch takes a literal pattern apart once.
 func prepareTimeToEpoch(args []code, fn func(*env, []Value) Value) func(*env, []Value) Value {
-	p, ok := args[1].v.Text()
-	if !args[1].konst || !ok || len(p) > maxTimePattern {
+	p := args[1].v
+	if !args[1].konst || p.kind != String || len(p.s) > maxTimePattern {
 		return fn
 	}
-	fields, ok := javaPattern(p)
+	fields, ok := javaPattern(p.s)
 	if !ok {
 		return fn
 	}
@@ -129,7 +129,7 @@ func (f field) fixed() int {
 
 var limits = map[byte][2]int{
 	'd': {1, 31}, 'D': {1, 366}, 'M': {1, 12}, 'H': {0, 23}, 'k': {1, 24}, 'K': {0, 11}, 'h': {1, 12}, 'm': {0, 59}, 's': {0, 59},
-	'w': {1, 53}, 'W': {0, 5}, 'e': {1, 7}, 'Q': {1, 4}, 'A': {0, 86399999}, 'n': {0, 999999999},
+	'w': {1, 53}, 'W': {0, 5}, 'e': {1, 7}, 'Q': {1, 4}, 'A': {0, 86399999}, 'N': {0, 86399999999999}, 'n': {0, 999999999},
 }
 
 func (p *timeParser) field(f field, next []field) bool {
