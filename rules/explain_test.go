@@ -54,6 +54,8 @@ func TestExplain(t *testing.T) {
 			`fired: there is no WHERE|SELECT|    t = 3|  t AND TRUE = Undefined: the Int 3 and the Boolean true are not both Booleans|` +
 				`  principal() = Undefined: principal() has no value for this message|    t = 3|    missing = Undefined: the payload has no such member|` +
 				`  CASE t WHEN 1 THEN 2 ELSE missing END = Undefined: missing is Undefined|output {}`},
+		{`SELECT t AND NULL AS a FROM 'a'`, "a", `{"t":3}`,
+			`fired: there is no WHERE|SELECT|    t = 3|  t AND NULL = Undefined: the Int 3 and the Null null are not both Booleans|output {}`},
 		{`SELECT floor(s) AS a, floor(u) AS b FROM 'a'`, "a", `{"s":"` + strings.Repeat("x", 38) + `","u":"` + strings.Repeat("x", 39) + `"}`,
 			`fired: there is no WHERE|SELECT|    s = "` + strings.Repeat("x", 38) + `"|  floor(s) = Undefined: floor() has no value for the String "` + strings.Repeat("x", 38) + `"|` +
 				`    u = "` + strings.Repeat("x", 39) + `"|  floor(u) = Undefined: floor() has no value for the String "` + strings.Repeat("x", 39) + `...|output {}`},

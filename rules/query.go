@@ -53,7 +53,14 @@ const basicIngest = "$aws/rules/"
 //
 // A payload counts as JSON if it is an object or an array, valid by RFC 8259,
 // in UTF-8, and at most 512 levels deep; of duplicate keys the last counts. Of
-// any other payload every attribute is Undefined.
+// any other payload every attribute is Undefined. A number beyond 9.99E999
+// passes through as it is written; in arithmetic and order it is Undefined.
+//
+// No payload makes an evaluation long: what it searches, builds, compares and
+// calls for is counted and ends in [ErrLimit], and patterns are RE2, so that
+// their search is linear in the text. A pattern of more than 4 KiB, or whose
+// repetitions multiply to more than 4096 instructions, is as good as invalid:
+// Undefined.
 //
 // Bad data is no error, it is Undefined. An error abandons the rule for this
 // message: it wraps what a function that asks the outside returned, a

@@ -48,5 +48,16 @@
 // MaxValueBytes, whatever the payload: nested queries, replacements that
 // multiply, comparisons of large objects count their steps. Regular
 // expressions are RE2, linear in the text; a pattern with lookaround or
-// backreferences is Undefined.
+// backreferences is Undefined, and so is one of more than 4 KiB or whose
+// repetitions multiply to more than 4096 instructions. Statements nest 100
+// deep and queries in them 16, unless Options say otherwise.
+//
+// # Tests
+//
+// testdata/language.txt says what expressions come to, testdata/wrong.txt what
+// is no statement, each from the specification. A naive interpreter (naive_*.go)
+// walks the tree with big.Rat and agrees on random statements of both versions,
+// every function included; hostile_test.go has the payloads and statements that
+// are made to hurt. How much of a change all this notices is told in
+// docs/architecture.md.
 package sql

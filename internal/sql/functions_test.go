@@ -304,6 +304,8 @@ func TestOutside(t *testing.T) {
 		{"SELECT get_registry_data('DescribeThing', 't', 'r') AS x, get_registry_data('DescribeThing', 'u', 'r') AS y", "error get_registry_data(): called more often"},
 		{"SELECT get_dynamodb('t', 'k', 1, 'r') AS x, get_dynamodb('t', 'k', 2, 'r') AS y", "error get_dynamodb(): called more often"},
 		{"SELECT get_dynamodb('t', 'k', 1, 'r') AS x, get_registry_data('DescribeThing', 'u', 'r') AS y", `get_dynamodb "t" "k" 1 "r";get_registry_data "DescribeThing" "u" "r"`},
+		{"SELECT get_or_default(get_dynamodb('t', 'k', 1, 'r')) AS w, get_or_default(get_dynamodb('t', 'k', 2, 'r')) AS x, get_or_default(get_dynamodb('t', 'k', 3, 'r')) AS y, get_or_default(get_dynamodb('t', 'k', 4, 'r')) AS z",
+			`get_dynamodb "t" "k" 1 "r"`},
 		{"SELECT get_dynamodb('t', 'k', 1, 's', 2, 'r') AS x", `get_dynamodb "t" "k" 1 "s" 2 "r"`},
 		{"SELECT get_secret('i', 'SecretString', 'r') AS x, get_secret('i', 'SecretString', 'k', 'r') AS y, get_secret('i', 'SecretBinary', 'r') AS z",
 			`get_secret "i" "SecretString" "r";get_secret "i" "SecretString" "k" "r";get_secret "i" "SecretBinary" "r"`},
