@@ -49,6 +49,7 @@ func TestLint(t *testing.T) {
 		{`SELECT CASE temperature WHEN 1 THEN 'a' WHEN 2 THEN 'b' WHEN 1.0 THEN 'c' ELSE 'd' END AS x FROM 'a'`, `unreachable@62: WHEN 1.0 is never taken`},
 		{`SELECT CASE 2 WHEN 1 THEN 'a' WHEN 2 THEN 'b' WHEN temperature THEN 'e' ELSE 'd' END AS x FROM 'a'`, `unreachable@20: CASE is of 2;unreachable@78: ELSE 'd'`},
 		{`SELECT temprature, place.sit, humidity, temprature FROM 'a'`, `unknown-field@8: no sample has temprature, did you mean temperature?;unknown-field@20: did you mean place.site?`},
+		{`SELECT place.sit.x, plac.site FROM 'a'`, `unknown-field@8: no sample has place.sit.x, did you mean place.site?;unknown-field@21: no sample has plac.site, did you mean place?`},
 		{`SELECT CASE 1/0 WHEN 1 THEN 2 ELSE 3 END AS x FROM 'a'`, `unreachable@8: CASE 1 / 0 is always Undefined`},
 		{`SELECT CASE upper(place.site) WHEN 'A' THEN 1 WHEN 2 THEN 3 END AS x FROM 'a'`, `unreachable@52: WHEN 2 is never taken: upper(place.site) is a String`},
 		{`SELECT CASE temperature > 1 WHEN TRUE THEN 1 WHEN FALSE THEN 2 ELSE 3 END AS x FROM 'a'`, `unreachable@69: ELSE 3 is never taken: there are arms for TRUE and FALSE`},

@@ -105,7 +105,8 @@ func checkPlace(t *testing.T, text string, err error) {
 	}
 }
 
-// FuzzEval: no payload panics or takes long, and output is JSON.
+// FuzzEval: no payload panics, and output is JSON. One that took long would
+// stop the fuzzer, which waits for no execution forever.
 func FuzzEval(f *testing.F) {
 	for _, s := range seeds {
 		for _, p := range payloads {
@@ -118,11 +119,7 @@ func FuzzEval(f *testing.F) {
 			return
 		}
 		in := &Input{Payload: payload, Topic: "a/b", Time: time.UnixMilli(1)}
-		start := time.Now()
 		out, matched, err := st.Eval(context.Background(), in)
-		if d := time.Since(start); d > 10*time.Second {
-			t.Fatalf("took %v", d)
-		}
 		if err != nil && (matched || out != nil) {
 			t.Fatalf("an error and a result: %v %q", err, out)
 		}

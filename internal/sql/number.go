@@ -151,8 +151,8 @@ func parseNumber(s string) (n number, point, exact, ok bool) {
 	return n, point, exact && ok, ok
 }
 
-// parseShort reads what most numbers are: up to 18 digits, perhaps a point
-// among them, and no exponent.
+// parseShort reads what most numbers are: up to 19 digits, which a word holds,
+// perhaps a point among them, and no exponent.
 func parseShort(s string, neg bool) (n number, point, ok bool) {
 	if len(s) > 19 {
 		return n, false, false
@@ -172,9 +172,6 @@ func parseShort(s string, neg bool) (n number, point, ok bool) {
 		default:
 			return n, false, false
 		}
-	}
-	if len(s) == 19 && !point {
-		return n, false, false
 	}
 	for places > 0 && v%10 == 0 {
 		v /= 10
