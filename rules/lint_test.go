@@ -50,6 +50,11 @@ func TestLint(t *testing.T) {
 		{`SELECT CASE 2 WHEN 1 THEN 'a' WHEN 2 THEN 'b' WHEN temperature THEN 'e' ELSE 'd' END AS x FROM 'a'`, `unreachable@20: CASE is of 2;unreachable@78: ELSE 'd'`},
 		{`SELECT temprature, place.sit, humidity, temprature FROM 'a'`, `unknown-field@8: no sample has temprature, did you mean temperature?;unknown-field@20: did you mean place.site?`},
 		{`SELECT place.sit.x, plac.site FROM 'a'`, `unknown-field@8: no sample has place.sit.x, did you mean place.site?;unknown-field@21: no sample has plac.site, did you mean place?`},
+		{`SELECT CASE h0 WHEN h1 THEN h2 WHEN h3 THEN h4 ELSE h5 END AS x FROM 'a'`, `unknown-field@13: h0;unknown-field@21: h1;unknown-field@29: h2;unknown-field@37: h3;unknown-field@45: h4;unknown-field@53: h5`},
+		{`SELECT -h0, upper(h1), CAST(h2 AS Int), [h3], {'a': h4}, h5 + h6, get(h7, 'a').b, NOT h8 FROM 'a'`, `unknown-field@9: h0;unknown-field@19: h1;unknown-field@29: h2;unknown-field@42: h3;unknown-field@53: h4;` +
+			`unknown-field@58: h5;unknown-field@63: h6;unknown-field@71: h7;unknown-field@87: h8`},
+		{`SELECT * FROM 'a' WHERE temperature = 1/0 AND temperature = 1`, `never-true@25: always Undefined`},
+		{`SELECT * FROM 'a' WHERE temperature = 1 AND temperature = 1/0`, `never-true@45: always Undefined`},
 		{`SELECT CASE 1/0 WHEN 1 THEN 2 ELSE 3 END AS x FROM 'a'`, `unreachable@8: CASE 1 / 0 is always Undefined`},
 		{`SELECT CASE upper(place.site) WHEN 'A' THEN 1 WHEN 2 THEN 3 END AS x FROM 'a'`, `unreachable@52: WHEN 2 is never taken: upper(place.site) is a String`},
 		{`SELECT CASE temperature > 1 WHEN TRUE THEN 1 WHEN FALSE THEN 2 ELSE 3 END AS x FROM 'a'`, `unreachable@69: ELSE 3 is never taken: there are arms for TRUE and FALSE`},

@@ -109,6 +109,7 @@ func TestHostileInput(t *testing.T) {
 		{"a zone to read for each element", "SELECT VALUE (SELECT VALUE time_to_epoch(n, 'VV') FROM l AS n)", `{"l":` + list(`"Europe/Paris"`, 70000) + `}`, `limit`},
 		{"objects that are compared", "SELECT VALUE (SELECT VALUE o = p FROM l)", `{"o":{"a":` + list("1", 20000) + `},"p":{"a":` + list("1", 20000) + `},"l":` + list("1", 2000) + `}`, `limit`},
 		{"members of a large object", "SELECT VALUE (SELECT VALUE get(o, 'a') FROM l)", `{"o":{"b":` + list("1", 20000) + `},"l":` + list("1", 2000) + `}`, `limit`},
+		{"members of a large variable", "SET @o = o SELECT VALUE (SELECT VALUE @o.a FROM l)", `{"o":{"b":` + list("1", 20000) + `},"l":` + list("1", 2000) + `}`, `limit`},
 		{"a large list to look in", "SELECT VALUE (SELECT VALUE 5 IN o FROM l)", `{"o":` + list("1", 20000) + `,"l":` + list("1", 2000) + `}`, `limit`},
 		{"a replacement", "SELECT replace(s, 'a', s)", `{"s":"` + long + `"}`, `limit`},
 		{"a replacement by pattern", "SELECT regexp_replace(s, 'a', s)", `{"s":"` + long + `"}`, `limit`},
