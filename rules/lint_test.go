@@ -103,6 +103,8 @@ func TestLint(t *testing.T) {
 		{`SELECT regexp_replace(place.site, 'a', '$1') AS x FROM 'a'`, `bad-pattern@40: names a group that the pattern has not`},
 		{`SELECT regexp_replace(place.site, '(?P<n>a)', '${n}$1\$') AS x FROM 'a'`, ``},
 		{`SELECT parse_time('yyyy-QQ', temperature), time_to_epoch(place.site, 'b') AS x FROM 'a'`, `bad-pattern@19: 'yyyy-QQ' is no pattern;bad-pattern@70: 'b' is no pattern`},
+		{`SELECT parse_time('` + strings.Repeat("-", 256) + `', temperature), time_to_epoch(humidity, '` + strings.Repeat("-", 256) + `') FROM 'a'`, ``},
+		{`SELECT parse_time('` + strings.Repeat("-", 257) + `', temperature), time_to_epoch(humidity, '` + strings.Repeat("-", 257) + `') FROM 'a'`, `bad-pattern@19: is no pattern;bad-pattern@318: is no pattern`},
 		{`SELECT parse_time('yyyy', temperature), time_to_epoch(place.site, 'uuuu'), upper() FROM 'a'`, ``},
 		{`SELECT (SELECT v FROM list) AS l FROM 'a' WHERE topic(2) = 'x'`, `unknown-field@23: no sample has list`},
 		{`SET @x = temprature SELECT @x.y AS z FROM 'a'`, `unknown-field@10: temperature?`},
@@ -124,6 +126,11 @@ func TestLint(t *testing.T) {
 		if !ok {
 			t.Errorf("%s\ngot  %v\nwant %s", tt.sql, found, tt.want)
 		}
+	}
+	// The sample that has most of a path says what its end may be.
+	found, err := Lint("SELECT place.sut FROM 'a'", [][]byte{[]byte(`{"sit":1,"sut":2}`), []byte(`{"place":{"site":"x"}}`), []byte(`{"sut":2}`), []byte("[1]")}, nil)
+	if err != nil || len(found) != 1 || !strings.HasSuffix(found[0].Msg, "no sample has place.sut, did you mean place.site?") {
+		t.Error(found, err)
 	}
 	if _, err := Lint("SELECT", nil, nil); !errors.As(err, new(*SyntaxError)) {
 		t.Error(err)

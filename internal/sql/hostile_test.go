@@ -143,6 +143,8 @@ func TestHostileText(t *testing.T) {
 		{"calls in calls", "SELECT VALUE " + nest("upper(", "'a'", ")", 5000), "nests more than 100 deep"}, {"CASE in CASE", "SELECT VALUE " + nest("CASE ", "1", " WHEN 1 THEN 1 END", 3000), "nests more than 100 deep"},
 		{"objects in objects", "SELECT VALUE " + nest("{'a':", "1", "}", 5000), "nests more than 100 deep"}, {"casts of casts", "SELECT VALUE " + nest("CAST(", "1", " AS Int)", 5000), "nests more than 100 deep"},
 		{"16 queries", "SELECT VALUE " + nest("(SELECT VALUE ", "1", " FROM {})", 16), "1"}, {"17 queries", "SELECT VALUE " + nest("(SELECT VALUE ", "1", " FROM {})", 17), "queries nest more than 16 deep"},
+		{"20 queries side by side", "SELECT VALUE " + strings.Repeat("(SELECT VALUE 1 FROM {}) + ", 19) + "(SELECT VALUE 1 FROM {})", "20"},
+		{"150 brackets side by side", "SELECT VALUE " + strings.Repeat("(1) + ", 149) + "(1)", "150"}, {"150 CASEs, lists and calls side by side", "SELECT VALUE [" + strings.Repeat("CASE 1 WHEN 1 THEN abs([{}]) END, NOT TRUE, -1, ", 149) + "1] = 1", "false"},
 		{"a chain of +", "SELECT VALUE 1" + strings.Repeat("+1", 60000), "60001"}, {"a chain of AND", "SELECT VALUE TRUE" + strings.Repeat(" AND TRUE", 14000), "true"}, {"a path of 30,000 names", "SELECT VALUE a" + strings.Repeat(".a", 30000), ""},
 		{"many items", "SELECT 1" + strings.Repeat(",1", 60000), `{"_1":1,`}, {"a text of 128 KiB", "SELECT VALUE length('" + strings.Repeat("x", 128<<10-23) + "')", "131049"}, {"a byte more", "SELECT VALUE length('" + strings.Repeat("x", 128<<10-22) + "')", "longer than 131072 bytes"},
 		{"a number of 100,000 digits", "SELECT VALUE " + strings.Repeat("9", 100_000), "beyond 9.99E999"}, {"a fraction of 100,000 digits", "SELECT VALUE 0." + strings.Repeat("9", 100_000), "1"},

@@ -148,6 +148,22 @@ func TestPredLists(t *testing.T) {
 	}
 }
 
+// TestSteady: what may answer differently each time is told from what may not.
+func TestSteady(t *testing.T) {
+	opts := &Options{Functions: append(answers(), Function{Name: "mine", Call: func(context.Context, []Value) (Value, error) { return Value{}, nil }})}
+	for sql, want := range map[string]bool{"SELECT a, timestamp(), topic()": true, "SELECT a WHERE a = 1 AND upper(b) = 'B'": true, "SELECT newuuid()": false, "SELECT rand()": false, "SELECT abs(rand())": false,
+		"SELECT mine(1)": false, "SELECT a WHERE mine(a)": false, "SELECT get_thing_shadow('t', 'r')": false, "SELECT decode(a, 'proto', 'b', 'k', 'f', 'm')": false, "SELECT decode(a, 'base64')": true,
+		"SET @a = 1 SELECT a": true, "SET @a = 1 SELECT a WHERE b = 1": false, "SET @a = newuuid() SELECT a": false} {
+		st, err := CompileStatement(sql, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := st.Steady(); got != want {
+			t.Errorf("%s: steady %v", sql, got)
+		}
+	}
+}
+
 // TestBodies: statements share a body exactly if they differ in nothing but
 // filter and the literals of Preds, and then make the same as before.
 func TestBodies(t *testing.T) {
