@@ -98,6 +98,34 @@ func TestJSONAgainstLibrary(t *testing.T) {
 	}
 }
 
+// TestMixedNesting: objects and arrays in each other, where the words of the
+// stack of skipNested begin and end.
+func TestMixedNesting(t *testing.T) {
+	for n := 60; n < 260; n++ {
+		for bits := range 4 {
+			open, end := "", ""
+			for level := range n {
+				// Objects and arrays in turn, in turns of 64, or one alone at the bottom.
+				object := [4]bool{level%2 == 0, level/64%2 == 0, level == n-1, level%64 == 0}[bits]
+				if object {
+					open, end = open+`{"k":`, "}"+end
+				} else {
+					open, end = open+"[", "]"+end
+				}
+			}
+			doc := open + "1" + end
+			if raw, ok := validJSON(doc); !ok || raw != doc {
+				t.Fatalf("%d levels, kind %d: not valid", n, bits)
+			}
+			for _, bad := range []string{open + "1" + end[1:], open + "1" + end + "]", open + "1" + end[:n-1] + string(']'+'}'-end[n-1])} {
+				if _, ok := validJSON(bad); ok {
+					t.Fatalf("%d levels, kind %d: valid with a wrong end", n, bits)
+				}
+			}
+		}
+	}
+}
+
 // TestEscapes: every escape, and every character that must be escaped.
 func TestEscapes(t *testing.T) {
 	for _, c := range []struct{ in, want string }{ // the text of a JSON string, what it is as JSON again
