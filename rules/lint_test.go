@@ -55,6 +55,7 @@ func TestLint(t *testing.T) {
 			`unknown-field@58: h5;unknown-field@63: h6;unknown-field@71: h7;unknown-field@87: h8`},
 		{`SELECT * FROM 'a' WHERE temperature = 1/0 AND temperature = 1`, `never-true@25: always Undefined`},
 		{`SELECT * FROM 'a' WHERE temperature = 1 AND temperature = 1/0`, `never-true@45: always Undefined`},
+		{`SELECT * FROM 'a' WHERE humidity > 1 AND (temperature > 5 AND temperature < 3)`, `never-true@63: together`},
 		{`SELECT CASE 1/0 WHEN 1 THEN 2 ELSE 3 END AS x FROM 'a'`, `unreachable@8: CASE 1 / 0 is always Undefined`},
 		{`SELECT CASE upper(place.site) WHEN 'A' THEN 1 WHEN 2 THEN 3 END AS x FROM 'a'`, `unreachable@52: WHEN 2 is never taken: upper(place.site) is a String`},
 		{`SELECT CASE temperature > 1 WHEN TRUE THEN 1 WHEN FALSE THEN 2 ELSE 3 END AS x FROM 'a'`, `unreachable@69: ELSE 3 is never taken: there are arms for TRUE and FALSE`},

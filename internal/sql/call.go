@@ -182,6 +182,10 @@ func (c *compiler) outside(n *Call, x external, nodes []Node) code {
 		switch {
 		case star && name == protoName:
 			args[i] = c.bytesOr(a)
+			if _, whole := a.(*Star); whole { // the host gets base64 either way
+				raw := args[i].eval
+				args[i] = evaluated(func(e *env) Value { return e.encode(raw(e)) })
+			}
 		case star:
 			args[i] = c.starOr(a)
 		default:

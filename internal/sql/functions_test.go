@@ -291,7 +291,7 @@ func TestOutside(t *testing.T) {
 		{"SELECT aws_lambda(*, 'f')", "error * cannot be an argument"},
 		{"SELECT machinelearning_predict('m', 'r', *)", `machinelearning_predict "m" "r" {"a":1}`},
 		{"SELECT machinelearning_predict('m', *, 'r')", "error * cannot be an argument"},
-		{"SELECT decode(*, 'proto', 'b', 'k', 'f', 'm')", `decode_proto "{\"a\":1}" "b" "k" "f" "m"`},
+		{"SELECT decode(*, 'proto', 'b', 'k', 'f', 'm')", `decode_proto "eyJhIjoxfQ==" "b" "k" "f" "m"`},
 		{"SELECT decode(*, 'base64')", "error * cannot be an argument"},
 		{"SELECT decode('x', 'proto', 'b', 'k', 'f', 'm') AS x, decode('y', 'proto', 'b', 'k', 'f', 'm') AS y", `decode_proto "x" "b" "k" "f" "m";decode_proto "y" "b" "k" "f" "m"`},
 		{"SELECT decode('x', 'proto', 'b', 'k', 'f', 'm') AS x, decode('y', 'proto', 'b', 'k', 'f', 'm') AS y, decode('z', 'proto', 'b', 'k', 'f', 'm') AS z",

@@ -77,7 +77,8 @@ type Options struct {
 	// answers to those of the language that ask the outside, which are
 	// aws_lambda, get_dynamodb, get_registry_data, get_secret,
 	// get_thing_shadow, machinelearning_predict, and decode_proto for
-	// decode(.., 'proto', ..). A call of one that is not here is a
+	// decode(.., 'proto', ..), whose first argument is base64 always, also
+	// where the statement has *. A call of one that is not here is a
 	// SyntaxError.
 	Functions []Function
 

@@ -131,7 +131,7 @@ func TestEscapes(t *testing.T) {
 	for _, c := range []struct{ in, want string }{ // the text of a JSON string, what it is as JSON again
 		{`\"\\\/\b\f\n\r\t`, `\"\\/\u0008\u000c\n\r\t`}, {`\u0041\u00e9\u20ac`, `Aé€`}, {`\u000a\u000D`, `\n\r`}, {`\u0000\u001f`, `\u0000\u001f`}, {`\u007f`, "\x7f"},
 		{`\ud83d\ude00`, `😀`}, {`\uD83D\uDE00x`, `😀x`}, {`\ud800`, `�`}, {`\udc00`, `�`}, {`\ud800x`, `�x`}, {`\ud800\n`, `�\n`}, {`\ud800\ud800`, `��`}, {`\ud83d\u0041`, `�A`},
-		{`\ud800\ud83d\ude00`, `�😀`}, {`a\u0062c`, `abc`}, {`\ud83d\ude0`, "error"}, {`\u004g`, "error"}, {`\x41`, "error"}, {"a\tb", "error"},
+		{`\ud800\ud83d\ude00`, `�😀`}, {`a\u0062c`, `abc`}, {`\ud83d\ude0`, "error"}, {`\u004g`, "error"}, {`\x41`, "error"}, {`\u00@0`, "error"}, {"\\u00`0", "error"}, {`\u00G0`, "error"}, {`\u00:0`, "error"}, {`\u00/0`, "error"}, {`\u00aF`, "\u00af"}, {`\u00fA`, "\u00fa"}, {"a\tb", "error"},
 	} {
 		got := language("t + ''", `{"t":"`+c.in+`"}`, nil)
 		want := `"` + c.want + `"`
