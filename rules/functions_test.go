@@ -94,7 +94,7 @@ func TestUserFunctions(t *testing.T) {
 	if got := eval(t, opts, "SELECT broken() AS r FROM 'a/b'", `{}`); !strings.HasPrefix(got, "error: rules: broken(): ") {
 		t.Error(got)
 	}
-	for _, fn := range []any{nil, 5, func() {}, func() (string, error, int) { return "", nil, 0 }, func() (string, int) { return "", 0 }, func() int { return 0 }, func() error { return nil },
+	for _, fn := range []any{nil, 5, func() {}, func() (string, string, error) { return "", "", nil }, func() (string, int) { return "", 0 }, func() int { return 0 }, func() error { return nil },
 		func(int) string { return "" }, func(string, ...string) string { return "" }, func(string, context.Context) string { return "" }, (func() string)(nil), func([]byte) string { return "" }} {
 		if _, err := Compile("SELECT 1", &CompileOptions{Funcs: &Funcs{User: []Function{{Name: "f", Fn: fn}}}}); err == nil {
 			t.Errorf("%T is accepted", fn)
