@@ -231,6 +231,12 @@ func (c *conn) received(n int) (err error) {
 		return nil
 	}
 	c.borrow()
+	if l := c.leading; l != nil {
+		// It is written to at the end of the round, with all that the others of the round give it, but before those
+		// that it gives something: a publisher that hears of its acknowledgements first has the next batch ready
+		// by the time its subscribers are written to.
+		l.flushLater(c)
+	}
 	err = c.process()
 	if c.sess != nil {
 		if c.late != nil {
@@ -246,11 +252,9 @@ func (c *conn) received(n int) (err error) {
 		}
 	}
 	c.rest(err)
-	if l := c.leading; l != nil {
-		l.flushLater(c) // with all that the others of this round give it
-	} else {
-		c.flushDirty()
+	if c.leading == nil {
 		c.flush()
+		c.flushDirty()
 	}
 	c.giveBack()
 	if c.gone() {
