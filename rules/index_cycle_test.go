@@ -11,7 +11,7 @@ import (
 // the search among all rules.
 func TestIndexCycleAgainstGraph(t *testing.T) {
 	filters := []string{"a", "a/b", "a/+", "+/b", "#", "a/#", "c/+/d", "$aws/x", "b"}
-	topics := []string{"a", "a/b", "a/${topic(1)}", "${topic(1)}/b", "c/x/d", "c/${x}d", "b/${y}/z", "$$aws/x", "$$aws/rules/r3/q", "none", "x${y}"}
+	topics := []string{"a", "a/b", "a/${topic(1)}", "${topic(1)}/b", "c/x/d", "c/${x}d", "b/${y}/z", "$$aws/x", "$$aws/rules/r3/q", "$$aws/rules", "none", "x${y}"}
 	// Conditions of every form that the index sorts by, and of none.
 	wheres := []string{"k = 1", "k = 2", "j.k = 'x'", "k > 3", "k >= 1 AND k < 9", "j < 2", "k IN [1, 2]", "k <> 5", "k NOT IN [1]", "upper(k) = 'A'", "k = 1 AND j.k = 'x' AND j < 2"}
 	found := 0
