@@ -27,9 +27,21 @@ import (
 type row struct {
 	name, title string
 	flags       string
-	own         string // flags for thingloom alone
+	own         string // flags that thingloom gets, and is then the only one measured
 	figure      func(*result) float64
 	format      string
+}
+
+// of reports whether the row is for a target: those on disk are for durable, those with flags of ours for thingloom, the
+// others for all but durable.
+func (r *row) of(t *target) bool {
+	switch {
+	case strings.Contains(r.own, "-pebble"):
+		return t.name == "durable"
+	case r.own != "":
+		return t.name == "thingloom"
+	}
+	return t.name != "durable"
 }
 
 // A result is what mqttload prints, as far as it is used here.
@@ -120,7 +132,7 @@ func line(r *row, targets []*target, bin, dir string, runs int, duration time.Du
 	got := make([][]*result, len(targets))
 	for range runs {
 		for i, t := range targets {
-			if r.own != "" && t.name != "thingloom" {
+			if !r.of(t) {
 				continue
 			}
 			one, err := once(r, t, bin, dir, duration)

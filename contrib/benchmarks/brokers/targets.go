@@ -28,7 +28,7 @@ func find(names []string, bin, dir string) ([]*target, error) {
 	for _, name := range names {
 		t := &target{name: name}
 		switch name {
-		case "thingloom", "mochi":
+		case "thingloom", "durable", "mochi":
 			t.program = filepath.Join(dir, name)
 			build := exec.Command("go", "build", "-o", t.program, "./brokers/"+name)
 			build.Stderr = os.Stderr
