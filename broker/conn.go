@@ -208,7 +208,9 @@ func (c *conn) abandon() {
 // handshake is that of TLS, or of whatever else the listener has put before MQTT.
 func (c *conn) handshake() error {
 	if tc, ok := c.nc.(interface{ HandshakeContext(context.Context) error }); ok {
-		if err := tc.HandshakeContext(c.base); err != nil {
+		done := make(chan error, 1)
+		go func() { done <- tc.HandshakeContext(c.base) }() // whose large stack this goroutine would keep
+		if err := <-done; err != nil {
 			return &ConnError{Reason: AuthError, Err: fmt.Errorf("broker: handshake: %w", err)}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // idleTLS opens connections with TLS, a subscription each, and prints what one costs the broker in memory.
-func idleTLS(t *target, dir string, n int) error {
+func idleTLS(t *target, dir string, n int, settle time.Duration) error {
 	p, err := start(t, dir, []string{"-tls"})
 	if err != nil {
 		return err
@@ -38,12 +38,12 @@ func idleTLS(t *target, dir string, n int) error {
 			return err
 		}
 	}
-	time.Sleep(3 * time.Second) // for the collector to have seen the handshakes' garbage
+	time.Sleep(settle)
 	after, err := residentKiB(p.cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d idle connections with TLS: %.1f MB before, %.1f MB after, %.1f KiB each\n", n, before/1024, after/1024, (after-before)/float64(n))
+	fmt.Printf("%d idle connections with TLS: %.1f MB before, %.1f MB after %v, %.1f KiB each\n", n, before/1024, after/1024, settle, (after-before)/float64(n))
 	for _, c := range conns {
 		c.Close()
 	}
