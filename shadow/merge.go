@@ -176,3 +176,29 @@ func difference(d, r *node) node {
 	}
 	return out
 }
+
+// Patch returns the object that merged into from gives to: members that differ
+// as to has them, null for those that from alone has. It is nil if the two
+// agree. from may be nil, as {}. Errors are ErrInvalidRequest: a text that is no
+// JSON object.
+//
+//	from {"on":true,"rgb":[1,2],"mode":"x"}
+//	to   {"on":true,"rgb":[1,3]}             ->  {"rgb":[1,3],"mode":null}
+func Patch(from, to json.RawMessage) (json.RawMessage, error) {
+	trees := [2]node{{kind: object}, {kind: object}}
+	for i, text := range [2]json.RawMessage{from, to} {
+		if i == 0 && text == nil {
+			continue
+		}
+		tree, err := parseObject(text, Limits{MaxRequestBytes: -1}.filled())
+		if err != nil {
+			return nil, err
+		}
+		trees[i] = *tree
+	}
+	patch := patchOf(&trees[0], &trees[1])
+	if len(patch.kids) == 0 {
+		return nil, nil
+	}
+	return patch.appendJSON(nil), nil
+}

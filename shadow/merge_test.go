@@ -147,3 +147,31 @@ func FuzzMerge(f *testing.F) {
 		}
 	})
 }
+
+// Merging Patch(from, to) into from gives to, whatever the two are.
+func TestPatch(t *testing.T) {
+	texts := []string{`{}`, `{"a":1}`, `{"a":1.0}`, `{"a":{"b":1,"c":[1,2]}}`, `{"a":{"b":2}}`, `{"a":[{"b":1}],"d":"é"}`, `{"a":{"b":{"c":{}}}}`, `{"d":false,"a":{"c":[2,1]}}`}
+	for _, from := range texts {
+		for _, to := range texts {
+			patch, err := Patch(json.RawMessage(from), json.RawMessage(to))
+			if err != nil {
+				t.Fatal(err)
+			}
+			doc := Document{Version: 1, Desired: json.RawMessage(from)}
+			if patch != nil {
+				if doc, err = Merge(doc, fmt.Appendf(nil, `{"state":{"desired":%s}}`, patch), time.Now()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if doc.Desired == nil {
+				doc.Desired = json.RawMessage(`{}`)
+			}
+			if again, err := Patch(doc.Desired, json.RawMessage(to)); again != nil || err != nil {
+				t.Errorf("%s to %s: the patch %s gives %s", from, to, patch, doc.Desired)
+			}
+		}
+	}
+	if _, err := Patch(nil, json.RawMessage(`[1]`)); !errors.Is(err, ErrInvalidRequest) {
+		t.Errorf("an array: %v", err)
+	}
+}

@@ -1,0 +1,186 @@
+package shadowdevice
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/eclipse/paho.golang/paho"
+
+	"github.com/thingloom/thingloom/shadow"
+)
+
+type state struct {
+	Level int `json:"level"`
+}
+
+// A script is a connection whose service is the test: answer says what comes
+// back for a request, on which topic; "" is silence.
+type script struct {
+	device *Device[state]
+	answer func(operation, payload string) (topic, answer string)
+
+	mu       sync.Mutex
+	requests []string
+}
+
+func (s *script) Subscribe(_ context.Context, sub *paho.Subscribe) (*paho.Suback, error) {
+	return &paho.Suback{Reasons: make([]byte, len(sub.Subscriptions))}, nil
+}
+
+func (s *script) Publish(_ context.Context, p *paho.Publish) (*paho.PublishResponse, error) {
+	operation := strings.TrimPrefix(p.Topic, "$aws/things/t/shadow/")
+	s.mu.Lock()
+	s.requests = append(s.requests, operation)
+	s.mu.Unlock()
+	var m struct{ ClientToken string }
+	if err := json.Unmarshal(p.Payload, &m); err != nil {
+		return nil, err
+	}
+	if topic, answer := s.answer(operation, string(p.Payload)); topic != "" {
+		s.tell(topic, strings.ReplaceAll(answer, "TOKEN", m.ClientToken))
+	}
+	return &paho.PublishResponse{}, nil
+}
+
+func (s *script) tell(topic, payload string) {
+	s.device.Receive(paho.PublishReceived{Packet: &paho.Publish{Topic: "$aws/things/t/shadow/" + topic, Payload: []byte(payload)}})
+}
+
+// play runs a device against answer, lets act tell it things, and returns its
+// counters and what Apply was asked for.
+func play(t *testing.T, answer func(operation, payload string) (string, string), act func(*script)) (Stats, []int) {
+	t.Helper()
+	var mu sync.Mutex
+	var asked []int
+	d, err := New(shadow.Ref{Thing: "t"}, func(_ context.Context, want state, _ json.RawMessage) (state, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked = append(asked, want.Level)
+		return want, nil
+	}, &Options{Refresh: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &script{device: d, answer: answer}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := d.Run(ctx, s); err != nil {
+			t.Error(err)
+		}
+	})
+	synctest.Wait()
+	if err := d.Run(ctx, s); !errors.Is(err, ErrRunning) {
+		t.Errorf("a second Run: %v", err)
+	}
+	act(s)
+	synctest.Wait()
+	cancel()
+	running.Wait()
+	return d.Stats(), asked
+}
+
+// good is a service whose document is at version 5 and in step.
+func good(operation, _ string) (string, string) {
+	if operation == "get" {
+		return "get/accepted", `{"state":{"reported":{"level":1}},"version":5,"clientToken":"TOKEN"}`
+	}
+	return "update/accepted", `{"version":1000,"clientToken":"TOKEN"}`
+}
+
+func TestStaleDeltas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stats, asked := play(t, good, func(s *script) {
+			s.tell("update/delta", `{"version":7,"state":{"level":7}}`)
+			synctest.Wait()
+			s.tell("update/delta", `{"version":6,"state":{"level":6}}`)
+			s.tell("update/delta", `{"version":7,"state":{"level":6}}`)
+			s.tell("name/n/update/delta", `{"version":9,"state":{"level":9}}`)
+		})
+		if fmt.Sprint(asked) != "[7]" || stats.Stale != 2 || stats.Deltas != 1 {
+			t.Errorf("applied %v, %+v", asked, stats)
+		}
+	})
+}
+
+func TestHostileMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad := []string{``, `{`, `[]`, `null`, `{"version":8}`, `{"version":8,"state":null}`, `{"version":8,"state":[1]}`, `{"version":-1,"state":{"level":3}}`,
+			`{"version":1.5,"state":{"level":3}}`, `{"version":"8","state":{"level":3}}`, "\xff\x00", strings.Repeat("[", 100_000)}
+		stats, asked := play(t, good, func(s *script) {
+			for _, payload := range bad {
+				s.tell("update/delta", payload)
+				s.tell("get/accepted", payload)
+				s.tell("update/rejected", payload)
+			}
+			s.tell("update/delta", `{"version":8,"state":{"level":"high"}}`) // does not fit
+			synctest.Wait()
+			s.tell("update/delta", `{"version":9,"state":{"level":2}}`)
+		})
+		if fmt.Sprint(asked) != "[2]" || stats.Unreadable != uint64(len(bad)+1) || stats.Foreign != uint64(2*len(bad)) {
+			t.Errorf("applied %v, %+v, want %d unreadable", asked, stats, len(bad)+1)
+		}
+	})
+}
+
+// The first report stays without an answer and the second is refused for now:
+// the document is asked for again and the report sent until it is taken.
+func TestReportIsRetried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		updates := 0
+		var begin time.Time
+		stats, asked := play(t, func(operation, payload string) (string, string) {
+			if operation == "get" {
+				return good(operation, payload)
+			}
+			switch updates++; updates {
+			case 1:
+				return "", ""
+			case 2:
+				return "update/rejected", `{"code":429,"message":"Too many requests","clientToken":"TOKEN"}`
+			case 3:
+				return "update/rejected", `{"code":500,"message":"Internal service failure","clientToken":"TOKEN"}`
+			}
+			return good(operation, payload)
+		}, func(s *script) {
+			begin = time.Now()
+			s.tell("update/delta", `{"version":7,"state":{"level":7}}`)
+			time.Sleep(time.Minute)
+		})
+		if updates != 4 || stats.Reports != 1 || stats.Retries != 3 || len(asked) != 1 {
+			t.Errorf("%d updates in %v, applied %v, %+v", updates, time.Since(begin), asked, stats)
+		}
+	})
+}
+
+// An accepted version below one seen before proves that the shadow was deleted,
+// forgotten and made anew: its deltas are not stale.
+func TestVersionsBeginAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gets := 0
+		stats, asked := play(t, func(operation, payload string) (string, string) {
+			switch {
+			case operation == "update":
+				return "update/accepted", `{"version":3,"clientToken":"TOKEN"}`
+			case gets > 0:
+				return "get/accepted", `{"state":{"reported":{"level":2},"delta":{"level":4}},"version":2,"clientToken":"TOKEN"}`
+			}
+			gets++
+			return good(operation, payload)
+		}, func(s *script) {
+			s.tell("update/delta", `{"version":2,"state":{"level":3}}`) // stale by all that is known
+			synctest.Wait()
+			s.device.Set(state{Level: 2})
+		})
+		if len(asked) == 0 || asked[len(asked)-1] != 4 || stats.Syncs < 2 {
+			t.Errorf("applied %v, %+v", asked, stats)
+		}
+	})
+}
