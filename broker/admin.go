@@ -105,6 +105,7 @@ func (b *Broker) Clients() iter.Seq[ClientInfo] {
 		b.mu.Unlock()
 		slices.SortFunc(all, func(a, b *session) int { return cmp.Compare(a.id, b.id) })
 		for _, s := range all {
+			b.ensureCounted(s)
 			if !yield(s.describe()) {
 				return
 			}
@@ -118,6 +119,7 @@ func (b *Broker) Client(clientID string) (ClientInfo, error) {
 	if s == nil {
 		return ClientInfo{}, fmt.Errorf("%w: %q", ErrNotFound, clientID)
 	}
+	b.ensureCounted(s)
 	return s.describe(), nil
 }
 

@@ -49,7 +49,7 @@ type Broker struct {
 	keepDone chan struct{}
 }
 
-// New returns a broker on store and reads the sessions stored there. Nothing
+// New returns a broker on store and reads the sessions stored there, but none of what waits for them. Nothing
 // runs until [Broker.Serve], [Broker.ServeConn] or [Broker.Run]; in-process publishes and
 // subscriptions work at once. The error joins all that is wrong with opts.
 func New(store Store, opts *Options) (*Broker, error) {
@@ -70,41 +70,6 @@ func New(store Store, opts *Options) (*Broker, error) {
 		return nil, fmt.Errorf("broker: read sessions: %w", err)
 	}
 	return b, nil
-}
-
-// load makes sessions of what the store has.
-func (b *Broker) load(ctx context.Context) error {
-	now := b.opts.Now()
-	for stored, err := range b.store.Sessions(ctx) {
-		if err != nil {
-			return err
-		}
-		if stored.Disconnected.IsZero() {
-			stored.Disconnected = now // a crash cut it
-		}
-		s := &session{id: stored.ClientID, principal: stored.Principal, version: stored.Version, durable: true,
-			expiry: stored.Expiry, disconnectedAt: stored.Disconnected, will: stored.Will,
-		}
-		s.restore(&stored)
-		for q, err := range b.store.Queue(ctx, s.id, 0) {
-			if err != nil {
-				return err
-			}
-			s.out.Known(q.Seq)
-			s.queued.Add(1)
-			s.queuedBytes.Add(int64(queuedSize(&q.Message)))
-		}
-		b.sessions[s.id] = s
-		for _, sub := range stored.Subscriptions {
-			if err := b.addSubscription(s, sub); err != nil {
-				return fmt.Errorf("session %q: %w", s.id, err)
-			}
-		}
-		b.mu.Lock()
-		b.schedule(s)
-		b.mu.Unlock()
-	}
-	return nil
 }
 
 // InvalidateAuth makes the broker ask its [Authorizer] again before what it

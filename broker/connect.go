@@ -281,7 +281,7 @@ func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) (prev *conn, will
 			prev.mu.Unlock()
 			prev.end(byte(wire.SessionTakenOver), DuplicateClientID, errTakenOver) // [MQTT-3.1.4-3]
 		}
-		if !resumed {
+		if old.will != nil && (!resumed || !b.now().Before(old.will.Due)) {
 			will = old.will
 		}
 		old.will = nil // published, or its client is back in time [MQTT-3.1.3-9]
@@ -298,13 +298,19 @@ func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) (prev *conn, will
 	s.mu.Lock()
 	s.expiry = c.expiry
 	s.disconnectedAt = time.Time{}
+	s.standing = c.standing()
+	s.willStored = !s.durable && s.standing != nil
 	saved := s.stored()
 	s.mu.Unlock()
-	if s.durable {
-		if err := b.store.SaveSession(context.Background(), saved); err != nil {
+	if s.durable || s.willStored {
+		err := b.countQueue(s)
+		if err == nil {
+			err = b.store.SaveSession(context.Background(), saved)
+		}
+		if err != nil {
 			b.count.storeErrors.Add(1)
 			s.mu.Lock()
-			s.disconnectedAt = b.now()
+			s.disconnectedAt, s.standing = b.now(), nil
 			s.mu.Unlock()
 			return prev, will, c.refuse(wire.ServerUnavailable, ServerError, err)
 		}

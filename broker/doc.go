@@ -63,9 +63,11 @@
 //
 // # Crashes
 //
-// After a crash, sessions, subscriptions, retained messages, delayed wills that were pending and
-// queues are as the Store has them. Messages that were sent and not
-// acknowledged come again under new packet identifiers, without the DUP flag. The will of a client that was connected when the process died is not published.
+// After a crash, sessions, subscriptions, retained messages, wills that were pending and queues are as the Store has
+// them. Messages of QoS 1 that were sent and not acknowledged come again under new packet identifiers, without the DUP
+// flag; stored messages of QoS 2 keep theirs, so that each still comes exactly once. The will of a client that was
+// connected when the process died is published by the next one, after its delay: a client with a will is in the Store
+// while it is connected, also without a persistent session. New reads sessions, but not what waits in their queues.
 //
 // # Authorisation
 //

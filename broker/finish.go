@@ -1,12 +1,5 @@
 package broker
 
-import (
-	"context"
-	"time"
-
-	"github.com/thingloom/thingloom/broker/internal/wire"
-)
-
 // finish is the end of a connection: the socket is closed, the session detached or
 // ended, the will published or scheduled.
 func (c *conn) finish(err error) error {
@@ -103,14 +96,19 @@ func (c *conn) detach(why stop) {
 			s.out.Detach()
 		}
 		s.disconnectedAt, s.reason = now, why.reason
+		s.standing = nil
 		if wait := min(c.willWait, s.expiry); c.will != nil && !c.noWill && wait > 0 {
 			s.will = &PendingWill{Message: *c.will, Due: now.Add(wait)}
 		}
 		saved = s.stored()
 	}
+	recorded := s.willStored
 	s.mu.Unlock()
 
 	publish := c.will != nil && !c.noWill && (over || c.willWait == 0) // [MQTT-3.1.2-8] [MQTT-3.1.3-9]
+	if publish {
+		saved.Will = &PendingWill{Message: *c.will, Due: now} // until it is published
+	}
 	b.mu.Lock()
 	delete(b.conns, c)
 	b.mu.Unlock()
@@ -120,10 +118,7 @@ func (c *conn) detach(why stop) {
 		b.mu.Lock()
 		b.schedule(s)
 		b.mu.Unlock()
-		if err := b.store.SaveSession(context.Background(), saved); err != nil {
-			b.count.storeErrors.Add(1)
-			b.opts.Logger.Error("save session", "client_id", s.id, "err", err)
-		}
+		b.save(&saved)
 	}
 	lock.Unlock()
 
@@ -133,6 +128,11 @@ func (c *conn) detach(why stop) {
 	info.Connected, info.DisconnectedAt, info.DisconnectReason = false, now, why.reason
 	if publish {
 		b.publishWillAs(c.base, c)
+	}
+	if recorded {
+		b.forgetWill(s)
+	} else if publish && mine && !over {
+		b.saveAway(s)
 	}
 	if f := b.opts.Trace.Disconnected; f != nil {
 		f(info, why.reason)
@@ -144,40 +144,4 @@ func (c *conn) detach(why stop) {
 		w.event(WatchEvent{Kind: "disconnected", ClientID: info.ClientID, Detail: string(why.reason)})
 	})
 	b.presence(&info, why.reason)
-}
-
-// keepWill copies the will of a CONNECT.
-func (c *conn) keepWill(w *wire.Will) {
-	var expiry time.Duration
-	if w.HasExpiry {
-		expiry = min(max(seconds(w.Expiry), time.Second), c.b.opts.MaxMessageExpiry)
-	}
-	c.will = &Message{Topic: string(w.Topic), ClientID: c.info.ClientID, Principal: c.info.Principal,
-		Payload: append([]byte{}, w.Payload...), QoS: w.QoS, Retain: w.Retain,
-		Properties: toProperties(w.Props, expiry)}
-	c.willWait = seconds(w.Delay)
-}
-
-// publishWillAs publishes the will of c if its client may still do so.
-func (b *Broker) publishWillAs(ctx context.Context, c *conn) {
-	err := c.may(ActionPublish, "topic/"+c.will.Topic)
-	if err == nil && c.will.Retain {
-		err = c.may(ActionRetainPublish, "topic/"+c.will.Topic)
-	}
-	if err != nil {
-		b.opts.Logger.Warn("will refused", "client_id", c.info.ClientID, "topic", c.will.Topic, "err", err)
-		b.count.refused.Add(1)
-		return
-	}
-	b.publishWill(ctx, c.will)
-}
-
-func (b *Broker) publishWill(ctx context.Context, m *Message) {
-	w := *m
-	w.Time = b.now()
-	var r route
-	b.findRoute(w.Topic, w.ClientID, &r)
-	if err := b.publishWhole(WithDepth(ctx, 1), w, fromMessage(&w), &r); err != nil {
-		b.opts.Logger.Warn("will", "client_id", m.ClientID, "topic", m.Topic, "err", err)
-	}
 }

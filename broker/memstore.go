@@ -47,6 +47,10 @@ func (s *MemStore) Sessions(ctx context.Context) iter.Seq2[Session, error] {
 		all := make([]Session, 0, len(s.sessions))
 		for id, one := range s.sessions {
 			one.Received, one.Released = slices.Sorted(maps.Keys(s.received[id])), slices.Sorted(maps.Keys(s.released[id]))
+			one.Tail = 0
+			if q := s.queues[id]; len(q) > 0 {
+				one.Tail = q[len(q)-1].Seq
+			}
 			all = append(all, one)
 		}
 		s.mu.RUnlock()

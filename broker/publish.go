@@ -36,7 +36,10 @@ type publication struct {
 func (p *publication) run(ctx context.Context) error {
 	b, r := p.b, p.r
 	if b.opts.QueueOverflow == RefusePublish && p.qos > 0 && b.anyFull(r) {
-		return ErrQueueFull
+		p.aside()
+		if b.countAll(r); b.anyFull(r) {
+			return ErrQueueFull
+		}
 	}
 	if err := p.onPublish(ctx); err != nil {
 		return err
@@ -200,10 +203,23 @@ func (b *Broker) anyFull(r *route) bool {
 	return false
 }
 
+// countAll makes sure that it is known how full the queues are.
+func (b *Broker) countAll(r *route) {
+	for i := range r.targets {
+		if t := &r.targets[i]; t.durable {
+			b.ensureCounted(t.s)
+		}
+	}
+}
+
 // makeRoom reports whether the queue of s has room for one more message. With
 // DropOldest it makes some, unless s is connected: what is unacknowledged
 // there cannot be taken back.
 func (b *Broker) makeRoom(s *session) bool {
+	if !b.full(s) {
+		return true
+	}
+	b.ensureCounted(s)
 	if !b.full(s) {
 		return true
 	}

@@ -26,8 +26,9 @@ type session struct {
 	// change once the session is loaded.
 	released map[uint64]bool
 
-	queued      atomic.Int64 // messages in the Store's queue
+	queued      atomic.Int64 // messages in the Store's queue; see uncounted
 	queuedBytes atomic.Int64
+	loaded      uint64 // number of the last message that was in the queue at the start
 	online      atomic.Bool
 	gone        atomic.Bool // ended: nothing is stored for it any more
 
@@ -41,6 +42,8 @@ type session struct {
 	disconnectedAt time.Time
 	reason         DisconnectReason
 	will           *PendingWill // while a delayed will waits
+	standing       *PendingWill // of the present connection, if it is stored
+	willStored     bool         // there is a record for the will alone
 
 	timer timer // guarded by Broker.mu
 }
@@ -49,6 +52,9 @@ type session struct {
 func (s *session) stored() Session {
 	st := Session{ClientID: s.id, Principal: s.principal, Version: s.version, Expiry: s.expiry,
 		Disconnected: s.disconnectedAt, Will: s.will}
+	if st.Will == nil {
+		st.Will = s.standing
+	}
 	st.Subscriptions = s.subscriptions()
 	return st
 }
@@ -265,7 +271,9 @@ func (b *Broker) endSession(s *session) error {
 	if waiting > 0 && !s.durable {
 		b.count.dropped.add(DropSessionEnded, int64(waiting))
 	}
-	if n := s.queued.Load(); n > 0 {
+	if err := b.countQueue(s); err != nil {
+		b.opts.Logger.Error("count queue", "client_id", s.id, "err", err)
+	} else if n := s.queued.Load(); n > 0 {
 		b.count.dropped.add(DropSessionEnded, n)
 	}
 	b.removeSubscriptions(s)

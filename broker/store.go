@@ -26,13 +26,14 @@ type Session struct {
 	// A session found connected when the store is opened was cut by a crash.
 	Disconnected  time.Time
 	Subscriptions []Subscription // ordered by Filter
-	// Will is set while a delayed will is pending.
+	// Will is that of the present connection, or a delayed one that is pending. A client without a persistent
+	// session is stored, with an Expiry of zero, for as long as it is connected with a will.
 	Will *PendingWill
 
-	// What the marks of Enqueue have left, each in ascending order. SaveSession
-	// does not look at them.
-	Received []uint16
+	// What Enqueue has left. SaveSession does not look at it.
+	Received []uint16 // marks, in ascending order, and so the next
 	Released []uint64
+	Tail     uint64 // the number of the last message in the queue, 0 if there is none
 }
 
 // A Mark is a step of an exchange of QoS 2 [MQTT-4.3.3] of a session.
@@ -68,10 +69,12 @@ type Subscription struct {
 	Identifier        uint32 // 0 is none
 }
 
-// A PendingWill is a will to be published at Due unless its client is back.
+// A PendingWill is a will to be published at Due unless its client is back. While the client is connected
+// Due is zero, and the will is to be published Delay after the end of the connection.
 type PendingWill struct {
 	Message Message
 	Due     time.Time
+	Delay   time.Duration
 }
 
 // An Entry is one message for the queues of one or more sessions.

@@ -161,38 +161,26 @@ func (b *Broker) due(s *session, now time.Time) {
 	if will != nil {
 		s.will = nil
 	}
-	saved := s.stored()
 	s.mu.Unlock()
 
-	var err error
+	if will != nil {
+		lock.Unlock()
+		// Published before it is forgotten: a crash between repeats it and does not lose it.
+		b.publishWill(context.Background(), &will.Message)
+		if !over {
+			b.saveAway(s)
+		}
+		b.due(s, now) // what else there is
+		return
+	}
+	defer lock.Unlock()
 	if over {
-		if err = b.endSession(s); err == nil {
+		if err := b.endSession(s); err == nil {
 			b.opts.Logger.Info("session expired", "client_id", s.id)
 		}
-	} else {
-		b.mu.Lock()
-		b.schedule(s)
-		b.mu.Unlock()
-	}
-	lock.Unlock()
-	if will == nil {
 		return
 	}
-	// Published before it is forgotten: a crash between repeats it and does not lose it.
-	b.publishWill(context.Background(), &will.Message)
-	if over {
-		return
-	}
-	lock = b.admit(s.id)
-	defer lock.Unlock()
-	s.mu.Lock()
-	current := s.conn == nil && !s.ended
-	s.mu.Unlock()
-	if !current {
-		return
-	}
-	if err := b.store.SaveSession(context.Background(), saved); err != nil {
-		b.count.storeErrors.Add(1)
-		b.opts.Logger.Error("save session", "client_id", s.id, "err", err)
-	}
+	b.mu.Lock()
+	b.schedule(s)
+	b.mu.Unlock()
 }

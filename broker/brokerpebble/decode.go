@@ -159,7 +159,7 @@ func (r *reader) session() (s broker.Session) {
 	r.format()
 	s.Version = r.byte()
 	flags := r.byte()
-	if flags&^(sessDisconnected|sessWill) != 0 {
+	if flags&^(sessDisconnected|sessWill|sessDelay) != 0 || flags&(sessWill|sessDelay) == sessDelay {
 		r.fail("unknown flag")
 	}
 	s.ClientID, s.Principal = r.string(), r.string()
@@ -186,7 +186,13 @@ func (r *reader) session() (s broker.Session) {
 		sub.Identifier = uint32(id)
 	}
 	if flags&sessWill != 0 {
-		s.Will = &broker.PendingWill{Due: r.time()}
+		var delay uint64
+		if flags&sessDelay != 0 {
+			if delay = r.uvarint(); delay == 0 || delay > math.MaxInt64 {
+				r.fail("will delay out of range")
+			}
+		}
+		s.Will = &broker.PendingWill{Delay: time.Duration(delay), Due: r.time()}
 		inner := reader{rec: r.view()}
 		s.Will.Message = inner.message()
 		if inner.corrupt(nil) != nil {

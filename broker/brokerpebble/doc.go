@@ -78,7 +78,7 @@
 //
 //	byte    format, 0x01
 //	byte    protocol level
-//	byte    bit 0 disconnected follows, 1 will follows
+//	byte    bit 0 disconnected follows, 1 will follows, 2 will delay follows
 //	string  client ID
 //	string  principal
 //	varint  expiry in nanoseconds
@@ -86,7 +86,8 @@
 //	uvarint number of subscriptions, and for each
 //	        string filter; byte: bits 0-1 QoS, 2 no local, 3 retain as published,
 //	        4-5 retain handling; uvarint identifier
-//	[time, then a message as a string] will
+//	[uvarint] will delay in nanoseconds, not 0
+//	[time when it is due, then a message as a string] will
 //
 // Nothing may follow. A record that does not read so is a [*CorruptError] and
 // is left where it is.

@@ -26,6 +26,7 @@ const (
 const (
 	sessDisconnected = 1 << 0
 	sessWill         = 1 << 1
+	sessDelay        = 1 << 2
 
 	subQoS               = 0b11
 	subNoLocal           = 1 << 2
@@ -106,6 +107,9 @@ func checkSession(s *broker.Session) error {
 		}
 	}
 	if s.Will != nil {
+		if s.Will.Delay < 0 {
+			return fmt.Errorf("brokerpebble: session %q: will delay %v", s.ClientID, s.Will.Delay)
+		}
 		return checkMessage(&s.Will.Message)
 	}
 	return nil
@@ -119,6 +123,9 @@ func appendSession(b []byte, s *broker.Session) []byte {
 	}
 	if s.Will != nil {
 		flags |= sessWill
+		if s.Will.Delay > 0 {
+			flags |= sessDelay
+		}
 	}
 	b = append(b, recordFormat, s.Version, flags)
 	b = appendString(b, s.ClientID)
@@ -139,6 +146,9 @@ func appendSession(b []byte, s *broker.Session) []byte {
 		}
 		b = append(b, opts)
 		b = binary.AppendUvarint(b, uint64(sub.Identifier))
+	}
+	if flags&sessDelay != 0 {
+		b = binary.AppendUvarint(b, uint64(s.Will.Delay))
 	}
 	if s.Will != nil {
 		b = appendTime(b, s.Will.Due)

@@ -160,11 +160,22 @@ func (s *Store) Sessions(ctx context.Context) iter.Seq2[broker.Session, error] {
 			if m := all[sess.ClientID]; m != nil {
 				sess.Received, sess.Released = m.received, m.released
 			}
+			sess.Tail = s.tail(sess.ClientID)
 			if !yield(sess, err) {
 				return
 			}
 		}
 	}
+}
+
+// tail is the number of the last message in a queue, 0 if there is none.
+func (s *Store) tail(client string) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q := s.queues[client]; q != nil && q.last > q.position {
+		return q.last
+	}
+	return 0
 }
 
 // SaveSession implements [broker.SessionStore].

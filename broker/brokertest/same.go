@@ -70,6 +70,9 @@ func sameSession(got, want broker.Session) error {
 	if !got.Will.Due.Equal(want.Will.Due) {
 		return fmt.Errorf("session %q: Will.Due is %v, want %v", want.ClientID, got.Will.Due, want.Will.Due)
 	}
+	if got.Will.Delay != want.Will.Delay {
+		return fmt.Errorf("session %q: Will.Delay is %v, want %v", want.ClientID, got.Will.Delay, want.Will.Delay)
+	}
 	if err := sameMessage(got.Will.Message, want.Will.Message); err != nil {
 		return fmt.Errorf("session %q: will: %w", want.ClientID, err)
 	}
@@ -99,6 +102,6 @@ func fullSession(client string) broker.Session {
 			{Filter: "$share/g/a/+"},
 			{Filter: "é/+", QoS: 1, RetainHandling: 1},
 		},
-		Will: &broker.PendingWill{Message: fullMessage(), Due: someTime.Add(60e9)},
+		Will: &broker.PendingWill{Message: fullMessage(), Due: someTime.Add(60e9), Delay: 60e9},
 	}
 }

@@ -32,7 +32,7 @@ var sessionCases = []testCase{
 		name: "session/round trip",
 		rule: "SaveSession stores every field, and Sessions gives it back.",
 		check: func(ctx context.Context, e *env) error {
-			for _, want := range []broker.Session{fullSession("full"), {ClientID: "bare", Version: 4}} {
+			for _, want := range []broker.Session{fullSession("full"), {ClientID: "bare", Version: 4}, {ClientID: "will", Version: 4, Will: &broker.PendingWill{Message: message("t", "will")}}} {
 				if err := e.SaveSession(ctx, want); err != nil {
 					return err
 				}
@@ -130,6 +130,39 @@ var sessionCases = []testCase{
 				func() error { return e.DeleteSession(ctx, "c") },
 				func() error { return e.wantQueue(ctx, "c", 0) },
 			)
+		},
+	},
+	{
+		name:    "session/tail",
+		rule:    "Sessions tells the number of the last message in each queue, 0 if there is none, also after a restart; whatever SaveSession was given.",
+		reopens: true,
+		check: func(ctx context.Context, e *env) error {
+			for _, c := range []string{"full", "empty", "never"} {
+				if err := e.SaveSession(ctx, broker.Session{ClientID: c, Version: 5, Tail: 7}); err != nil {
+					return err
+				}
+			}
+			seq, err := e.Enqueue(ctx, []broker.Entry{entry("1", "full", "empty"), entry("2", "full"), entry("3", "other")})
+			if err != nil {
+				return err
+			}
+			if err := errors.Join(e.Dequeue(ctx, "full", seq), e.Dequeue(ctx, "empty", seq)); err != nil {
+				return err
+			}
+			tails := func() error {
+				for c, want := range map[string]uint64{"full": seq + 1, "empty": 0, "never": 0} {
+					s, _, err := e.sessionOf(ctx, c)
+					if err != nil || s.Tail != want {
+						return fmt.Errorf("session %q has Tail %d, want %d, %w", c, s.Tail, want, errors.Join(errMissing, err))
+					}
+				}
+				return nil
+			}
+			if err := tails(); err != nil {
+				return err
+			}
+			e.reopen()
+			return tails()
 		},
 	},
 	{

@@ -106,6 +106,18 @@ var faults = map[string]func(b *broken){
 			return b.Store.SaveSession(ctx, s)
 		}
 	},
+	"session/tail": func(b *broken) {
+		b.sessions = func(ctx context.Context) iter.Seq2[broker.Session, error] {
+			return func(yield func(broker.Session, error) bool) {
+				for s, err := range b.Store.Sessions(ctx) {
+					s.Tail = 0
+					if !yield(s, err) {
+						return
+					}
+				}
+			}
+		}
+	},
 	"session/replace": func(b *broken) {
 		b.saveSession = func(ctx context.Context, s broker.Session) error {
 			return errors.Join(b.Store.DeleteSession(ctx, s.ClientID), b.Store.SaveSession(ctx, s))
