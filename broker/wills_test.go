@@ -117,7 +117,7 @@ func TestWillOfAConnectedClientAfterCrash(t *testing.T) {
 					watch.puback(watch.gets(1, "w", "bye").id)
 				}
 				synctest.Wait()
-				records := 1 // watch
+				records := 1                                          // watch
 				if one.o.expiry > 5 || one.o.v == 4 && one.o.resume { // a's session goes on
 					records = 2
 				}
