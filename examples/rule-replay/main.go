@@ -12,6 +12,13 @@
 //
 //	$ go run ./examples/rule-replay -sql "SELECT t FROM 'sensors/+' WHERE t > 30" capture.jsonl
 //
+// -explain says why: for each message the value of every sub-expression, where the first Undefined comes from and the
+// decision, also for rules that did not fire. -lint holds the statements against the captured payloads: comparisons
+// that can never be true, arms never taken, fields that no payload has, rules that feed one another in a circle.
+//
+//	$ go run ./examples/rule-replay -explain -sql "SELECT t FROM 'sensors/+' WHERE temp > 30" capture.jsonl
+//	$ go run ./examples/rule-replay -lint -after rules.json capture.jsonl
+//
 // Rules are JSON objects as AWS has them, with a member ruleName beside sql and
 // actions. A capture is one JSON object a line, as
 //
@@ -21,7 +28,8 @@
 // the name of a capture, or with -, it is read from standard input.
 //
 // The exit code is for continuous integration: 0 if nothing would be sent more,
-// less or differently, 1 if something would, 2 if it cannot be told.
+// less or differently, 1 if something would, 2 if it cannot be told. With -lint it is 1 if there are findings, with
+// -explain it is 0 or 2.
 package main
 
 import (
@@ -30,6 +38,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"os/signal"
 
@@ -58,50 +67,59 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	after := flags.String("after", "", "file of the rules as they would be")
 	sql := flags.String("sql", "", "a statement to try, in the place of -after")
 	quiet := flags.Bool("quiet", false, "print the summary alone")
+	why := flags.Bool("explain", false, "print why rules fire, or do not, instead of what would be sent")
+	check := flags.Bool("lint", false, "print what cannot be meant so in the statements, instead of what would be sent")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return exitSame
 		}
 		return exitError
 	}
-	sum, err := replay(ctx, *before, *after, *sql, *quiet, flags.Args(), stdin, stdout)
+	code, err := func() (int, error) {
+		switch {
+		case (*after == "") == (*sql == "") || flags.NArg() > 1:
+			return exitError, errors.New("want either -after or -sql, and at most one capture; see -help")
+		case *why && *check, (*why || *check) && (*before != "" || *quiet):
+			return exitError, errors.New("-explain and -lint stand alone, without -before and -quiet")
+		}
+		old, err := readRules(*before)
+		if err != nil {
+			return exitError, err
+		}
+		next, err := readRules(*after)
+		if err != nil {
+			return exitError, err
+		}
+		if *sql != "" {
+			next = []rules.Rule{{Name: "sql", SQL: *sql, Actions: []rules.ActionSpec{{Type: "print"}}}}
+		}
+		if name := flags.Arg(0); name != "" && name != "-" {
+			f, err := os.Open(name)
+			if err != nil {
+				return exitError, err
+			}
+			defer f.Close()
+			stdin = f
+		}
+		capture := rulestest.ReadCapture(stdin)
+		switch {
+		case *why:
+			return exitSame, explain(ctx, next, capture, stdout)
+		case *check:
+			found, err := lint(next, capture, stdout)
+			return min(found, exitDifferent), err
+		}
+		return replay(ctx, old, next, *quiet, capture, stdout)
+	}()
 	if err != nil {
 		fmt.Fprintln(stderr, "rule-replay:", err)
 		return exitError
 	}
-	fmt.Fprintf(stdout, "%d messages: %d sent before, %d after: %d more, %d less, %d differently\n",
-		sum.Messages, sum.Before, sum.After, sum.More, sum.Less, sum.Different)
-	if !sum.Same() {
-		return exitDifferent
-	}
-	return exitSame
+	return code
 }
 
-func replay(ctx context.Context, before, after, sql string, quiet bool, args []string, stdin io.Reader, out io.Writer) (rulestest.Summary, error) {
-	var none rulestest.Summary
-	if (after == "") == (sql == "") || len(args) > 1 {
-		return none, errors.New("want either -after or -sql, and at most one capture; see -help")
-	}
-	old, err := readRules(before)
-	if err != nil {
-		return none, err
-	}
-	next, err := readRules(after)
-	if err != nil {
-		return none, err
-	}
-	if sql != "" {
-		next = []rules.Rule{{Name: "sql", SQL: sql, Actions: []rules.ActionSpec{{Type: "print"}}}}
-	}
-	capture := stdin
-	if len(args) == 1 && args[0] != "-" {
-		f, err := os.Open(args[0])
-		if err != nil {
-			return none, err
-		}
-		defer f.Close()
-		capture = f
-	}
+// replay prints what would be sent more, less or differently.
+func replay(ctx context.Context, old, next []rules.Rule, quiet bool, capture iter.Seq2[rules.Message, error], out io.Writer) (int, error) {
 	report := func(d rulestest.Difference) error {
 		if quiet {
 			return nil
@@ -109,7 +127,16 @@ func replay(ctx context.Context, before, after, sql string, quiet bool, args []s
 		_, err := fmt.Fprintln(out, d)
 		return err
 	}
-	return rulestest.Replay(ctx, old, next, rulestest.ReadCapture(capture), report, nil)
+	sum, err := rulestest.Replay(ctx, old, next, capture, report, nil)
+	if err != nil {
+		return exitError, err
+	}
+	fmt.Fprintf(out, "%d messages: %d sent before, %d after: %d more, %d less, %d differently\n",
+		sum.Messages, sum.Before, sum.After, sum.More, sum.Less, sum.Different)
+	if !sum.Same() {
+		return exitDifferent, nil
+	}
+	return exitSame, nil
 }
 
 // readRules reads a file of rules; no name is no rules.

@@ -22,6 +22,9 @@ func TestRun(t *testing.T) {
 	now := file("now.json", `{"ruleName": "hot", "sql": "SELECT t FROM 'sensors/+' WHERE t > 30", "actions": [{"republish": {"topic":"alerts/${topic(2)}"}}]}`)
 	next := file("next.json", `{"ruleName": "hot", "sql": "SELECT t FROM 'sensors/+' WHERE t > 2", "actions": [{"republish": {"topic":"alarms/${topic(2)}"}}]}`)
 	broken := file("broken.json", `{"ruleName": "hot", "sql": "SELEKT", "actions": []}`)
+	two := file("two.json", `{"ruleName": "a", "sql": "SELECT t FROM 'sensors/s1'", "actions": []}
+{"ruleName": "b", "sql": "SELECT t FROM 'other'", "actions": []}`)
+	circle := file("circle.json", `{"ruleName": "a", "sql": "SELECT t FROM 'sensors/+'", "actions": [{"republish": {"topic":"sensors/${topic(2)}"}}]}`)
 	messages := file("capture.jsonl", capture)
 	for _, c := range []struct {
 		name string
@@ -41,6 +44,27 @@ func TestRun(t *testing.T) {
 		{"a statement alone", []string{"-sql", "SELECT t + 1 AS x FROM 'sensors/+' WHERE t > 30"}, exitDifferent,
 			"@ message 1 on sensors/s1\n+ sql: print {} <- {\"x\":32}\n2 messages: 0 sent before, 1 after: 1 more, 0 less, 0 differently\n"},
 		{"a rule that does not compile", []string{"-after", broken, messages}, exitError, "line 1, column 1"},
+		{"why it fires, and does not", []string{"-explain", "-sql", "SELECT t FROM 'sensors/+' WHERE temp > 30 OR t > 30"}, exitSame, `@ message 1 on sensors/s1
+sql: filtered: WHERE is not true: temp > 30 OR t > 30 is Undefined, since temp is Undefined: the payload has no such member
+  WHERE        temp is Undefined: the payload has no such member <- here it begins
+  WHERE      temp > 30 is Undefined: temp is Undefined
+  WHERE        t = 31
+  WHERE      t > 30 = true
+  WHERE    temp > 30 OR t > 30 is Undefined: temp > 30 is Undefined
+@ message 2 on sensors/s2
+sql: filtered: WHERE is not true: temp > 30 OR t > 30 is Undefined, since temp is Undefined: the payload has no such member
+  WHERE        temp is Undefined: the payload has no such member <- here it begins
+  WHERE      temp > 30 is Undefined: temp is Undefined
+  WHERE        t = 3
+  WHERE      t > 30 = false
+  WHERE    temp > 30 OR t > 30 is Undefined: temp > 30 is Undefined
+`},
+		{"why, of many rules those of the topic", []string{"-explain", "-after", two}, exitSame, "@ message 1 on sensors/s1\na: fired: there is no WHERE\n  SELECT   t = 31\n  -> {\"t\":31}\n"},
+		{"nothing to find", []string{"-lint", "-after", now}, exitSame, "1 rules, 0 findings\n"},
+		{"a field that no payload has", []string{"-lint", "-sql", "SELECT tt FROM 'sensors/+'"}, exitDifferent, "sql: unknown-field: line 1, column 8: no sample has tt\nSELECT tt FROM 'sensors/+'\n       ^\n1 rules, 1 findings\n"},
+		{"a circle", []string{"-lint", "-after", circle}, exitDifferent, "rules: rules feed one another: a -> a\n1 rules, 1 findings\n"},
+		{"both", []string{"-lint", "-explain", "-after", now}, exitError, "stand alone"},
+		{"with -before", []string{"-lint", "-before", now, "-after", now}, exitError, "stand alone"},
 		{"no rules", nil, exitError, "either -after or -sql"},
 		{"two captures", []string{"-after", now, "a", "b"}, exitError, "at most one"},
 		{"a file that is not there", []string{"-after", filepath.Join(dir, "none")}, exitError, "none"},
