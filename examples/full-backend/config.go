@@ -31,6 +31,7 @@ type Config struct {
 	FileEvery  Duration `json:"fileEvery" usage:"a file of the bucket is closed after this long"`
 	FileBytes  int      `json:"fileBytes" usage:"a file of the bucket is closed at this size"`
 	Partitions int      `json:"partitions" usage:"partitions of a stream, fixed on the first start"`
+	Secrets    string   `json:"secrets" usage:"folder with a file for each secret that get_secret may read; empty: statements that call it are refused"`
 	Simulate   int      `json:"simulate" usage:"number of simulated sensors"`
 	Every      Duration `json:"every" usage:"how often a simulated sensor publishes"`
 	Verbose    bool     `json:"verbose" usage:"log debug messages"`

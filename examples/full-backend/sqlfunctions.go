@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,7 +16,7 @@ import (
 // functionsOfSQL answers the functions of rule SQL that ask the outside. What
 // is not answered here fails the rule when it is put.
 func (b *backend) functionsOfSQL() *rules.Funcs {
-	return &rules.Funcs{
+	funcs := &rules.Funcs{
 		// The last part of the ARN is the name: arn:aws:lambda:us-east-1:1:function:check-config.
 		Lambda: func(ctx context.Context, arn string, input json.RawMessage) (json.RawMessage, error) {
 			return b.functions.Invoke(ctx, arn[strings.LastIndexByte(arn, ':')+1:], input)
@@ -52,7 +53,21 @@ func (b *backend) functionsOfSQL() *rules.Funcs {
 			}
 			return item, err
 		},
+		// A model is a function, invoked with the record.
+		Predict: func(ctx context.Context, model, _ string, record json.RawMessage) (json.RawMessage, error) {
+			answer, err := b.functions.Invoke(ctx, model[strings.LastIndexByte(model, ':')+1:], record)
+			if err == nil && !bytes.HasPrefix(bytes.TrimSpace(answer), []byte("{")) {
+				err = fmt.Errorf("machinelearning_predict: %s answered %.100s, which is no object", model, answer)
+			}
+			return answer, err
+		},
 	}
+	if dir := b.cfg.Secrets; dir != "" {
+		funcs.Secret = func(_ context.Context, id, kind, key, _ string) (json.RawMessage, error) {
+			return readSecret(dir, id, kind, key)
+		}
+	}
+	return funcs
 }
 
 // keyText is a key as tables have it.
