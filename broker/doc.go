@@ -69,6 +69,10 @@
 // connected when the process died is published by the next one, after its delay: a client with a will is in the Store
 // while it is connected, also without a persistent session. New reads sessions, but not what waits in their queues.
 //
+// That packet identifier follows from the message's number in the Store, modulo 32,768. A client that leaves an exchange of
+// QoS 2 open while so many messages are stored for whatever clients gets none after the one whose turn it would be, until it
+// completes the exchange; the limits of its queue hold meanwhile, and nobody else is held up.
+//
 // # Authorisation
 //
 // Without an [Authenticator] and an [Authorizer] nobody is admitted. The Authorizer is asked for connecting, for

@@ -238,14 +238,16 @@ func (b *Broker) makeRoom(s *session) bool {
 	}
 	ctx := context.Background()
 	var oldest []Queued
+	freed := int64(0)
 	some := max(1, min(64, b.opts.MaxQueueMessages/16))
 	for q, err := range b.store.Queue(ctx, s.id, 0) {
 		if err != nil {
 			b.count.storeErrors.Add(1)
 			return false
 		}
-		if oldest = append(oldest, q); len(oldest) == some {
-			break
+		oldest = append(oldest, q)
+		if freed += int64(queuedSize(&q.Message)); len(oldest) == some || freed >= b.opts.MaxQueueBytes/16 {
+			break // a few at a time cost fewer calls; many large ones would be more than there is need for
 		}
 	}
 	if len(oldest) == 0 {

@@ -39,7 +39,7 @@ const (
 	DropByHook        DropReason = "hook"           // Hooks.OnDeliver said no
 	DropThrottled     DropReason = "throttled"      // above Options.MaxPublishRate or MaxDeliverRate
 	DropOffline       DropReason = "offline"        // a shared subscription without a member that could take it
-	DropSessionEnded  DropReason = "session_ended"  // unacknowledged when a session that does not persist ended
+	DropSessionEnded  DropReason = "session_ended"  // still waiting or unacknowledged when its session ended
 )
 
 // A Trace has functions that the broker calls at moments of its life. Each may

@@ -46,7 +46,10 @@ func (o *Outbound) indexOfStored(id uint16) int {
 }
 
 // clashes reports whether d has to wait because an earlier message with its packet
-// id is not over.
+// id is not over: the id is in use until PUBCOMP [MQTT-2.2.1-4], and order lets nothing overtake d. So a client that
+// never completes an exchange holds back its own messages, from the one numbered 32,768 after it on, as it
+// would by the bound of the ring if they were all its own. They stay in the store, other clients notice nothing, and
+// the next connection begins with the PUBREL that is to be answered.
 func (o *Outbound) clashes(d *Delivery) bool {
 	return d.QoS == 2 && d.Seq > 0 && o.indexOfStored(storedID(d.Seq)) >= 0
 }
