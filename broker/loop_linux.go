@@ -21,18 +21,17 @@ type loop struct {
 	b     *Broker
 	addr  net.Addr        // of the listener
 	open  *sync.WaitGroup // connections
-	epoll *os.File        // in Go's poller: a loop without work blocks no thread
-	wait  syscall.RawConn
-	poll  func(fd uintptr) bool
-	leads sync.WaitGroup // goroutines that lead or have led
+	epoll int             // waiting for it blocks a thread: Go's poller in between, which would not, costs up to half the speed
+	alarm *os.File        // closed to wake who waits
+	heard *os.File        // the other end of that pipe, which epoll watches
+	over  atomic.Bool     // look at it when awake
+	leads sync.WaitGroup  // goroutines that lead or have led
 
 	mu    sync.Mutex
 	conns []*conn // by descriptor
 
 	// Of the goroutine that leads.
 	events [128]syscall.EpollEvent
-	n      int // of events
-	err    error
 	ready  []readiness // ready[next:] are still to be dealt with
 	next   int
 	again  []readiness // in the next round, since they have more than one read took
@@ -54,13 +53,17 @@ func newLoop(b *Broker, addr net.Addr, open *sync.WaitGroup) (*loop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker: epoll: %w", err)
 	}
-	_ = syscall.SetNonblock(fd, true) // for os.NewFile to use Go's poller
-	l := &loop{b: b, addr: addr, open: open, epoll: os.NewFile(uintptr(fd), "epoll")}
-	if l.wait, err = l.epoll.SyscallConn(); err != nil {
-		_ = l.epoll.Close()
+	l := &loop{b: b, addr: addr, open: open, epoll: fd}
+	if l.heard, l.alarm, err = os.Pipe(); err == nil {
+		if err = l.watch(int(l.heard.Fd())); err != nil {
+			l.heard.Close()
+			l.alarm.Close()
+		}
+	}
+	if err != nil {
+		_ = syscall.Close(fd)
 		return nil, fmt.Errorf("broker: epoll: %w", err)
 	}
-	l.poll = l.look
 	l.leads.Add(1)
 	go l.lead()
 	return l, nil
@@ -68,8 +71,16 @@ func newLoop(b *Broker, addr net.Addr, open *sync.WaitGroup) (*loop, error) {
 
 // close ends the loop, which has no sockets any more.
 func (l *loop) close() {
-	_ = l.epoll.Close()
+	l.over.Store(true)
+	_ = l.alarm.Close()
 	l.leads.Wait()
+	_ = l.heard.Close()
+	_ = syscall.Close(l.epoll)
+}
+
+// watch asks for the events of a descriptor.
+func (l *loop) watch(fd int) error {
+	return syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: watched, Fd: int32(fd)})
 }
 
 // add takes a socket on.
@@ -81,13 +92,7 @@ func (l *loop) add(c *conn) error {
 	}
 	l.conns[fd] = c
 	l.mu.Unlock()
-	var err error
-	if cerr := l.wait.Control(func(ep uintptr) {
-		err = syscall.EpollCtl(int(ep), syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: watched, Fd: int32(fd)})
-	}); cerr != nil {
-		err = cerr
-	}
-	return err
+	return l.watch(fd)
 }
 
 // forget is for a socket that is about to be closed.
@@ -153,40 +158,31 @@ func (l *loop) round() bool {
 	l.flush()
 	clear(l.ready)
 	l.ready, l.again, l.next = l.again, l.ready[:0], 0
-	wait := l.wait.Read
+	wait := -1
 	if len(l.ready) > 0 {
-		wait = l.glance
+		wait = 0
 	}
-	if err := wait(l.poll); err != nil {
-		return false // closed
-	}
-	if l.err != nil {
-		l.b.opts.Logger.Error("event loop", "err", l.err)
+	n, err := syscall.EpollWait(l.epoll, l.events[:], wait)
+	switch {
+	case l.over.Load():
+		return false
+	case err == syscall.EINTR:
+		n = 0
+	case err != nil:
+		l.b.opts.Logger.Error("event loop", "err", err)
 		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, e := range l.events[:l.n] {
+	for _, e := range l.events[:n] {
+		if int(e.Fd) >= len(l.conns) {
+			continue
+		}
 		if c := l.conns[e.Fd]; c != nil {
 			l.ready = append(l.ready, readiness{c, e.Events})
 		}
 	}
 	return true
-}
-
-// look asks for events without waiting. That there are none makes Go's poller wait for some.
-func (l *loop) look(fd uintptr) bool {
-	for {
-		l.n, l.err = syscall.EpollWait(int(fd), l.events[:], 0)
-		if l.err != syscall.EINTR {
-			return l.n != 0 || l.err != nil
-		}
-	}
-}
-
-// glance looks once.
-func (l *loop) glance(poll func(uintptr) bool) error {
-	return l.wait.Control(func(fd uintptr) { poll(fd) })
 }
 
 // flushLater is for connections that were given something in this round.
