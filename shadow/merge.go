@@ -148,7 +148,7 @@ func Delta(desired, reported json.RawMessage) (json.RawMessage, error) {
 
 // delta is the delta and its metadata, or nil twice.
 func (s *sections) delta() (state, metadata json.RawMessage) {
-	d := difference(&s.desired, &s.reported)
+	d := difference(&s.desired, &s.reported, false)
 	if len(d.kids) == 0 {
 		return nil, nil
 	}
@@ -156,8 +156,8 @@ func (s *sections) delta() (state, metadata json.RawMessage) {
 }
 
 // difference returns the members of the object d that the object r lacks or
-// has otherwise.
-func difference(d, r *node) node {
+// has otherwise; with removed also null for each that r alone has.
+func difference(d, r *node, removed bool) node {
 	out := node{key: d.key, kind: object}
 	f := finder{n: r}
 	for i := range d.kids {
@@ -167,11 +167,19 @@ func difference(d, r *node) node {
 		case j < 0:
 			out.kids = append(out.kids, *want)
 		case want.kind == object && r.kids[j].kind == object:
-			if below := difference(want, &r.kids[j]); len(below.kids) > 0 {
+			if below := difference(want, &r.kids[j], removed); len(below.kids) > 0 {
 				out.kids = append(out.kids, below)
 			}
 		case !equal(want, &r.kids[j]):
 			out.kids = append(out.kids, *want)
+		}
+	}
+	if removed {
+		f = finder{n: d}
+		for i := range r.kids {
+			if key := r.kids[i].key; f.find(key, i) < 0 {
+				out.kids = append(out.kids, node{key: key, kind: null, text: "null"})
+			}
 		}
 	}
 	return out
@@ -196,9 +204,14 @@ func Patch(from, to json.RawMessage) (json.RawMessage, error) {
 		}
 		trees[i] = *tree
 	}
-	patch := patchOf(&trees[0], &trees[1])
-	if len(patch.kids) == 0 {
-		return nil, nil
+	return patchOf(&trees[0], &trees[1]), nil
+}
+
+// patchOf is Patch of objects.
+func patchOf(from, to *node) json.RawMessage {
+	p := difference(to, from, true)
+	if len(p.kids) == 0 {
+		return nil
 	}
-	return patch.appendJSON(nil), nil
+	return p.appendJSON(nil)
 }

@@ -1,7 +1,6 @@
 package shadow
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,7 +55,7 @@ func (v View[T]) Get(ctx context.Context) (State[T], error) {
 	if err != nil {
 		return State[T]{}, err
 	}
-	return stateOf[T](v.ref, doc)
+	return StateOf[T](v.ref, doc)
 }
 
 // Update changes the shadow by what edit does to its state: fields of Desired
@@ -75,25 +74,16 @@ func (v View[T]) Update(ctx context.Context, edit func(s *State[T]) error) (Stat
 		if !stored.Exists() {
 			stored = Document{}
 		}
-		// Decoded twice: what edit gets may share memory with itself alone.
-		before, err := stateOf[T](v.ref, stored)
+		state, err := Edit(v.ref, stored, edit)
 		if err != nil {
 			return nil, err
 		}
-		edited, err := stateOf[T](v.ref, stored)
-		if err != nil {
-			return nil, err
+		if state == nil {
+			state = json.RawMessage("{}")
 		}
-		if err := edit(&edited); err != nil {
-			return nil, err
-		}
-		patch, err := statePatch(v.ref, &before, &edited)
-		if err != nil {
-			return nil, err
-		}
-		return ParseRequest(patch, v.svc.opts.Limits)
+		return ParseRequest(fmt.Appendf(nil, `{"state":%s}`, state), v.svc.opts.Limits)
 	}, func(c Change) (err error) {
-		after, err = stateOf[T](v.ref, c.After)
+		after, err = StateOf[T](v.ref, c.After)
 		return err
 	})
 	if err != nil {
@@ -109,7 +99,7 @@ func (v View[T]) Watch(ctx context.Context, when Condition) iter.Seq2[State[T], 
 		for doc, err := range v.svc.Watch(ctx, v.ref, when) {
 			var s State[T]
 			if err == nil && doc.Exists() {
-				s, err = stateOf[T](v.ref, doc)
+				s, err = StateOf[T](v.ref, doc)
 			}
 			if !yield(s, err) || err != nil {
 				return
@@ -118,7 +108,9 @@ func (v View[T]) Watch(ctx context.Context, when Condition) iter.Seq2[State[T], 
 	}
 }
 
-func stateOf[T any](ref Ref, doc Document) (s State[T], err error) {
+// StateOf is a document in the type T, as a View has it. Errors are *TypeError, and ErrCorrupt for sections that are
+// no objects.
+func StateOf[T any](ref Ref, doc Document) (s State[T], err error) {
 	delta, err := Delta(doc.Desired, doc.Reported)
 	if err != nil {
 		return s, wrap(ref, "delta", err)
@@ -147,9 +139,23 @@ func fieldOf(err error) string {
 	return ""
 }
 
-// statePatch is the request document that makes after of before.
-func statePatch[T any](ref Ref, before, after *State[T]) ([]byte, error) {
-	b := []byte(`{"state":{`)
+// Edit returns what a request has to say under "state" to do what edit does to the typed state of doc, nil if that
+// is nothing. View.Update does this on the service's side; who speaks to the service by MQTT or HTTP sends it. Errors
+// are that of edit, as it is, and *TypeError.
+func Edit[T any](ref Ref, doc Document, edit func(*State[T]) error) (json.RawMessage, error) {
+	// Decoded twice: what edit gets may share memory with itself alone.
+	before, err := StateOf[T](ref, doc)
+	if err != nil {
+		return nil, err
+	}
+	after, err := StateOf[T](ref, doc)
+	if err != nil {
+		return nil, err
+	}
+	if err := edit(&after); err != nil {
+		return nil, err
+	}
+	var b []byte
 	for _, part := range []struct {
 		section       string
 		before, after *T
@@ -161,21 +167,24 @@ func statePatch[T any](ref Ref, before, after *State[T]) ([]byte, error) {
 		if patch == nil {
 			continue
 		}
-		if b[len(b)-1] == '}' || bytes.HasSuffix(b, []byte("null")) {
-			b = append(b, ',')
+		if b = append(b, ','); len(b) == 1 {
+			b[0] = '{'
 		}
 		b = append(append(append(append(b, '"'), part.section...), `":`...), patch...)
 	}
-	return append(b, `}}`...), nil
+	if b == nil {
+		return nil, nil
+	}
+	return append(b, '}'), nil
 }
 
 // sectionPatch is nil if nothing changed.
-func sectionPatch[T any](before, after *T) ([]byte, error) {
+func sectionPatch[T any](before, after *T) (json.RawMessage, error) {
 	switch {
 	case before == nil && after == nil:
 		return nil, nil
 	case after == nil:
-		return []byte("null"), nil
+		return json.RawMessage("null"), nil
 	}
 	to, err := objectOf(after)
 	if err != nil {
@@ -187,11 +196,7 @@ func sectionPatch[T any](before, after *T) ([]byte, error) {
 			return nil, err
 		}
 	}
-	p := patchOf(&from, &to)
-	if len(p.kids) == 0 {
-		return nil, nil
-	}
-	return p.appendJSON(nil), nil
+	return patchOf(&from, &to), nil
 }
 
 func objectOf(v any) (node, error) {
@@ -204,31 +209,4 @@ func objectOf(v any) (node, error) {
 		err = fmt.Errorf("%T is no JSON object", v)
 	}
 	return n, err
-}
-
-// patchOf is the object that merged into from gives to.
-func patchOf(from, to *node) node {
-	out := node{key: to.key, kind: object}
-	f := finder{n: from}
-	for i := range to.kids {
-		k := &to.kids[i]
-		j := f.find(k.key, i)
-		switch {
-		case j < 0:
-			out.kids = append(out.kids, *k)
-		case k.kind == object && from.kids[j].kind == object:
-			if below := patchOf(&from.kids[j], k); len(below.kids) > 0 {
-				out.kids = append(out.kids, below)
-			}
-		case !equal(k, &from.kids[j]):
-			out.kids = append(out.kids, *k)
-		}
-	}
-	f = finder{n: to}
-	for i := range from.kids {
-		if f.find(from.kids[i].key, i) < 0 {
-			out.kids = append(out.kids, node{key: from.kids[i].key, kind: null, text: "null"})
-		}
-	}
-	return out
 }

@@ -124,12 +124,17 @@ func (d *Device[T]) Connected() {
 
 // renew forgets what belongs to a connection. d.mu is held.
 func (d *Device[T]) renew() {
-	if d.synced {
-		d.up = make(chan struct{})
-	}
+	d.forget()
 	close(d.lost)
 	d.lost = make(chan struct{})
-	d.fresh, d.synced = false, false
+	d.fresh = false
+}
+
+// forget says that the document is not known any more. Who waits for it waits on. d.mu is held.
+func (d *Device[T]) forget() {
+	if d.synced {
+		d.synced, d.up = false, make(chan struct{})
+	}
 }
 
 // rouse makes Run look. d.mu is held or not.

@@ -28,8 +28,8 @@ func (d *Device[T]) Receive(m paho.PublishReceived) (bool, error) {
 	case "delete/accepted":
 		// Deleting takes no state from the device. But versions may begin
 		// anew, so the next document is believed whatever its version.
-		d.gone, d.synced, d.reported, d.pending = true, false, nil, nil
-		d.up = make(chan struct{})
+		d.gone, d.reported, d.pending = true, nil, nil
+		d.forget()
 		d.rouse()
 	default:
 		return false, nil // another shadow's, whose name begins where this one ends
@@ -48,7 +48,7 @@ func (d *Device[T]) received(payload []byte) {
 	if m.Version <= d.version {
 		d.stats.stale.Add(1)
 		if d.gone && d.synced { // or the shadow was made anew: the document tells
-			d.synced, d.up = false, make(chan struct{})
+			d.forget()
 			d.rouse()
 		}
 		return

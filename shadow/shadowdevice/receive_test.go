@@ -184,3 +184,20 @@ func TestVersionsBeginAnew(t *testing.T) {
 		}
 	})
 }
+
+// Who waits for the document while it is not known must not be left with a channel that nobody closes, whatever comes.
+func TestWaitersOutliveWhatComes(t *testing.T) {
+	d, err := New(shadow.Ref{Thing: "t"}, func(_ context.Context, want state, _ json.RawMessage) (state, error) { return want, nil }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &script{device: d}
+	waiting := d.up
+	s.tell("delete/accepted", `{"version":3}`)
+	s.tell("update/delta", `{"version":1,"state":{"level":1}}`)
+	d.Connected()
+	d.restart()
+	if d.up != waiting {
+		t.Error("those who waited are forgotten")
+	}
+}

@@ -68,37 +68,41 @@ func (d *Device[T]) requestAs(ctx context.Context, token, operation string, body
 // shadow.ErrNotFound and the other refusals of the service, and that of ctx.
 func (d *Device[T]) Get(ctx context.Context) (shadow.State[T], error) {
 	var s shadow.State[T]
-	err := d.persist(ctx, func() (err error) {
-		s, err = d.get(ctx)
+	err := d.persist(ctx, func() error {
+		doc, err := d.document(ctx)
+		if err == nil {
+			s, err = shadow.StateOf[T](d.ref, doc.Document)
+		}
 		return err
 	})
 	return s, err
 }
 
-func (d *Device[T]) get(ctx context.Context) (s shadow.State[T], err error) {
+// A document is what the service says of a shadow.
+type document struct {
+	shadow.Document
+	delta json.RawMessage
+}
+
+// document asks for the document. shadow.ErrNotFound if there is none.
+func (d *Device[T]) document(ctx context.Context) (doc document, err error) {
 	payload, err := d.request(ctx, "get", []byte(`{`))
 	if err != nil {
-		return s, err
+		return doc, err
 	}
-	var doc document
-	if err := json.Unmarshal(payload, &doc); err != nil {
-		return s, fmt.Errorf("shadowdevice: get: unreadable document: %w", err)
-	}
-	s = shadow.State[T]{DeltaJSON: doc.State.Delta, Version: doc.Version, Time: time.Unix(doc.Timestamp, 0)}
-	for _, part := range []struct {
-		section string
-		raw     json.RawMessage
-		into    **T
-	}{{"desired", doc.State.Desired, &s.Desired}, {"reported", doc.State.Reported, &s.Reported}, {"delta", doc.State.Delta, &s.Delta}} {
-		if part.raw == nil {
-			continue
+	var answer struct {
+		State struct {
+			Desired, Reported, Delta json.RawMessage
 		}
-		*part.into = new(T)
-		if err := json.Unmarshal(part.raw, *part.into); err != nil {
-			return shadow.State[T]{}, &shadow.TypeError{Ref: d.ref, Section: part.section, Err: err}
-		}
+		Version   int64
+		Timestamp int64
 	}
-	return s, nil
+	if err := json.Unmarshal(payload, &answer); err != nil {
+		return doc, fmt.Errorf("shadowdevice: get: unreadable document: %w", err)
+	}
+	doc.Desired, doc.Reported, doc.delta = answer.State.Desired, answer.State.Reported, answer.State.Delta
+	doc.Version, doc.Time = answer.Version, time.Unix(answer.Timestamp, 0)
+	return doc, nil
 }
 
 // Update changes the shadow by what edit does to Desired and Reported of its
@@ -111,11 +115,11 @@ func (d *Device[T]) get(ctx context.Context) (s shadow.State[T], err error) {
 func (d *Device[T]) Update(ctx context.Context, edit func(*shadow.State[T]) error) (version int64, err error) {
 	err = d.persist(ctx, func() error {
 		version = 0
-		before, err := d.get(ctx)
+		doc, err := d.document(ctx)
 		if err != nil && !errors.Is(err, shadow.ErrNotFound) {
 			return err
 		}
-		patch, err := editPatch(d.ref, before, edit)
+		patch, err := shadow.Edit(d.ref, doc.Document, edit)
 		if err != nil {
 			return ownError{err}
 		}
@@ -123,8 +127,8 @@ func (d *Device[T]) Update(ctx context.Context, edit func(*shadow.State[T]) erro
 			return nil
 		}
 		body := append([]byte(`{"state":`), patch...)
-		if before.Version > 0 {
-			body = fmt.Appendf(body, `,"version":%d`, before.Version)
+		if doc.Version > 0 {
+			body = fmt.Appendf(body, `,"version":%d`, doc.Version)
 		}
 		payload, err := d.request(ctx, "update", body)
 		if err != nil {

@@ -133,17 +133,10 @@ func (d *Device[T]) sync(ctx context.Context) error {
 	d.mu.Lock()
 	known, lost := d.version, d.lost
 	d.mu.Unlock()
-	payload, err := d.request(ctx, "get", []byte(`{`))
-	var doc document
-	switch {
-	case errors.Is(err, shadow.ErrNotFound):
-		doc.missing = true
-	case err != nil:
-		return fmt.Errorf("shadowdevice: get: %w", err)
-	default:
-		if err := json.Unmarshal(payload, &doc); err != nil {
-			return fmt.Errorf("shadowdevice: get: unreadable document: %w", err)
-		}
+	doc, err := d.document(ctx)
+	missing := errors.Is(err, shadow.ErrNotFound)
+	if err != nil && !missing {
+		return err
 	}
 	d.stats.syncs.Add(1)
 	d.mu.Lock()
@@ -151,19 +144,19 @@ func (d *Device[T]) sync(ctx context.Context) error {
 	if lost != d.lost {
 		return ErrUnanswered
 	}
-	d.reported = doc.State.Reported
+	d.reported = doc.Reported
 	switch {
-	case doc.missing && d.version > known:
+	case missing && d.version > known:
 		// It has been made since: the delta that says so is kept.
-	case doc.missing:
+	case missing:
 		d.version, d.pending = 0, nil
 	case doc.Version < known || doc.Version >= d.version:
 		// An answer below what was known when it was asked for is that of a
 		// shadow made anew.
 		d.gone = false
 		d.version, d.pending = doc.Version, nil
-		if doc.State.Delta != nil {
-			d.keep(&delta{Version: doc.Version, State: doc.State.Delta})
+		if doc.delta != nil {
+			d.keep(&delta{Version: doc.Version, State: doc.delta})
 		}
 	}
 	if d.is != nil && d.told == d.changed && !d.gone {
@@ -174,15 +167,6 @@ func (d *Device[T]) sync(ctx context.Context) error {
 		close(d.up)
 	}
 	return nil
-}
-
-type document struct {
-	State struct {
-		Desired, Reported, Delta json.RawMessage
-	}
-	Version   int64
-	Timestamp int64
-	missing   bool
 }
 
 // work applies the delta that is pending.
@@ -278,9 +262,7 @@ func (d *Device[T]) tell(ctx context.Context) error {
 func (d *Device[T]) restart() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.synced {
-		d.synced, d.up = false, make(chan struct{})
-	}
+	d.forget()
 	d.rouse()
 }
 
