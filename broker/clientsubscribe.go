@@ -149,8 +149,7 @@ func (c *conn) saveSubscriptions(changed bool) error {
 	saved := s.stored()
 	s.mu.Unlock()
 	if err := b.store.SaveSession(context.Background(), saved); err != nil {
-		b.count.storeErrors.Add(1)
-		b.opts.Logger.Error("save subscriptions", "client_id", s.id, "err", err)
+		b.storeFailed("save subscriptions", err, "client_id", s.id)
 		return err
 	}
 	return nil

@@ -108,8 +108,7 @@ func (b *Broker) storeGroup(group []*commit) {
 	// Not the publisher's context: others depend on this call.
 	seq, err := b.store.Enqueue(context.Background(), entries, marks...)
 	if err != nil {
-		b.count.storeErrors.Add(1)
-		b.opts.Logger.Error("enqueue", "messages", len(entries), "err", err)
+		b.storeFailed("enqueue", err, "messages", len(entries))
 		for _, c := range group {
 			c.err = err
 		}

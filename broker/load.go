@@ -55,7 +55,6 @@ func (b *Broker) countQueue(s *session) error {
 	n, bytes := int64(0), int64(0)
 	for q, err := range b.store.Queue(context.Background(), s.id, 0) {
 		if err != nil && q.Seq == 0 {
-			b.count.storeErrors.Add(1)
 			return err
 		}
 		if q.Seq > s.loaded {
@@ -78,6 +77,6 @@ func (b *Broker) ensureCounted(s *session) {
 	}
 	defer b.admit(s.id).Unlock()
 	if err := b.countQueue(s); err != nil {
-		b.opts.Logger.Error("count queue", "client_id", s.id, "err", err)
+		b.storeFailed("count queue", err, "client_id", s.id)
 	}
 }

@@ -175,9 +175,6 @@ func (l *loop) round() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range l.events[:n] {
-		if int(e.Fd) >= len(l.conns) {
-			continue
-		}
 		if c := l.conns[e.Fd]; c != nil {
 			l.ready = append(l.ready, readiness{c, e.Events})
 		}

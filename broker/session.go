@@ -253,8 +253,7 @@ func (c *conn) dequeue(before func()) {
 	}
 	before()
 	if err := c.b.store.Dequeue(context.Background(), s.id, upTo); err != nil {
-		c.b.count.storeErrors.Add(1)
-		c.b.opts.Logger.Error("dequeue", "client_id", s.id, "up_to", upTo, "err", err)
+		c.b.storeFailed("dequeue", err, "client_id", s.id, "up_to", upTo)
 	}
 }
 
@@ -272,7 +271,7 @@ func (b *Broker) endSession(s *session) error {
 		b.count.dropped.add(DropSessionEnded, int64(waiting))
 	}
 	if err := b.countQueue(s); err != nil {
-		b.opts.Logger.Error("count queue", "client_id", s.id, "err", err)
+		b.storeFailed("count queue", err, "client_id", s.id)
 	} else if n := s.queued.Load(); n > 0 {
 		b.count.dropped.add(DropSessionEnded, n)
 	}
@@ -289,8 +288,7 @@ func (b *Broker) endSession(s *session) error {
 	s.gone.Store(true)
 	_ = b.commitInTurn(&commit{}) // what is on its way into its queue goes with it
 	if err := b.store.DeleteSession(context.Background(), s.id); err != nil {
-		b.count.storeErrors.Add(1)
-		b.opts.Logger.Error("delete session", "client_id", s.id, "err", err)
+		b.storeFailed("delete session", err, "client_id", s.id)
 		return err
 	}
 	return nil

@@ -67,8 +67,7 @@ func (b *Broker) forgetWill(s *session) {
 		return // the client is back, and its record has replaced that one
 	}
 	if err := b.store.DeleteSession(context.Background(), s.id); err != nil {
-		b.count.storeErrors.Add(1)
-		b.opts.Logger.Error("forget will", "client_id", s.id, "err", err)
+		b.storeFailed("forget will", err, "client_id", s.id)
 	}
 }
 
@@ -86,7 +85,12 @@ func (b *Broker) saveAway(s *session) {
 // save stores a session for which nobody waits: a failure is counted and logged.
 func (b *Broker) save(s *Session) {
 	if err := b.store.SaveSession(context.Background(), *s); err != nil {
-		b.count.storeErrors.Add(1)
-		b.opts.Logger.Error("save session", "client_id", s.ClientID, "err", err)
+		b.storeFailed("save session", err, "client_id", s.ClientID)
 	}
+}
+
+// storeFailed counts and logs an error of the Store.
+func (b *Broker) storeFailed(what string, err error, args ...any) {
+	b.count.storeErrors.Add(1)
+	b.opts.Logger.Error(what, append(args, "err", err)...)
 }
