@@ -127,12 +127,7 @@ func (d *Descriptors) set(name string) (*protoregistry.Files, error) {
 
 // read reads a file below the folder, and nowhere else.
 func (d *Descriptors) read(name string) ([]byte, error) {
-	root, err := os.OpenRoot(d.dir)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	f, err := root.Open(name)
+	f, err := os.OpenInRoot(d.dir, name)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -14,7 +15,7 @@ import (
 // readSecret answers get_secret(id, type[, key], roleArn) from a folder with one file for each secret, named as it is.
 // An ARN stands for its last part, with or without the six characters that Secrets Manager puts behind a name.
 func readSecret(dir, id, kind, key string) (json.RawMessage, error) {
-	name := id[strings.LastIndexByte(id, ':')+1:]
+	name := nameOf(id)
 	text, err := readBelow(dir, name, 64<<10) // AWS limit
 	if i := strings.LastIndexByte(name, '-'); errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(id, "arn:") && len(name)-i == 7 {
 		text, err = readBelow(dir, name[:i], 64<<10)
@@ -28,7 +29,7 @@ func readSecret(dir, id, kind, key string) (json.RawMessage, error) {
 		}
 		return json.Marshal(base64.StdEncoding.EncodeToString(text))
 	}
-	text = []byte(strings.TrimSuffix(string(text), "\n")) // of an editor
+	text = bytes.TrimSuffix(text, []byte("\n")) // of an editor
 	if key == "" {
 		if json.Valid(text) {
 			return text, nil
@@ -44,12 +45,7 @@ func readSecret(dir, id, kind, key string) (json.RawMessage, error) {
 
 // readBelow reads a file below dir, and nowhere else, of at most so many bytes.
 func readBelow(dir, name string, most int64) ([]byte, error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	f, err := root.Open(name)
+	f, err := os.OpenInRoot(dir, name)
 	if err != nil {
 		return nil, err
 	}

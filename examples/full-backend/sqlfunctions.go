@@ -17,9 +17,8 @@ import (
 // is not answered here fails the rule when it is put.
 func (b *backend) functionsOfSQL() *rules.Funcs {
 	funcs := &rules.Funcs{
-		// The last part of the ARN is the name: arn:aws:lambda:us-east-1:1:function:check-config.
 		Lambda: func(ctx context.Context, arn string, input json.RawMessage) (json.RawMessage, error) {
-			return b.functions.Invoke(ctx, arn[strings.LastIndexByte(arn, ':')+1:], input)
+			return b.functions.Invoke(ctx, nameOf(arn), input)
 		},
 		Shadow: func(ctx context.Context, thing, name, _ string) (json.RawMessage, error) {
 			doc, err := b.shadows.Get(ctx, shadow.Ref{Thing: thing, Name: name})
@@ -55,7 +54,7 @@ func (b *backend) functionsOfSQL() *rules.Funcs {
 		},
 		// A model is a function, invoked with the record.
 		Predict: func(ctx context.Context, model, _ string, record json.RawMessage) (json.RawMessage, error) {
-			answer, err := b.functions.Invoke(ctx, model[strings.LastIndexByte(model, ':')+1:], record)
+			answer, err := b.functions.Invoke(ctx, nameOf(model), record)
 			if err == nil && !bytes.HasPrefix(bytes.TrimSpace(answer), []byte("{")) {
 				err = fmt.Errorf("machinelearning_predict: %s answered %.100s, which is no object", model, answer)
 			}
@@ -69,6 +68,9 @@ func (b *backend) functionsOfSQL() *rules.Funcs {
 	}
 	return funcs
 }
+
+// nameOf is the last part of an ARN, as in arn:aws:lambda:us-east-1:1:function:check-config, or the name that stands for it.
+func nameOf(arn string) string { return arn[strings.LastIndexByte(arn, ':')+1:] }
 
 // keyText is a key as tables have it.
 func keyText(v json.RawMessage) string {

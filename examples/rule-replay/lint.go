@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -54,13 +55,6 @@ func lint(all []rules.Rule, capture iter.Seq2[rules.Message, error], out io.Writ
 
 // isContainer reports whether a payload has fields to be compared with: a JSON object or array.
 func isContainer(payload []byte) bool {
-	var v any
-	if json.Unmarshal(payload, &v) != nil {
-		return false
-	}
-	switch v.(type) {
-	case map[string]any, []any:
-		return true
-	}
-	return false
+	text := bytes.TrimLeft(payload, " \t\r\n")
+	return len(text) > 0 && (text[0] == '{' || text[0] == '[') && json.Valid(text)
 }

@@ -63,59 +63,69 @@ const (
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("rule-replay", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	before := flags.String("before", "", "file of the rules as they are; none if empty")
-	after := flags.String("after", "", "file of the rules as they would be")
-	sql := flags.String("sql", "", "a statement to try, in the place of -after")
-	quiet := flags.Bool("quiet", false, "print the summary alone")
-	why := flags.Bool("explain", false, "print why rules fire, or do not, instead of what would be sent")
-	check := flags.Bool("lint", false, "print what cannot be meant so in the statements, instead of what would be sent")
+	var j job
+	flags.StringVar(&j.before, "before", "", "file of the rules as they are; none if empty")
+	flags.StringVar(&j.after, "after", "", "file of the rules as they would be")
+	flags.StringVar(&j.sql, "sql", "", "a statement to try, in the place of -after")
+	flags.BoolVar(&j.quiet, "quiet", false, "print the summary alone")
+	flags.BoolVar(&j.explain, "explain", false, "print why rules fire, or do not, instead of what would be sent")
+	flags.BoolVar(&j.lint, "lint", false, "print what cannot be meant so in the statements, instead of what would be sent")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return exitSame
 		}
 		return exitError
 	}
-	code, err := func() (int, error) {
-		switch {
-		case (*after == "") == (*sql == "") || flags.NArg() > 1:
-			return exitError, errors.New("want either -after or -sql, and at most one capture; see -help")
-		case *why && *check, (*why || *check) && (*before != "" || *quiet):
-			return exitError, errors.New("-explain and -lint stand alone, without -before and -quiet")
-		}
-		old, err := readRules(*before)
-		if err != nil {
-			return exitError, err
-		}
-		next, err := readRules(*after)
-		if err != nil {
-			return exitError, err
-		}
-		if *sql != "" {
-			next = []rules.Rule{{Name: "sql", SQL: *sql, Actions: []rules.ActionSpec{{Type: "print"}}}}
-		}
-		if name := flags.Arg(0); name != "" && name != "-" {
-			f, err := os.Open(name)
-			if err != nil {
-				return exitError, err
-			}
-			defer f.Close()
-			stdin = f
-		}
-		capture := rulestest.ReadCapture(stdin)
-		switch {
-		case *why:
-			return exitSame, explain(ctx, next, capture, stdout)
-		case *check:
-			found, err := lint(next, capture, stdout)
-			return min(found, exitDifferent), err
-		}
-		return replay(ctx, old, next, *quiet, capture, stdout)
-	}()
+	code, err := j.do(ctx, flags.Args(), stdin, stdout)
 	if err != nil {
 		fmt.Fprintln(stderr, "rule-replay:", err)
 		return exitError
 	}
 	return code
+}
+
+// A job is what the flags say.
+type job struct {
+	before, after, sql   string
+	quiet, explain, lint bool
+}
+
+// do reads the rules and the capture and does the job.
+func (j *job) do(ctx context.Context, args []string, stdin io.Reader, out io.Writer) (code int, err error) {
+	switch {
+	case (j.after == "") == (j.sql == "") || len(args) > 1:
+		return exitError, errors.New("want either -after or -sql, and at most one capture; see -help")
+	case j.explain && j.lint, (j.explain || j.lint) && (j.before != "" || j.quiet):
+		return exitError, errors.New("-explain and -lint stand alone, without -before and -quiet")
+	}
+	old, err := readRules(j.before)
+	if err != nil {
+		return exitError, err
+	}
+	next, err := readRules(j.after)
+	if err != nil {
+		return exitError, err
+	}
+	if j.sql != "" {
+		next = []rules.Rule{{Name: "sql", SQL: j.sql, Actions: []rules.ActionSpec{{Type: "print"}}}}
+	}
+	if len(args) == 1 && args[0] != "-" {
+		f, err := os.Open(args[0])
+		if err != nil {
+			return exitError, err
+		}
+		defer f.Close()
+		stdin = f
+	}
+	capture := rulestest.ReadCapture(stdin)
+	switch {
+	case j.explain:
+		return exitSame, explain(ctx, next, capture, out)
+	case j.lint:
+		found, err := lint(next, capture, out)
+		return min(found, exitDifferent), err
+	}
+	return replay(ctx, old, next, j.quiet, capture, out)
 }
 
 // replay prints what would be sent more, less or differently.

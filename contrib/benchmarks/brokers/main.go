@@ -50,11 +50,7 @@ type result struct {
 	Rate    float64 `json:"received_per_s"`
 	Lost    int64   `json:"lost"`
 	RSS     float64 `json:"broker_rss_kib"`
-	PerConn float64 `json:"kib_per_connection"`
-	CPU     float64 `json:"broker_cpu_s"`
-	Conns   float64 `json:"connections"`
 	Latency struct {
-		P50 float64 `json:"p50"`
 		P99 float64 `json:"p99"`
 	} `json:"latency_us"`
 }
