@@ -96,13 +96,11 @@ func (f *flight) start(l *launch, en *entry, actions uint64) {
 	}
 }
 
-func (f *flight) firing(action int, m *Message, out []byte) Firing {
-	r := Firing{Rule: f.en.name, Version: f.en.version, Action: action, Trace: f.l.trace,
-		Message: m, Output: out, Hops: f.l.ctx.hops, flight: f, gen: f.gen}
-	if f.more != nil {
-		r.Variables = f.more.vars
-	}
-	return r
+// firing looks at nothing of f that an action which has already been invoked
+// may change at the same time.
+func (f *flight) firing(action int, m *Message, out []byte, vars []Variable) Firing {
+	return Firing{Rule: f.en.name, Version: f.en.version, Action: action, Trace: f.l.trace,
+		Message: m, Output: out, Variables: vars, Hops: f.l.ctx.hops, flight: f, gen: f.gen}
 }
 
 // invoke calls the action, and makes an error of a panic.
@@ -192,7 +190,11 @@ func (f *flight) end(ctx context.Context, m *Message) error {
 
 // escalate runs the error action with a document about what failed.
 func (f *flight) escalate(ctx context.Context, m *Message, document []byte, cause error) error {
-	firing := f.firing(ErrorAction, m, document)
+	var vars []Variable
+	if f.more != nil {
+		vars = f.more.vars
+	}
+	firing := f.firing(ErrorAction, m, document, vars)
 	firing.Err = cause
 	err := invoke(ctx, f.en.onError, firing)
 	if errors.Is(err, ErrPending) {

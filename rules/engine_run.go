@@ -157,7 +157,7 @@ func (h *handling) fire(en *entry, opts *sql.RunOptions) error {
 		f.extra().vars = a.vars
 	}
 	for i, action := range en.actions {
-		err := invoke(&h.launch.ctx, action, f.firing(i, h.m, a.out))
+		err := invoke(&h.launch.ctx, action, f.firing(i, h.m, a.out, a.vars))
 		if err == nil {
 			f.report(f.gen, i, h.m, nil)
 		} else if !errors.Is(err, ErrPending) {
