@@ -63,6 +63,30 @@ func (c *conn) endBatch() error {
 	return nil
 }
 
+// giveUp ends a batch that cannot be brought to its end: nothing more of it is acknowledged.
+func (c *conn) giveUp(err error) error {
+	if c.sess != nil {
+		c.takeBack(c.acks, err)
+	}
+	c.acks = c.acks[:0]
+	c.batch.reset()
+	return &ConnError{Reason: ServerError, Code: unspecified, Err: err}
+}
+
+// takeBack is for what is not acknowledged any more, because of err. What was to be stored with it begins anew when
+// the client sends it again: noted as seen, it would be acknowledged then, and be nowhere.
+func (c *conn) takeBack(acks []ack, err error) {
+	for _, a := range acks {
+		switch {
+		case err == nil || !a.durable:
+		case a.packet == wire.PUBCOMP:
+			c.sess.seen(a.id, true) // the mark is still stored
+		case a.packet == wire.PUBREC:
+			c.forgo(a.id)
+		}
+	}
+}
+
 // settle decides what is said in the acknowledgements, after the commit that ended with
 // err, and counts those that end what they acknowledge. Where a refusal cannot be said nothing is
 // acknowledged from there on, and the connection is to end.
@@ -84,6 +108,7 @@ func (c *conn) settle(err error) (refused bool, settled int) {
 			refused = refused || c.engine.Version != 5 // 3.1.1 has no refusal
 		}
 		if refused {
+			c.takeBack(c.acks[i+1:], err)
 			c.acks = c.acks[:i]
 			return true, settled
 		}

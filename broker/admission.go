@@ -71,7 +71,7 @@ func (c *conn) watchAdmission(ctx context.Context, a Admission) {
 			}
 			c.end(byte(wire.MaxConnectTime), reason, errLifetime)
 		case <-refresh:
-			next, err := a.Refresh(ctx)
+			next, err := c.refresh(ctx, &a)
 			if ctx.Err() != nil {
 				return
 			}
@@ -92,6 +92,11 @@ func (c *conn) watchAdmission(ctx context.Context, a Admission) {
 	}
 }
 
+func (c *conn) refresh(ctx context.Context, a *Admission) (next Admission, err error) {
+	defer c.b.caughtAs(&err, "Refresh")
+	return a.Refresh(ctx)
+}
+
 // alarm fires after d, or never if limit is not set.
 func alarm(d, limit time.Duration) <-chan time.Time {
 	if limit <= 0 {
@@ -101,7 +106,8 @@ func alarm(d, limit time.Duration) <-chan time.Time {
 }
 
 // may asks whoever decides for this connection.
-func (c *conn) may(action, resource string) error {
+func (c *conn) may(action, resource string) (err error) {
+	defer c.b.caughtAs(&err, "Authorizer")
 	a := *c.access
 	a.Action, a.Resource = action, resource
 	if own := c.own.Load(); own != nil && *own != nil {

@@ -63,6 +63,7 @@ func New(store Store, opts *Options) (*Broker, error) {
 		sessions: map[string]*session{},
 		versions: map[string]versionNumber{},
 	}
+	b.guard()
 	b.subs.tree.HashBelow = o.HashBelow
 	b.sys.began = o.Now()
 	b.connecting.rate = o.MaxConnectRate

@@ -462,29 +462,6 @@ func TestPanickingHandlerRefusesOneMessage(t *testing.T) {
 	})
 }
 
-type panicky struct{ AllowAll }
-
-func (panicky) Authorize(_ context.Context, a Access) error {
-	if a.Action == ActionPublish {
-		panic("bug")
-	}
-	return nil
-}
-
-func TestPanicEndsOneConnection(t *testing.T) {
-	bubble(t, func(t *testing.T, b *Broker) {
-		p, other := join(t, b, connectOpts{id: "p"}), join(t, b, connectOpts{id: "other"})
-		p.write(p.publishFrame(2, 1, "p", ""))
-		p.closed(0)
-		other.write([]byte{0xC0, 0})
-		other.want(0xD0)
-		other.leave()
-		if s := b.Stats(); s.Panics != 1 || s.Disconnects["SERVER_ERROR"] != 1 {
-			t.Errorf("%+v", s)
-		}
-	}, func(o *Options) { o.Authorizer = panicky{} })
-}
-
 func TestLifecycleEvents(t *testing.T) {
 	bubblePipes(t, func(t *testing.T, b *Broker) {
 		var got []string

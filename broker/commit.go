@@ -92,6 +92,16 @@ func (b *Broker) commitInTurn(c *commit) error {
 
 // storeGroup stores the entries of all of group and hands them on.
 func (b *Broker) storeGroup(group []*commit) {
+	defer func() {
+		if v := recover(); v != nil { // those who wait must hear, and another one lead
+			err := b.panicked("commit", v)
+			for _, c := range group {
+				if c.err == nil {
+					c.err = err
+				}
+			}
+		}
+	}()
 	for _, c := range group {
 		c.withoutEnded()
 	}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -209,7 +207,12 @@ func (c *conn) abandon() {
 func (c *conn) handshake() error {
 	if tc, ok := c.nc.(interface{ HandshakeContext(context.Context) error }); ok {
 		done := make(chan error, 1)
-		go func() { done <- tc.HandshakeContext(c.base) }() // whose large stack this goroutine would keep
+		go func() { // whose large stack this goroutine would keep
+			var err error
+			defer func() { done <- err }()
+			defer c.b.caughtAs(&err, "TLS handshake") // which calls functions of the tls.Config
+			err = tc.HandshakeContext(c.base)
+		}()
 		if err := <-done; err != nil {
 			return &ConnError{Reason: AuthError, Err: fmt.Errorf("broker: handshake: %w", err)}
 		}
@@ -218,14 +221,7 @@ func (c *conn) handshake() error {
 }
 
 // received deals with what has come, n bytes more, and answers. An error is the end.
-func (c *conn) received(n int) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			c.b.count.panics.Add(1)
-			c.b.opts.Logger.Error("panic", "client_id", c.info.ClientID, "panic", r, "stack", string(debug.Stack()))
-			err = &ConnError{Reason: ServerError, Code: byte(wire.Unspecified), Err: fmt.Errorf("broker: panic: %v", r)}
-		}
-	}()
+func (c *conn) received(n int) error {
 	c.b.count.bytesIn.Add(int64(n))
 	pause := c.bytes.use(n)
 	if !c.begin() {
@@ -239,21 +235,7 @@ func (c *conn) received(n int) (err error) {
 		// by the time its subscribers are written to.
 		l.flushLater(c)
 	}
-	err = c.process()
-	if c.sess != nil {
-		if c.late != nil {
-			c.late.Stop()
-			c.late = nil
-		}
-		err = errors.Join(c.endBatch(), err)
-		if err == nil {
-			err = c.refill(c.aside)
-		}
-		if err == nil {
-			err = c.pumpRetained()
-		}
-	}
-	c.rest(err)
+	c.rest(c.dealWith())
 	if c.leading == nil {
 		c.flush()
 		c.flushDirty()
@@ -265,6 +247,31 @@ func (c *conn) received(n int) (err error) {
 	c.waitRoom()
 	c.waitRate(pause)
 	return nil
+}
+
+// dealWith works on what has come and acknowledges it.
+func (c *conn) dealWith() (err error) {
+	defer func() {
+		if v := recover(); v != nil { // a bug of ours ends this connection and no other
+			err = c.giveUp(c.b.panicked("connection of "+c.info.ClientID, v))
+		}
+	}()
+	err = c.process()
+	if c.sess == nil {
+		return err
+	}
+	if c.late != nil {
+		c.late.Stop()
+		c.late = nil
+	}
+	err = errors.Join(c.endBatch(), err)
+	if err == nil {
+		err = c.refill(c.aside)
+	}
+	if err == nil {
+		err = c.pumpRetained()
+	}
+	return err
 }
 
 // gone reports whether the client has said goodbye and has been sent all that it was owed. Its
@@ -409,98 +416,6 @@ func (c *conn) rest(err error) {
 		c.part(true)
 	}
 	c.mu.Unlock()
-}
-
-func reasonFor(err error) stop {
-	var ce *ConnError
-	if errors.As(err, &ce) {
-		return stop{true, ce.Code, ce.Reason, ce.Err}
-	}
-	if errors.Is(err, io.EOF) || isNetwork(err) {
-		return stop{true, 0, ConnectionLost, err}
-	}
-	return stop{true, unspecified, ServerError, err}
-}
-
-func isNetwork(err error) bool {
-	var ne net.Error
-	return errors.As(err, &ne) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, io.ErrUnexpectedEOF)
-}
-
-// end ends the connection for a reason, after the batch that is being worked on. Only the
-// first reason counts. It does not wait.
-func (c *conn) end(code byte, reason DisconnectReason, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.stop.set {
-		return
-	}
-	c.stop = stop{true, code, reason, err}
-	c.wake()
-	if !c.busy {
-		c.part(false)
-	}
-}
-
-// part says goodbye and lets the socket be closed once that is written. mu is held. flushes
-// says that the caller is the reader, which flushes after this.
-func (c *conn) part(flushes bool) {
-	if c.closing {
-		return
-	}
-	if bye := c.goodbye(); len(bye) > 0 && (c.limits.MaxPacket == 0 || len(bye) <= int(c.limits.MaxPacket)) { // [MQTT-3.1.2-24]
-		buf := c.outbox()
-		buf.b = append(buf.b, bye...)
-	}
-	c.closing = true
-	c.wake()
-	switch { // the timeouts bound a write that is stuck as well
-	case c.in.sock == nil:
-		_ = c.nc.SetWriteDeadline(time.Now().Add(closeTimeout))
-		if !c.writing {
-			c.startWriter(nil)
-		}
-	default:
-		c.cut = time.AfterFunc(closeTimeout, c.kill)
-		if !flushes {
-			c.writers.Go(c.flush)
-		}
-	}
-}
-
-// goodbye is the packet that says why, if there is one. mu is held.
-func (c *conn) goodbye() []byte {
-	code, version := wire.Code(c.stop.code), c.info.Version
-	switch {
-	case code == wire.Success:
-	case !c.info.Connected && code == wire.UnsupportedVersion:
-		return wire.AppendConnack(nil, 4, &wire.Connack{Code: code})
-	case !c.info.Connected && (version == 5 || version == 4 && code != wire.Malformed && code != wire.ProtocolError):
-		text, server := c.explain()
-		return wire.AppendConnack(nil, version, &wire.Connack{Code: code, Reason: text, ServerReference: server})
-	case c.info.Connected && version == 5:
-		text, server := c.explain()
-		return wire.AppendDisconnect(nil, code, text, server)
-	}
-	return nil
-}
-
-// explain is what goes with the code into the goodbye: what a Refusal says, as far as the
-// client wants to hear it and takes it [MQTT-3.1.2-29] [MQTT-3.14.2-3]. mu is held.
-func (c *conn) explain() (text, server string) {
-	var r *Refusal
-	if !errors.As(c.stop.err, &r) {
-		return "", ""
-	}
-	text, server = r.Text, r.Server
-	most := int(c.limits.MaxPacket)
-	if c.limits.NoProblemString || most > 0 && len(text)+len(server)+16 > most {
-		text = ""
-	}
-	if most > 0 && len(server)+16 > most {
-		server = ""
-	}
-	return text, server
 }
 
 // wait waits for a wake. mu is held.

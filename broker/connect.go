@@ -167,7 +167,8 @@ func (c *conn) credentials(p *wire.Connect) Credentials {
 }
 
 // authenticate asks who the client is.
-func (c *conn) authenticate(p *wire.Connect) (Admission, error) {
+func (c *conn) authenticate(p *wire.Connect) (_ Admission, err error) {
+	defer c.b.caughtAs(&err, "Authenticator")
 	cred := c.credentials(p)
 	if a, ok := c.b.opts.Authenticator.(Admitter); ok {
 		return a.Admit(c.context(), cred)
@@ -269,23 +270,7 @@ func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) (prev *conn, will
 	old := b.session(id)
 	s, resumed := old, false
 	if old != nil {
-		old.mu.Lock()
-		resumed = !p.CleanStart && old.durable && old.principal == c.info.Principal && old.version == p.Version &&
-			(old.conn != nil || b.now().Before(old.disconnectedAt.Add(old.expiry)))
-		if prev = old.conn; prev != nil {
-			old.conn = nil
-			old.online.Store(false)
-			old.out.Detach()
-			prev.mu.Lock()
-			prev.resumed = resumed
-			prev.mu.Unlock()
-			prev.end(byte(wire.SessionTakenOver), DuplicateClientID, errTakenOver) // [MQTT-3.1.4-3]
-		}
-		if old.will != nil && (!resumed || !b.now().Before(old.will.Due)) {
-			will = old.will
-		}
-		old.will = nil // published, or its client is back in time [MQTT-3.1.3-9]
-		old.mu.Unlock()
+		prev, resumed, will = c.takeOver(old, p)
 		if !resumed {
 			if err := b.endSession(old); err != nil {
 				return prev, will, c.refuse(wire.ServerUnavailable, ServerError, err)
@@ -322,6 +307,29 @@ func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) (prev *conn, will
 	return prev, will, nil
 }
 
+// takeOver ends the connection that old has, and says whether the session goes on.
+func (c *conn) takeOver(old *session, p *wire.Connect) (prev *conn, resumed bool, will *PendingWill) {
+	now := c.b.now()
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	resumed = !p.CleanStart && old.durable && old.principal == c.info.Principal && old.version == p.Version &&
+		(old.conn != nil || now.Before(old.disconnectedAt.Add(old.expiry)))
+	if prev = old.conn; prev != nil {
+		old.conn = nil
+		old.online.Store(false)
+		old.out.Detach()
+		prev.mu.Lock()
+		prev.resumed = resumed
+		prev.mu.Unlock()
+		prev.end(byte(wire.SessionTakenOver), DuplicateClientID, errTakenOver) // [MQTT-3.1.4-3]
+	}
+	if old.will != nil && (!resumed || !now.Before(old.will.Due)) {
+		will = old.will
+	}
+	old.will = nil // published, or its client is back in time [MQTT-3.1.3-9]
+	return prev, resumed, will
+}
+
 // attach makes c the connection of s. CONNACK is the first thing in the
 // outbox [MQTT-3.2.0-1], and from here on publishers may append.
 func (c *conn) attach(s *session, p *wire.Connect, ack *wire.Connack, resumed bool) {
@@ -329,32 +337,33 @@ func (c *conn) attach(s *session, p *wire.Connect, ack *wire.Connack, resumed bo
 	ack.SessionPresent = resumed
 	version := b.nextVersion(s.id)
 	c.sess = s
-
-	s.mu.Lock()
-	c.mu.Lock()
-	c.info.Connected, c.info.ConnectedAt, c.info.Connections = true, now, version
-	buf := c.outbox()
-	buf.b = wire.AppendConnack(buf.b, p.Version, ack)
-	s.info = &c.info // does not change any more
-	c.mu.Unlock()
-	s.conn = c
-	s.online.Store(true)
-	s.out.Attach(p.Version, min(int(p.ReceiveMax), b.opts.MaxInflight), int(p.MaxPacket), b.opts.MaxPendingBytes)
-	s.out.UseAliases(min(int(p.TopicAliasMax), b.opts.OutboundAliases))
-	if resumed {
-		c.mu.Lock()
-		buf = c.outbox()
-		buf.b = s.out.Resume(buf.b, now.UnixNano())
-		c.mu.Unlock()
-	}
-	s.mu.Unlock()
-
+	c.greet(p, ack, now, version)
 	c.alive.Store(time.Now().UnixNano())
 	b.mu.Lock()
 	b.sessions[s.id] = s
 	b.conns[c] = struct{}{}
 	b.unschedule(s)
 	b.mu.Unlock()
+}
+
+// greet makes c the connection of its session, says CONNACK and sends again what waits for an acknowledgement.
+func (c *conn) greet(p *wire.Connect, ack *wire.Connack, now time.Time, version uint64) {
+	b, s := c.b, c.sess
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.info.Connected, c.info.ConnectedAt, c.info.Connections = true, now, version
+	buf := c.outbox()
+	buf.b = wire.AppendConnack(buf.b, p.Version, ack)
+	s.info = &c.info // does not change any more
+	s.conn = c
+	s.online.Store(true)
+	s.out.Attach(p.Version, min(int(p.ReceiveMax), b.opts.MaxInflight), int(p.MaxPacket), b.opts.MaxPendingBytes)
+	s.out.UseAliases(min(int(p.TopicAliasMax), b.opts.OutboundAliases))
+	if ack.SessionPresent {
+		buf.b = s.out.Resume(buf.b, now.UnixNano())
+	}
 }
 
 func addrOf(nc net.Conn) string {

@@ -88,6 +88,13 @@
 // follows one client or topic for a while, Options.SysInterval publishes statistics under $SYS/, and Options.LifecycleEvents
 // the events of AWS IoT. [Broker.Clients], [Broker.Client], [Broker.Subscriptions] and [Broker.Disconnect] are for operators.
 //
+// # Panics
+//
+// A panic of a function of the application (handler, hook, trace, authenticator, authorizer, store, log handler) is an
+// error of it: [ErrPanic], counted in [Stats] and logged with its stack. What was asked for is refused as for any
+// other error, nothing is acknowledged that was not done, and other clients do not notice. A panic of the broker itself, which
+// is a bug, ends the connection concerned with reason 0x80.
+//
 // # Limits of memory
 //
 // A packet's claimed length is checked before anything is allocated, and memory for

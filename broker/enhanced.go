@@ -44,7 +44,7 @@ func (c *conn) beginAuth(p *wire.Connect, ack *wire.Connack) error {
 		return c.refuse(wire.BadAuthMethod, AuthError, fmt.Errorf("broker: authentication method %q is not known", p.AuthMethod)) // [MQTT-4.12.0-1]
 	}
 	cred := c.credentials(p)
-	exchange, err := method(c.context(), cred)
+	exchange, err := c.exchange(method, cred)
 	if err != nil {
 		return c.authError(err)
 	}
@@ -61,7 +61,7 @@ func (c *conn) authPacket(a *wire.Auth) error {
 		if c.sess == nil {
 			return c.refuse(wire.ProtocolError, ClientError, fmt.Errorf("%w: re-authentication before CONNACK", ErrProtocol)) // [MQTT-4.12.1-1]
 		}
-		exchange, err := c.b.opts.AuthMethods[a.Method](c.context(), c.auth.cred)
+		exchange, err := c.exchange(c.b.opts.AuthMethods[a.Method], c.auth.cred)
 		if err != nil {
 			return c.authError(err)
 		}
@@ -76,12 +76,22 @@ func (c *conn) authPacket(a *wire.Auth) error {
 	return err
 }
 
+func (c *conn) exchange(method AuthMethod, cred Credentials) (_ Exchange, err error) {
+	defer c.b.caughtAs(&err, "AuthMethod")
+	return method(c.context(), cred)
+}
+
+func (c *conn) next(e Exchange, data []byte) (_ AuthStep, err error) {
+	defer c.b.caughtAs(&err, "Exchange")
+	return e.Next(c.context(), data)
+}
+
 // authStep goes on with the exchange. Its end is CONNACK, or AUTH for a client that was
 // admitted before.
 func (c *conn) authStep(data []byte) error {
 	a := c.auth
 	method := a.method
-	step, err := a.exchange.Next(c.context(), data)
+	step, err := c.next(a.exchange, data)
 	switch {
 	case err != nil:
 		return c.authError(err) // [MQTT-4.12.0-4] [MQTT-4.12.1-2]

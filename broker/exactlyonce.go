@@ -154,18 +154,7 @@ func (c *conn) releaseStored(marks []Mark) {
 		if m.Kind != MarkReleased {
 			continue
 		}
-		s.mu.Lock()
-		to := s.conn
-		if to != nil {
-			to.mu.Lock()
-			buf := to.outbox()
-			buf.b = s.out.Release(buf.b, c.now.UnixNano(), m.PacketID, m.Seq)
-			to.mu.Unlock()
-		} else {
-			s.out.Release(nil, c.now.UnixNano(), m.PacketID, m.Seq)
-		}
-		e := s.out.Effects()
-		s.mu.Unlock()
+		to, e := s.sending(func(_ *conn, dst []byte) []byte { return s.out.Release(dst, c.now.UnixNano(), m.PacketID, m.Seq) })
 		c.b.effects(s, &e)
 		if to != nil && to != c {
 			c.given(to)
@@ -176,17 +165,12 @@ func (c *conn) releaseStored(marks []Mark) {
 // outbound works on the session's sending side. Where another connection has
 // taken over, what f appends is lost, as it would be on a broken one.
 func (c *conn) outbound(f func(b []byte) []byte) {
-	s := c.sess
-	s.mu.Lock()
-	if s.conn == c {
-		c.mu.Lock()
-		buf := c.outbox()
-		buf.b = f(buf.b)
-		c.mu.Unlock()
-	} else {
-		f(nil)
-	}
-	e := s.out.Effects()
-	s.mu.Unlock()
-	c.b.effects(s, &e)
+	_, e := c.sess.sending(func(to *conn, dst []byte) []byte {
+		if to != c {
+			f(nil)
+			return dst
+		}
+		return f(dst)
+	})
+	c.b.effects(c.sess, &e)
 }

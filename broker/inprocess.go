@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -80,13 +79,7 @@ func (b *Broker) callHandlers(ctx context.Context, hs []*handler, m Message) err
 // callHandler turns a panic of h into an error: it concerns this message and
 // no other.
 func (b *Broker) callHandler(ctx context.Context, h *handler, m Message) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			b.count.panics.Add(1)
-			b.opts.Logger.Error("handler panicked", "topic", m.Topic, "panic", r, "stack", string(debug.Stack()))
-			err = fmt.Errorf("broker: handler panicked: %v", r)
-		}
-	}()
+	defer b.caughtAs(&err, "handler")
 	return h.fn(ctx, m)
 }
 

@@ -91,47 +91,80 @@ var dropReasons = [...]DropReason{
 // deliver hands d, which is not in the Store, to the session's connection. It
 // returns the connection if something is to be flushed.
 func (b *Broker) deliver(s *session, now int64, d *engine.Delivery) *conn {
-	s.mu.Lock()
-	c := s.conn
+	var h handed
+	s.hand(&h, b.opts.MaxOutboxBytes, now, d)
+	c := h.to
 	if c == nil {
-		s.mu.Unlock()
 		return nil // QoS 0 is not kept for the absent
 	}
-	result, why := engine.Refused, DropReason("")
-	c.mu.Lock()
-	switch {
-	case c.stop.set:
-	case d.QoS == 0 && c.outstanding() > b.opts.MaxOutboxBytes:
-		why = DropSlowConsumer
-	case d.QoS == 0 && !c.delivered.take():
-		why = DropThrottled
-	case d.QoS == 0:
-		buf := c.outbox()
-		buf.b, result = s.out.Send(buf.b, now, d)
-	default:
-		buf := c.outbox()
-		buf.b, result = s.out.Live(buf.b, now, d)
-	}
-	heap := c.heaped()
-	c.mu.Unlock()
-	e := s.out.Effects()
-	s.mu.Unlock()
-
-	b.effects(s, &e)
-	if heap {
+	b.effects(s, &h.effects)
+	if h.heaped {
 		c.flush()
 	}
 	switch {
-	case why != "":
-		b.dropped(s.id, d.Msg.Topic, why)
-	case result == engine.Full:
+	case h.why != "":
+		b.dropped(s.id, d.Msg.Topic, h.why)
+	case h.result == engine.Full:
 		b.dropped(s.id, d.Msg.Topic, DropSlowConsumer)
 		c.end(quotaExceeded, Throttled, errSlow)
-	case result == engine.Sent:
+	case h.result == engine.Sent:
 		b.traceDelivered(s.id, d.Msg.Topic)
 		return c
 	}
 	return nil
+}
+
+// handed is what became of a delivery.
+type handed struct {
+	to      *conn // nil if there is no connection
+	result  engine.Result
+	why     DropReason // empty if it was not dropped here
+	heaped  bool       // much waits to be written
+	effects engine.Effects
+}
+
+func (s *session) hand(h *handed, mostWaiting int, now int64, d *engine.Delivery) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.conn
+	if c == nil {
+		return
+	}
+	h.to, h.result = c, engine.Refused
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.stop.set:
+	case d.QoS == 0 && c.outstanding() > mostWaiting:
+		h.why = DropSlowConsumer
+	case d.QoS == 0 && !c.delivered.take():
+		h.why = DropThrottled
+	case d.QoS == 0:
+		buf := c.outbox()
+		buf.b, h.result = s.out.Send(buf.b, now, d)
+	default:
+		buf := c.outbox()
+		buf.b, h.result = s.out.Live(buf.b, now, d)
+	}
+	h.heaped = c.heaped()
+	h.effects = s.out.Effects()
+}
+
+// sending calls f with the session's connection, which is locked, and its outbox; without one f gets nil for both, and
+// what it appends is lost.
+func (s *session) sending(f func(c *conn, dst []byte) []byte) (*conn, engine.Effects) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.conn
+	if c == nil {
+		f(nil, nil)
+		return nil, s.out.Effects()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	buf := c.outbox()
+	buf.b = f(c, buf.b)
+	return c, s.out.Effects()
 }
 
 func (b *Broker) traceDelivered(clientID, topic string) {
@@ -147,19 +180,10 @@ func (b *Broker) traceDelivered(clientID, topic string) {
 func (b *Broker) deliverStored(s *session, now int64, d *engine.Delivery) *conn {
 	s.queued.Add(1)
 	s.queuedBytes.Add(int64(d.Msg.Size()))
-	s.mu.Lock()
-	c := s.conn
+	c, e := s.sending(func(_ *conn, dst []byte) []byte { return s.out.Stored(dst, now, d) })
 	if c == nil {
-		s.out.Stored(nil, now, d)
-		s.mu.Unlock()
 		return nil
 	}
-	c.mu.Lock()
-	buf := c.outbox()
-	buf.b = s.out.Stored(buf.b, now, d)
-	c.mu.Unlock()
-	e := s.out.Effects()
-	s.mu.Unlock()
 	b.effects(s, &e)
 	if e.Sent != [3]int{} {
 		b.traceDelivered(s.id, d.Msg.Topic)
@@ -179,14 +203,7 @@ func (c *conn) refill(before func()) error {
 		if most == 0 {
 			return nil // housekeeping goes on
 		}
-		s.mu.Lock()
-		if s.conn != c {
-			s.mu.Unlock()
-			return nil
-		}
-		after, ok := s.out.Need()
-		tail := s.out.Tail()
-		s.mu.Unlock()
+		after, tail, ok := c.need()
 		if !ok {
 			return nil
 		}
@@ -202,18 +219,28 @@ func (c *conn) refill(before func()) error {
 			c.b.count.storeErrors.Add(1)
 			return err
 		}
-		s.mu.Lock()
-		if s.conn == c {
-			c.mu.Lock()
-			buf := c.outbox()
-			buf.b = s.out.Filled(buf.b, c.b.now().UnixNano(), got, end, tail)
-			c.mu.Unlock()
-		}
-		e := s.out.Effects()
-		s.mu.Unlock()
+		now := c.b.now().UnixNano()
+		_, e := s.sending(func(to *conn, dst []byte) []byte {
+			if to != c {
+				return dst // another one has taken over, and asks itself
+			}
+			return s.out.Filled(dst, now, got, end, tail)
+		})
 		c.b.effects(s, &e)
 		c.dequeue(before)
 	}
+}
+
+// need is what the session wants to be read, if c still is its connection.
+func (c *conn) need() (after, tail uint64, ok bool) {
+	s := c.sess
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != c {
+		return 0, 0, false
+	}
+	after, ok = s.out.Need()
+	return after, s.out.Tail(), ok
 }
 
 // readQueue reads some stored messages as deliveries for this connection.

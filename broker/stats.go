@@ -20,7 +20,7 @@ type Stats struct {
 	PublishRefused                              int64 // messages answered with a failure
 	StoreErrors                                 int64
 	BytesIn, BytesOut                           int64
-	Panics                                      int64 // bugs of the broker, which end one connection, or of a handler, which refuse one message
+	Panics                                      int64 // see ErrPanic
 }
 
 // counters is Stats where it is counted.

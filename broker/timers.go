@@ -97,13 +97,19 @@ func (b *Broker) housekeeping(stop, done chan struct{}) {
 		case <-stop:
 			return
 		case <-t.C:
-			b.silent(time.Now().UnixNano())
-			b.overdue(b.now())
-			b.resend()
-			b.publishSys(b.now())
-			b.forgetVersions(b.now())
+			b.chore("keep alive", func() { b.silent(time.Now().UnixNano()) })
+			b.chore("expiry", func() { b.overdue(b.now()) })
+			b.chore("resend", func() { b.resend() })
+			b.chore("statistics", func() { b.publishSys(b.now()) })
+			b.chore("version numbers", func() { b.forgetVersions(b.now()) })
 		}
 	}
+}
+
+// chore does one thing of the housekeeping, whose panic is not to end the others.
+func (b *Broker) chore(what string, f func()) {
+	defer b.caught(what)
+	f()
 }
 
 // Run runs timers until ctx is done: delayed wills, session expiry, keep alive. Serve
@@ -146,34 +152,41 @@ func (b *Broker) overdue(now time.Time) {
 
 // due does for s what has fallen due.
 func (b *Broker) due(s *session, now time.Time) {
-	lock := b.admit(s.id)
-	s.mu.Lock()
-	if s.conn != nil || s.ended {
-		s.mu.Unlock()
-		lock.Unlock()
-		return
-	}
-	over := !now.Before(s.disconnectedAt.Add(s.expiry))
-	will := s.will
-	if will != nil && !over && now.Before(will.Due) {
-		will = nil
-	}
-	if will != nil {
-		s.will = nil
-	}
-	s.mu.Unlock()
-
-	if will != nil {
-		lock.Unlock()
+	defer b.caught("timers of " + s.id)
+	if will, over := s.dueWill(now); will != nil {
 		// Published before it is forgotten: a crash between repeats it and does not lose it.
 		b.publishWill(context.Background(), &will.Message)
 		if !over {
 			b.saveAway(s)
 		}
-		b.due(s, now) // what else there is
+	}
+	b.dueRest(s, now)
+}
+
+// dueWill takes the will that is to be published now, if there is one, and says whether the session is over.
+func (s *session) dueWill(now time.Time) (will *PendingWill, over bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != nil || s.ended {
+		return nil, false
+	}
+	over = !now.Before(s.disconnectedAt.Add(s.expiry))
+	if will = s.will; will == nil || !over && now.Before(will.Due) {
+		return nil, over
+	}
+	s.will = nil
+	return will, over
+}
+
+// dueRest ends s if it is time, and else sees when it will be.
+func (b *Broker) dueRest(s *session, now time.Time) {
+	defer b.admit(s.id).Unlock()
+	s.mu.Lock()
+	away, over := s.conn == nil && !s.ended, !now.Before(s.disconnectedAt.Add(s.expiry))
+	s.mu.Unlock()
+	if !away {
 		return
 	}
-	defer lock.Unlock()
 	if over {
 		if err := b.endSession(s); err == nil {
 			b.opts.Logger.Info("session expired", "client_id", s.id)

@@ -12,9 +12,8 @@ import (
 // [MQTT-3.1.2-8]. It lies in the record of the client's session, which takes no write of its own; a client
 // without a persistent session gets a record for it.
 //
-// One gap is left: where a persistent session ends with its connection (DISCONNECT 0x04 with an expiry of zero, an operator
-// who forgets the client, a clean start that takes over), its record goes before the will is published, and a
-// crash just between them loses the will.
+// One gap is left: where a clean start takes over from a connection of a persistent session, the record is the new
+// client's before the will of the old one is published, and a crash just between them loses that will.
 
 // keepWill copies the will of a CONNECT.
 func (c *conn) keepWill(w *wire.Will) {
