@@ -17,6 +17,8 @@ type Broker struct {
 	opts  Options
 	store Store
 	count counters
+	// memory is what waits in it for all connections; see account.
+	memory atomic.Int64
 
 	// admission serialises what changes a client id's session, over the
 	// Store's I/O: connecting, subscribing, ending. No publisher waits for it.

@@ -316,7 +316,11 @@ type delivered struct {
 
 func (p *peer) receive() delivered {
 	p.t.Helper()
-	k := p.read()
+	return p.parse(p.read())
+}
+
+func (p *peer) parse(k packet) delivered {
+	p.t.Helper()
 	if k.first>>4 != 3 {
 		p.t.Fatalf("got %v, want PUBLISH", k)
 	}

@@ -55,13 +55,17 @@ type conn struct {
 
 	silence time.Duration // after which the connection is given up; 0 is never
 	alive   atomic.Int64  // when the last whole packet came, in Unix nanoseconds
+	partial atomic.Int64  // since when the next one is under way; 0 if it is not, or while the reader is at work
+	begun   int64         // the same, for the reader
+	reading account       // of what has come of it
 
 	suppress, forget atomic.Bool // asked for from outside: no will; no session
 
-	mu     sync.Mutex
-	limits clientLimits // what its CONNECT said
-	cond   *sync.Cond   // room in the outbox, or the end: for who waits, if anybody does
-	buf    *buffer      // what waits to be written; nil if nothing
+	mu      sync.Mutex
+	waiting account      // of what waits to be written
+	limits  clientLimits // what its CONNECT said
+	cond    *sync.Cond   // room in the outbox, or the end: for who waits, if anybody does
+	buf     *buffer      // what waits to be written; nil if nothing
 	// writing says that a goroutine has taken bytes out of buf and writes
 	// them: inWrite of them. There is never more than one.
 	writing bool
@@ -228,6 +232,9 @@ func (c *conn) received(n int) error {
 		c.in.consume(len(c.in.data), 0) // on the way out: what comes is not looked at
 		return nil
 	}
+	if c.begun != 0 {
+		c.partial.Store(0) // what takes its time from here on is not the peer's fault
+	}
 	c.borrow()
 	if l := c.leading; l != nil {
 		// It is written to at the end of the round, with all that the others of the round give it, but before those
@@ -240,13 +247,33 @@ func (c *conn) received(n int) error {
 		c.flush()
 		c.flushDirty()
 	}
+	if c.whole {
+		c.begun = 0
+	}
 	c.giveBack()
 	if c.gone() {
 		return errClosed
 	}
 	c.waitRoom()
 	c.waitRate(pause)
+	c.underWay()
 	return nil
+}
+
+// underWay notes that a packet has begun to come, if one has, and what it takes.
+func (c *conn) underWay() {
+	c.reading.set(&c.b.memory, cap(c.in.data))
+	switch {
+	case len(c.in.data) == 0:
+		c.begun = 0
+		return
+	case c.begun == 0:
+		c.begun = time.Now().UnixNano()
+	}
+	c.partial.Store(c.begun)
+	if c.reading.entered > 0 && c.b.tight() {
+		c.end(quotaExceeded, Throttled, errMemory)
+	}
 }
 
 // dealWith works on what has come and acknowledges it.
@@ -311,7 +338,7 @@ func (c *conn) process() error {
 	done, need := 0, 0
 	defer func() {
 		c.in.consume(done, need)
-		if done > 0 {
+		if c.whole = done > 0; c.whole {
 			c.alive.Store(time.Now().UnixNano()) // whole packets keep a connection alive, bytes do not
 		}
 	}()

@@ -91,6 +91,9 @@ func (c *conn) admit(p *wire.Connect, ack *wire.Connack, a *Admission) error {
 	b.mu.Lock()
 	full := len(b.conns) >= b.opts.MaxConnections
 	b.mu.Unlock()
+	if b.tight() {
+		return c.refuse(wire.ServerBusy, Throttled, errMemory)
+	}
 	if full {
 		return c.refuse(wire.QuotaExceeded, Throttled, errors.New("broker: too many connections"))
 	}
@@ -318,6 +321,7 @@ func (c *conn) takeOver(old *session, p *wire.Connect) (prev *conn, resumed bool
 		old.conn = nil
 		old.online.Store(false)
 		old.out.Detach()
+		old.held.set(&c.b.memory, 0)
 		prev.mu.Lock()
 		prev.resumed = resumed
 		prev.mu.Unlock()

@@ -38,6 +38,12 @@ var ErrQueueFull = errors.New("broker: queue full")
 // The [*ConnError] around it has the reason code.
 var ErrProtocol = errors.New("broker: protocol violation")
 
+// errSlowPacket ends a connection whose peer does not get to the end of a packet.
+var errSlowPacket = errors.New("broker: a packet takes too long to come")
+
+// errMemory ends a connection for lack of memory.
+var errMemory = errors.New("broker: too much waits in memory")
+
 // errClosed ends a connection whose fate is already recorded.
 var errClosed = errors.New("broker: connection closed")
 

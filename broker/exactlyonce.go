@@ -154,7 +154,7 @@ func (c *conn) releaseStored(marks []Mark) {
 		if m.Kind != MarkReleased {
 			continue
 		}
-		to, e := s.sending(func(_ *conn, dst []byte) []byte { return s.out.Release(dst, c.now.UnixNano(), m.PacketID, m.Seq) })
+		to, e := c.b.sending(s, func(_ *conn, dst []byte) []byte { return s.out.Release(dst, c.now.UnixNano(), m.PacketID, m.Seq) })
 		c.b.effects(s, &e)
 		if to != nil && to != c {
 			c.given(to)
@@ -165,7 +165,7 @@ func (c *conn) releaseStored(marks []Mark) {
 // outbound works on the session's sending side. Where another connection has
 // taken over, what f appends is lost, as it would be on a broken one.
 func (c *conn) outbound(f func(b []byte) []byte) {
-	_, e := c.sess.sending(func(to *conn, dst []byte) []byte {
+	_, e := c.b.sending(c.sess, func(to *conn, dst []byte) []byte {
 		if to != c {
 			f(nil)
 			return dst

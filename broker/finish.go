@@ -32,7 +32,9 @@ func (c *conn) finish(err error) error {
 		c.buf.release()
 		c.buf = nil
 	}
+	c.waiting.set(&c.b.memory, 0)
 	c.mu.Unlock()
+	c.reading.set(&c.b.memory, 0)
 	c.in.give()
 	if c.in.sock != nil {
 		c.in.sock.close()
@@ -157,6 +159,7 @@ func (c *conn) letGo(why stop, now time.Time) (l leaving, saved Session) {
 	}
 	info := c.info // the rest of the connection can go
 	s.conn, s.info = nil, &info
+	s.held.set(&b.memory, 0)
 	s.online.Store(false)
 	if d := c.parting; d != nil && d.HasSessionExpiry {
 		s.expiry = min(seconds(d.SessionExpiry), b.opts.MaxSessionExpiry)

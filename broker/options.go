@@ -28,6 +28,9 @@ type Options struct {
 	// ConnectTimeout is how long a peer may take until its CONNECT is
 	// complete, TLS handshake included. Zero means 10 s.
 	ConnectTimeout time.Duration
+	// PacketTimeout is how long a peer may take for one packet, from when its first bytes have come: whoever sends a
+	// byte now and then holds memory, and is disconnected. Zero means 60 s, negative no limit.
+	PacketTimeout time.Duration
 	// EventLoops is how many goroutines each [Broker.Serve] of a plain TCP or Unix listener
 	// reads with on Linux; elsewhere, and for all other connections, each has its own. Zero means half of
 	// GOMAXPROCS, at least 1; negative none.
@@ -121,6 +124,12 @@ type Options struct {
 	// MaxOutboxBytes is how much may wait to be written to one connection
 	// before QoS 0 messages to it are dropped. Zero means 1 MiB.
 	MaxOutboxBytes int
+	// MaxMemoryBytes bounds what waits in memory for all connections together: to be written, to be acknowledged, or
+	// to become a whole packet. Above it QoS 0 messages are dropped as [DropMemory], those of persistent sessions
+	// wait in the Store alone, a client without one that does not keep up is disconnected with 0x97, so is one with a
+	// large packet under way, and new clients are refused with 0x89 (3.1.1: 3). Each connection may be off by 48 KiB, and by
+	// the message it is just given. Zero is no limit.
+	MaxMemoryBytes int64
 	// MaxPendingBytes is how much QoS 1 may wait in memory for one connection, and
 	// how much of it may be unacknowledged.
 	// Beyond it a persistent session's messages wait in the Store alone, and
@@ -255,6 +264,12 @@ func (o *Options) filled() (Options, error) {
 	}
 	if f.QueueOverflow < DropNewest || f.QueueOverflow > RefusePublish {
 		errs = append(errs, fmt.Errorf("broker: options: QueueOverflow %d is unknown", f.QueueOverflow))
+	}
+	if f.PacketTimeout == 0 {
+		f.PacketTimeout = time.Minute
+	}
+	if f.MaxMemoryBytes < 0 {
+		errs = append(errs, errors.New("broker: options: MaxMemoryBytes is negative"))
 	}
 	span("ConnectTimeout", &f.ConnectTimeout, 10*time.Second)
 	span("DrainTimeout", &f.DrainTimeout, 5*time.Second)

@@ -49,6 +49,7 @@ func (c *conn) send(f func([]byte) []byte) {
 	if !c.closing {
 		buf := c.outbox()
 		buf.b = f(buf.b)
+		c.waiting.set(&c.b.memory, c.outstanding())
 	}
 }
 
@@ -65,6 +66,7 @@ func (c *conn) take() *buffer {
 		c.inWrite = len(buf.b)
 	}
 	c.writing = buf != nil
+	c.waiting.set(&c.b.memory, c.inWrite)
 	c.wake()
 	return buf
 }
@@ -191,6 +193,7 @@ func (c *conn) waitRoomFor(most int) {
 		c.mu.Lock()
 	}
 	for c.outstanding() > most && !c.stop.set {
+		c.begun = 0 // it is us who do not read
 		c.wait()
 	}
 }

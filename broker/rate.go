@@ -81,6 +81,7 @@ func (c *conn) waitRate(d time.Duration) {
 		return
 	}
 	c.aside()
+	c.begun = 0 // it is us who do not read
 	over := false
 	t := time.AfterFunc(d, func() {
 		c.mu.Lock()

@@ -44,6 +44,7 @@ type session struct {
 	will           *PendingWill // while a delayed will waits
 	standing       *PendingWill // of the present connection, if it is stored
 	willStored     bool         // there is a record for the will alone
+	held           account      // of what out has in memory
 
 	timer timer // guarded by Broker.mu
 }
@@ -92,7 +93,7 @@ var dropReasons = [...]DropReason{
 // returns the connection if something is to be flushed.
 func (b *Broker) deliver(s *session, now int64, d *engine.Delivery) *conn {
 	var h handed
-	s.hand(&h, b.opts.MaxOutboxBytes, now, d)
+	b.hand(s, &h, now, d)
 	c := h.to
 	if c == nil {
 		return nil // QoS 0 is not kept for the absent
@@ -123,7 +124,7 @@ type handed struct {
 	effects engine.Effects
 }
 
-func (s *session) hand(h *handed, mostWaiting int, now int64, d *engine.Delivery) {
+func (b *Broker) hand(s *session, h *handed, now int64, d *engine.Delivery) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.conn
@@ -135,24 +136,29 @@ func (s *session) hand(h *handed, mostWaiting int, now int64, d *engine.Delivery
 	defer c.mu.Unlock()
 	switch {
 	case c.stop.set:
-	case d.QoS == 0 && c.outstanding() > mostWaiting:
+	case d.QoS == 0 && c.outstanding() > b.opts.MaxOutboxBytes:
 		h.why = DropSlowConsumer
+	case d.QoS == 0 && b.tight():
+		h.why = DropMemory
 	case d.QoS == 0 && !c.delivered.take():
 		h.why = DropThrottled
 	case d.QoS == 0:
 		buf := c.outbox()
 		buf.b, h.result = s.out.Send(buf.b, now, d)
+	case b.tight() && s.out.Held() > memoryStep:
+		h.result = engine.Full
 	default:
 		buf := c.outbox()
 		buf.b, h.result = s.out.Live(buf.b, now, d)
 	}
+	b.account(s, c)
 	h.heaped = c.heaped()
 	h.effects = s.out.Effects()
 }
 
 // sending calls f with the session's connection, which is locked, and its outbox; without one f gets nil for both, and
 // what it appends is lost.
-func (s *session) sending(f func(c *conn, dst []byte) []byte) (*conn, engine.Effects) {
+func (b *Broker) sending(s *session, f func(c *conn, dst []byte) []byte) (*conn, engine.Effects) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.conn
@@ -164,7 +170,14 @@ func (s *session) sending(f func(c *conn, dst []byte) []byte) (*conn, engine.Eff
 	defer c.mu.Unlock()
 	buf := c.outbox()
 	buf.b = f(c, buf.b)
+	b.account(s, c)
 	return c, s.out.Effects()
+}
+
+// account enters what s and its connection hold. Both are locked.
+func (b *Broker) account(s *session, c *conn) {
+	s.held.set(&b.memory, s.out.Held())
+	c.waiting.set(&b.memory, c.outstanding())
 }
 
 func (b *Broker) traceDelivered(clientID, topic string) {
@@ -180,7 +193,12 @@ func (b *Broker) traceDelivered(clientID, topic string) {
 func (b *Broker) deliverStored(s *session, now int64, d *engine.Delivery) *conn {
 	s.queued.Add(1)
 	s.queuedBytes.Add(int64(d.Msg.Size()))
-	c, e := s.sending(func(_ *conn, dst []byte) []byte { return s.out.Stored(dst, now, d) })
+	c, e := b.sending(s, func(_ *conn, dst []byte) []byte {
+		if b.spill(s, d.Seq) {
+			return dst
+		}
+		return s.out.Stored(dst, now, d)
+	})
 	if c == nil {
 		return nil
 	}
@@ -220,7 +238,7 @@ func (c *conn) refill(before func()) error {
 			return err
 		}
 		now := c.b.now().UnixNano()
-		_, e := s.sending(func(to *conn, dst []byte) []byte {
+		_, e := c.b.sending(s, func(to *conn, dst []byte) []byte {
 			if to != c {
 				return dst // another one has taken over, and asks itself
 			}

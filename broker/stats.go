@@ -8,6 +8,7 @@ type Stats struct {
 	Connections   int64 // gauge: connected clients
 	Sessions      int64 // gauge: sessions, connected or not
 	Subscriptions int64 // gauge
+	MemoryBytes   int64 // gauge: what waits in memory for connections, in steps; see Options.MaxMemoryBytes
 
 	Connects, Refused, Disconnects map[string]int64 // Refused by reason code in hex, Disconnects by DisconnectReason; Connects by "3.1.1" and "5.0"
 
@@ -62,6 +63,7 @@ func (b *Broker) Stats() Stats {
 		BytesIn:        c.bytesIn.Load(),
 		BytesOut:       c.bytesOut.Load(),
 		Panics:         c.panics.Load(),
+		MemoryBytes:    b.memory.Load(),
 	}
 	for reason, n := range c.disconnects.snapshot() {
 		s.Disconnects[string(reason)] = n

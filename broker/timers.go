@@ -121,16 +121,23 @@ func (b *Broker) Run(ctx context.Context) error {
 	return nil
 }
 
-// silent ends connections from which nothing has come for too long.
+// silent ends connections from which nothing has come for too long, or half of something.
 func (b *Broker) silent(now int64) {
-	var late []*conn
+	var late, slow []*conn
+	longest := int64(b.opts.PacketTimeout)
 	b.mu.Lock()
 	for c := range b.conns {
 		if c.silence > 0 && now-c.alive.Load() > int64(c.silence) {
 			late = append(late, c)
 		}
+		if began := c.partial.Load(); longest > 0 && began > 0 && now-began > longest {
+			slow = append(slow, c)
+		}
 	}
 	b.mu.Unlock()
+	for _, c := range slow {
+		c.end(unspecified, ClientError, errSlowPacket)
+	}
 	for _, c := range late {
 		c.end(byte(wire.KeepAliveTimeout), KeepAliveTimeout, errSilent) // [MQTT-3.1.2-22]
 	}

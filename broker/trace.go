@@ -30,6 +30,7 @@ type DropReason string
 
 // The reasons for drops.
 const (
+	DropMemory        DropReason = "memory"         // QoS 0 above Options.MaxMemoryBytes
 	DropSlowConsumer  DropReason = "slow_consumer"  // QoS 0 to a client whose outbox is full
 	DropQueueFull     DropReason = "queue_full"     // a persistent session's queue is at its limit
 	DropQueueAge      DropReason = "queue_age"      // waited longer than Options.MaxQueueAge

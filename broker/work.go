@@ -13,6 +13,7 @@ import (
 type work struct {
 	packets engine.Packets
 	now     time.Time // of this batch
+	whole   bool      // there was a whole packet in it
 	batch   commit
 	acks    []ack
 	dirty   []*conn        // given something in this batch, and not flushed yet

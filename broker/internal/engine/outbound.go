@@ -147,6 +147,24 @@ func (o *Outbound) Stored(dst []byte, now int64, d *Delivery) []byte {
 	return o.pump(dst, now)
 }
 
+// Leave says that a delivery is in the store under seq, and that it is to stay there until it is read. It
+// reports false, and does nothing, where no acknowledgement is awaited that would have it read.
+func (o *Outbound) Leave(seq uint64) bool {
+	if o.unacked == 0 || seq <= o.tail {
+		return false
+	}
+	o.tail = seq
+	return true
+}
+
+// Held is how much waits in memory for the window or an acknowledgement, in bytes.
+func (o *Outbound) Held() int {
+	if !o.connected {
+		return 0
+	}
+	return o.pendingBytes + o.flight
+}
+
 // Known sets the number of the last stored message, when a session is loaded.
 func (o *Outbound) Known(tail uint64) { o.tail = max(o.tail, tail) }
 
