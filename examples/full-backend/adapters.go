@@ -24,16 +24,25 @@ import (
 type authenticator struct {
 	*registry.Registry
 	plain string // address of the listener without TLS; empty is none
+	unix  string // file of the Unix socket; empty is none
 }
 
-// localPrincipal is who comes through the listener without TLS.
+// localPrincipal is who comes through the listener without TLS, or the Unix socket.
 const localPrincipal = "local"
 
 func (a authenticator) Authenticate(ctx context.Context, c broker.Credentials) (string, error) {
 	if c.TLS == nil {
-		// Only the plain listener, which is bound to loopback, lets clients in without a certificate.
-		if l, ok := c.Conn.LocalAddr().(*net.TCPAddr); ok && a.plain != "" && l.String() == a.plain {
-			return localPrincipal, nil
+		// Only the plain listener, which is bound to loopback, and the Unix socket, whose file's permissions have
+		// judged, let clients in without a certificate.
+		switch l := c.Conn.LocalAddr().(type) {
+		case *net.TCPAddr:
+			if a.plain != "" && l.String() == a.plain {
+				return localPrincipal, nil
+			}
+		case *net.UnixAddr:
+			if a.unix != "" && l.Name == a.unix {
+				return localPrincipal, nil
+			}
 		}
 		return "", broker.ErrNotAuthorized
 	}

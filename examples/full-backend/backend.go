@@ -78,7 +78,7 @@ func open(ctx context.Context, cfg Config, logger *slog.Logger) (b *backend, err
 		}
 	}()
 	b.db = db
-	if b.ids, err = loadIdentities(cfg); err != nil {
+	if b.ids, err = loadIdentities(cfg, logger); err != nil {
 		return nil, err
 	}
 	if err := b.openDevices(ctx); err != nil {
@@ -143,12 +143,14 @@ func (b *backend) openDevices(ctx context.Context) error {
 		return err
 	}
 	b.watcher = &watcher{registry: b.registry}
-	b.broker, err = broker.New(sessions, &broker.Options{
-		Authenticator: authenticator{b.registry, b.cfg.Plain}, Authorizer: policy{b.registry, b.watcher.denied},
-		Trace:           &broker.Trace{Connected: b.watcher.connected, Disconnected: b.watcher.disconnected, Refused: b.watcher.refused},
-		LifecycleEvents: true, Logger: b.log,
-	})
-	if err != nil {
+	opts := &broker.Options{LifecycleEvents: true}
+	if b.cfg.AWSLimits {
+		opts = broker.AWSProfile()
+	}
+	opts.Authenticator, opts.Authorizer = authenticator{b.registry, b.cfg.Plain, b.cfg.Unix}, policy{b.registry, b.watcher.denied}
+	opts.Trace = &broker.Trace{Connected: b.watcher.connected, Disconnected: b.watcher.disconnected, Refused: b.watcher.refused}
+	opts.SysInterval, opts.MaxMemoryBytes, opts.Logger = time.Duration(b.cfg.Sys), int64(b.cfg.MaxMemory), b.log
+	if b.broker, err = broker.New(sessions, opts); err != nil {
 		return err
 	}
 	// Changes are published where that is switched on. What was allowed may

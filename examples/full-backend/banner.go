@@ -19,11 +19,14 @@ func (b *backend) banner() string {
 	if c.Plain != "" {
 		plain = fmt.Sprintf("  MQTT, no TLS  %-22s loopback alone, everybody may do everything\n", c.Plain)
 	}
+	if c.Unix != "" {
+		plain += fmt.Sprintf("  MQTT, local   %-22s who may open the file may do everything\n", c.Unix)
+	}
 	return fmt.Sprintf(`Thingloom is running. Ctrl-C drains and stops it; the next start goes on.
 
   page and API  %s
   MQTT          %-22s mutual TLS; MQTT 3.1.1 and 5.0
-  HTTPS         %-22s mutual TLS; /mqtt (WebSocket), /topics/..., /things/{thing}/shadow
+  HTTPS         %-22s mutual TLS; /mqtt (WebSocket), /topics/..., /things/{thing}/shadow; MQTT by ALPN
 %s  data          %s: db, bucket, ca.pem, admin-token, aws-credentials, devices
 
 1. A reading above the threshold becomes a notification (see the page):

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -21,8 +22,13 @@ type Config struct {
 	Data       string   `json:"data" usage:"folder of the database, the certificates and the bucket"`
 	HTTP       string   `json:"http" usage:"address of the page and the REST API; other than loopback it asks for the admin token everywhere"`
 	MQTT       string   `json:"mqtt" usage:"address of MQTT over mutual TLS"`
-	HTTPS      string   `json:"https" usage:"address of HTTPS and WebSocket for devices, mutual TLS"`
+	HTTPS      string   `json:"https" usage:"address of HTTPS and WebSocket for devices, mutual TLS; by ALPN x-amzn-mqtt-ca or mqtt also of MQTT"`
 	Plain      string   `json:"plain" usage:"address of MQTT without TLS and without authentication; loopback only; empty is off"`
+	Unix       string   `json:"unix" usage:"file of a Unix socket of MQTT without authentication: who may open the file may do everything; empty is off"`
+	Proxy      string   `json:"proxy" usage:"networks of load balancers (10.0.0.0/8,...) whose connections to -mqtt and -https begin with a header of the PROXY protocol"`
+	AWSLimits  bool     `json:"awsLimits" usage:"hold devices to the limits of AWS IoT's gateway: no QoS 2, 128 KiB, 8 filters a SUBSCRIBE, rates, ..."`
+	Sys        Duration `json:"sys" usage:"how often statistics are published under $SYS/; 0 is never"`
+	MaxMemory  int      `json:"maxMemory" usage:"bytes that may wait in memory for all connections together; 0 is no limit"`
 	Hosts      string   `json:"hosts" usage:"names and addresses in the server certificate, separated by commas, made on the first start"`
 	NotifyURL  string   `json:"notifyURL" usage:"push notifications go to this ntfy-compatible server (http://host/topic); empty shows them on the page alone"`
 	Threshold  float64  `json:"threshold" usage:"temperature threshold of things without a row of their own, written to the table on the first start"`
@@ -149,6 +155,15 @@ func (c *Config) check() error {
 	if c.Window < Duration(time.Second) || time.Duration(c.Window)%time.Second != 0 {
 		bad("window", "must be whole seconds")
 	}
+	if _, err := c.proxies(); err != nil {
+		bad("proxy", "%v", err)
+	}
+	if c.Sys < 0 {
+		bad("sys", "must not be negative")
+	}
+	if c.MaxMemory < 0 {
+		bad("maxMemory", "must not be negative")
+	}
 	if c.Lateness < 0 {
 		bad("lateness", "must not be negative")
 	}
@@ -163,6 +178,21 @@ func (c *Config) check() error {
 	}
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(errs...)
+}
+
+// proxies are the networks of -proxy.
+func (c *Config) proxies() (all []netip.Prefix, err error) {
+	if c.Proxy == "" {
+		return nil, nil
+	}
+	for text := range strings.SplitSeq(c.Proxy, ",") {
+		p, err := netip.ParsePrefix(strings.TrimSpace(text))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, nil
 }
 
 func (c *Config) path(elem ...string) string {

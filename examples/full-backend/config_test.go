@@ -45,3 +45,16 @@ func TestConfigRefusals(t *testing.T) {
 		}
 	}
 }
+
+func TestConfigProxies(t *testing.T) {
+	cfg, err := parseConfig([]string{"-proxy", "10.0.0.0/8, ::1/128"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all, err := cfg.proxies(); err != nil || len(all) != 2 || all[0].String() != "10.0.0.0/8" {
+		t.Errorf("%v, %v", all, err)
+	}
+	if _, err := parseConfig([]string{"-proxy", "10.0.0.1"}); err == nil {
+		t.Error("an address is no network")
+	}
+}

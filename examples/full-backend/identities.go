@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"github.com/thingloom/thingloom/broker/brokernet"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -17,17 +20,17 @@ import (
 // ca.pem and ca.key, server.pem and server.key, admin-token, aws-credentials.
 type identities struct {
 	ca     *registry.CA
-	server tls.Certificate
+	server *brokernet.Certificates
 	admin  *admin
 }
 
-func loadIdentities(cfg Config) (*identities, error) {
+func loadIdentities(cfg Config, logger *slog.Logger) (*identities, error) {
 	ids := &identities{}
 	var err error
 	if ids.ca, err = loadCA(cfg.path("ca.pem"), cfg.path("ca.key")); err != nil {
 		return nil, fmt.Errorf("CA: %w", err)
 	}
-	if ids.server, err = loadServer(ids.ca, cfg); err != nil {
+	if ids.server, err = loadServer(ids.ca, cfg, logger); err != nil {
 		return nil, fmt.Errorf("server certificate: %w", err)
 	}
 	if ids.admin, err = loadAdmin(cfg.path("admin-token"), !loopback(cfg.HTTP)); err != nil {
@@ -64,27 +67,30 @@ func loadCA(certFile, keyFile string) (*registry.CA, error) {
 	return registry.LoadCA(cert, key)
 }
 
-func loadServer(ca *registry.CA, cfg Config) (tls.Certificate, error) {
+// loadServer makes a certificate for -hosts if there is none. Another one put in its place, of a public CA for
+// instance, is used from then on, without a restart.
+func loadServer(ca *registry.CA, cfg Config, logger *slog.Logger) (*brokernet.Certificates, error) {
 	certFile, keyFile := cfg.path("server.pem"), cfg.path("server.key")
 	if _, err := os.Stat(certFile); errors.Is(err, fs.ErrNotExist) {
 		cert, key, err := ca.IssueServerCertificate(strings.Split(cfg.Hosts, ",")...)
 		if err != nil {
-			return tls.Certificate{}, err
+			return nil, err
 		}
 		if err := errors.Join(writeFile(keyFile, key, 0o600), writeFile(certFile, cert, 0o644)); err != nil {
-			return tls.Certificate{}, err
+			return nil, err
 		}
 	}
-	return tls.LoadX509KeyPair(certFile, keyFile)
+	return brokernet.NewCertificates([]brokernet.CertificateFiles{{Cert: certFile, Key: keyFile}},
+		&brokernet.CertificateOptions{Interval: 5 * time.Second, Logger: logger})
 }
 
 // tlsConfig asks every client for a certificate and lets the registry decide
 // on it: which are trusted is not a matter of chains, as with AWS IoT.
 func (b *backend) tlsConfig() *tls.Config {
 	return &tls.Config{
-		MinVersion:   tls.VersionTLS12,
-		Certificates: []tls.Certificate{b.ids.server},
-		ClientAuth:   tls.RequireAnyClientCert,
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: b.ids.server.GetCertificate,
+		ClientAuth:     tls.RequireAnyClientCert,
 		VerifyConnection: func(s tls.ConnectionState) error {
 			_, err := b.registry.PrincipalOf(context.Background(), s.PeerCertificates[0])
 			return err

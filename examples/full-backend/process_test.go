@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -247,21 +248,27 @@ func (d *device) publishAll(topic string, payloads []string) {
 // acknowledged; the channel gives "topic payload" lines.
 func (d *device) sub(filters ...string) <-chan string {
 	d.p.t.Helper()
-	program := foreign.Need(d.p.t, "mosquitto_sub")
-	args := append(d.flags(), "-d", "-F", "MSG %t %p")
+	return d.p.sub(d.flags(), filters...)
+}
+
+// sub is that of a device, with other flags.
+func (p *process) sub(flags []string, filters ...string) <-chan string {
+	p.t.Helper()
+	program := foreign.Need(p.t, "mosquitto_sub")
+	args := append(slices.Clone(flags), "-d", "-F", "MSG %t %p")
 	for _, f := range filters {
 		args = append(args, "-t", f)
 	}
 	// stdbuf: mosquitto_sub writes to a pipe in blocks otherwise.
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, foreign.Need(d.p.t, "stdbuf"), append([]string{"-oL", program}, args...)...)
+	cmd := exec.CommandContext(ctx, foreign.Need(p.t, "stdbuf"), append([]string{"-oL", program}, args...)...)
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
-		d.p.t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	cmd.Stderr = cmd.Stdout
 	if err := cmd.Start(); err != nil {
-		d.p.t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	lines := make(chan string, 1000)
 	subscribed := make(chan struct{})
@@ -279,7 +286,7 @@ func (d *device) sub(filters ...string) <-chan string {
 			}
 		})
 	}()
-	d.p.t.Cleanup(func() {
+	p.t.Cleanup(func() {
 		cancel()
 		<-done
 		cmd.Wait()
@@ -287,7 +294,7 @@ func (d *device) sub(filters ...string) <-chan string {
 	select {
 	case <-subscribed:
 	case <-time.After(patience):
-		d.p.t.Fatalf("mosquitto_sub %v: no subscription", filters)
+		p.t.Fatalf("mosquitto_sub %v: no subscription", filters)
 	}
 	return lines
 }

@@ -5,12 +5,15 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/thingloom/thingloom/broker/brokernet"
 	"github.com/thingloom/thingloom/broker/brokerws"
 )
 
@@ -32,6 +35,7 @@ func (b *backend) run(ctx context.Context) error {
 	workers.Go(func() error { return b.index.Run(workCtx) })
 	workers.Go(func() error { return b.jobs.Run(workCtx) })
 	workers.Go(func() error { return b.defender.Run(workCtx) })
+	workers.Go(func() error { return b.ids.server.Run(workCtx) })
 
 	// A worker that fails ends the program: what it does not do is not done.
 	ctx, failed := context.WithCancel(ctx)
@@ -72,7 +76,7 @@ func (b *backend) listen() (all []*listener, err error) {
 		if addr == "" {
 			return nil
 		}
-		l, err := net.Listen("tcp", addr)
+		l, err := b.open(name, addr)
 		if err != nil {
 			return fmt.Errorf("-%s: %w", name, err)
 		}
@@ -99,13 +103,56 @@ func (b *backend) listen() (all []*listener, err error) {
 			return b.broker.Serve(ctx, tls.NewListener(l, b.tlsConfig()))
 		}),
 		add("https", b.cfg.HTTPS, func(ctx context.Context, l net.Listener) error {
+			mux, err := brokernet.NewMux(l, b.tlsConfig(), &brokernet.MuxOptions{Logger: b.log})
+			if err != nil {
+				return err
+			}
 			group, ctx := errgroup.WithContext(ctx)
+			group.Go(func() error { return mux.Run(ctx) })
 			group.Go(func() error { return ws.Run(ctx) })
-			group.Go(func() error { return serveHTTP(ctx, tls.NewListener(l, b.tlsConfig()), devices) })
+			group.Go(func() error { return serveHTTP(ctx, mux.HTTP(), devices) })
+			group.Go(func() error { return b.broker.Serve(ctx, mux.MQTT()) })
 			return group.Wait()
 		}),
 		add("plain", b.cfg.Plain, b.broker.Serve),
+		add("unix", b.cfg.Unix, b.broker.Serve),
 	)
+}
+
+// open opens the port of that name.
+func (b *backend) open(name, addr string) (net.Listener, error) {
+	if name == "unix" {
+		return listenUnix(addr)
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil || b.cfg.Proxy == "" || name != "mqtt" && name != "https" {
+		return l, err
+	}
+	trusted, err := b.cfg.proxies()
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return brokernet.NewProxyListener(l, trusted)
+}
+
+// listenUnix opens a socket for those who may write its file: this user and its group.
+func listenUnix(file string) (net.Listener, error) {
+	if c, err := net.Dial("unix", file); err == nil {
+		return nil, errors.Join(fmt.Errorf("%s is in use", file), c.Close())
+	}
+	if info, err := os.Lstat(file); err == nil && info.Mode()&fs.ModeSocket != 0 {
+		if err := os.Remove(file); err != nil { // left by a process that was killed
+			return nil, err
+		}
+	}
+	l, err := net.Listen("unix", file)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(file, 0o660); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
 }
 
 // serveHTTP serves until ctx is done; requests under way then have five seconds.
@@ -117,6 +164,7 @@ func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
 		// Streams of events end with ctx; Shutdown alone would wait for them.
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
+	brokernet.Prepare(server) // for connections of a Mux
 	done := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
