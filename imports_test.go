@@ -46,6 +46,7 @@ var arrows = []struct{ pattern, may string }{
 	{`^(\w+)/\w+(http|mqtt|test)$`, "$1! internal/ github.com/tidwall/gjson"},
 	{`^registry/fleetindex/fleetindexhttp$`, "registry! registry/fleet! registry/fleetindex! internal/"},
 	{`^registry/(\w+)/\w+(http|mqtt|test)$`, "registry! registry/$1! internal/ github.com/tidwall/gjson"},
+	{`^registry/dynamicgroup$`, "registry! registry/fleet! registry/fleetindex! internal/"}, // membership is what the index finds
 	{`^registry/fleetindex$`, "registry! registry/fleet! internal/ github.com/tidwall/gjson"},
 	{`^(registry)/\w+$`, "$1! internal/ github.com/tidwall/gjson golang.org/x/sync"},
 	{`^examples/.*`, "broker shadow rules registry actions telemetry internal/ github.com/ golang.org/x/sync"},

@@ -47,7 +47,10 @@ func (t *tx) mustExist(to target) error {
 	var err error
 	switch {
 	case to.group != "":
-		_, err = t.group(to.group)
+		var g Group
+		if g, err = t.group(to.group); err == nil && g.Dynamic != nil {
+			err = invalid("target", "%s is a dynamic group, which takes no policies", to.group)
+		}
 		t.relax(keyGroup + to.group)
 	case isCertificateID(to.name):
 		_, err = t.certificate(to.name)

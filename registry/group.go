@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 )
 
-// A Group is a static thing group. Groups form a forest of at most seven
+// A Group is a thing group. Static groups form a forest of at most seven
 // levels; policies attached to a group hold for the things of all groups
-// below it.
+// below it. See Dynamic for the others.
 type Group struct {
 	Name        string            `json:"name"`
 	ID          string            `json:"id"` // a UUID
@@ -22,6 +23,7 @@ type Group struct {
 	Children int       `json:"children,omitempty"` // direct ones
 	Version  int64     `json:"version"`
 	Created  time.Time `json:"created"`
+	Dynamic  *Dynamic  `json:"dynamic,omitempty"` // nil of a static group
 }
 
 // Parent returns the name of the group above, or "".
@@ -68,7 +70,7 @@ func (r *Registry) CreateGroup(ctx context.Context, g Group, parent string) (Gro
 			return err
 		}
 		if found {
-			if old.Parent() == parent && old.Description == g.Description && sameAttributes(old.Attributes, g.Attributes) {
+			if old.Dynamic == nil && old.Parent() == parent && old.Description == g.Description && sameAttributes(old.Attributes, g.Attributes) {
 				made = old
 				return nil
 			}
@@ -85,6 +87,9 @@ func (r *Registry) CreateGroup(ctx context.Context, g Group, parent string) (Gro
 		above, err := x.group(parent)
 		if err != nil {
 			return err
+		}
+		if above.Dynamic != nil {
+			return invalid("parentGroupName", "%s is a dynamic group", parent)
 		}
 		made.Path = append(append([]string{}, above.Path...), parent)
 		if len(made.Path) >= maxGroupDepth {
@@ -195,6 +200,16 @@ type GroupUpdate struct {
 
 // UpdateGroup changes a group and returns it as it is then, one version on.
 func (r *Registry) UpdateGroup(ctx context.Context, u GroupUpdate) (Group, error) {
+	return r.updateGroup(ctx, u, func(g *Group) error {
+		if g.Dynamic != nil {
+			return invalid("thingGroupName", "%s is a dynamic group", g.Name)
+		}
+		return nil
+	})
+}
+
+// updateGroup is UpdateGroup for a group that more changes, or refuses.
+func (r *Registry) updateGroup(ctx context.Context, u GroupUpdate, more func(*Group) error) (Group, error) {
 	var g Group
 	err := r.update(ctx, func(x *tx) error {
 		var err error
@@ -203,6 +218,9 @@ func (r *Registry) UpdateGroup(ctx context.Context, u GroupUpdate) (Group, error
 		}
 		if u.ExpectedVersion != 0 && u.ExpectedVersion != g.Version {
 			return conflict("thing group", u.Name, g.Version, u.ExpectedVersion)
+		}
+		if err := more(&g); err != nil {
+			return err
 		}
 		if u.Description != nil {
 			g.Description = *u.Description
@@ -226,6 +244,10 @@ func (r *Registry) UpdateGroup(ctx context.Context, u GroupUpdate) (Group, error
 // detached. A name that does not exist is no error. With child groups the
 // error is ErrInvalid. prev, if not 0, must be the version of the group.
 func (r *Registry) DeleteGroup(ctx context.Context, name string, prev int64) error {
+	return r.deleteGroup(ctx, name, prev, false)
+}
+
+func (r *Registry) deleteGroup(ctx context.Context, name string, prev int64, dynamic bool) error {
 	err := r.update(ctx, func(x *tx) error {
 		var g Group
 		found, err := x.get(keyGroup+name, &g)
@@ -234,6 +256,18 @@ func (r *Registry) DeleteGroup(ctx context.Context, name string, prev int64) err
 		}
 		if prev != 0 && prev != g.Version {
 			return conflict("thing group", name, g.Version, prev)
+		}
+		if dynamic != (g.Dynamic != nil) {
+			return invalid("thingGroupName", "%s is another kind of group", name)
+		}
+		if dynamic {
+			names, err := x.dynamicGroups()
+			if err != nil {
+				return err
+			}
+			if err := x.put(keyDynamic, slices.DeleteFunc(names, func(n string) bool { return n == name })); err != nil {
+				return err
+			}
 		}
 		if g.Children > 0 {
 			return invalid("thingGroupName", "%s has %d child groups: delete them first", name, g.Children)
@@ -339,7 +373,7 @@ func (t *tx) groupEvent(operation string, g *Group) error {
 				Path        []ref             `json:"rootToParentThingGroups"`
 				Attributes  map[string]string `json:"attributes"`
 				Dynamic     *string           `json:"dynamicGroupMappingId"`
-			}{h, g.ID, g.Name, g.Version, orNull(g.Parent()), orNull(parentID), g.Description, path, g.Attributes, nil}
+			}{h, g.ID, g.Name, g.Version, orNull(g.Parent()), orNull(parentID), g.Description, path, g.Attributes, g.mappingID()}
 		})
 }
 

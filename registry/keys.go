@@ -29,6 +29,7 @@ import "strings"
 //	at/{policy}/{target}       targets of a policy
 //	cc/{ca}/{certificate}      certificates by the CA that signed them
 //	cs/{subject hash}/{ca}     CA certificates by subject
+//	gd                         names of the dynamic groups, the oldest first
 const (
 	keyThing, keyType, keyGroup        = "t/", "y/", "g/"
 	keyReleased                        = "x/"

@@ -11,6 +11,16 @@ import (
 // AddThingToGroup makes the thing a member; it is fine if it is one. A thing
 // can be in ten groups, and in one group of a tree (else ErrInvalid).
 func (r *Registry) AddThingToGroup(ctx context.Context, thing, group string) error {
+	return r.addThingToGroup(ctx, thing, group, false)
+}
+
+// AddThingToGroupOverriding is AddThingToGroup that makes room where there is none: the thing
+// leaves the youngest dynamic group that it is in.
+func (r *Registry) AddThingToGroupOverriding(ctx context.Context, thing, group string) error {
+	return r.addThingToGroup(ctx, thing, group, true)
+}
+
+func (r *Registry) addThingToGroup(ctx context.Context, thing, group string, override bool) error {
 	if err := r.releaseMembers(ctx, group); err != nil {
 		return err
 	}
@@ -19,13 +29,22 @@ func (r *Registry) AddThingToGroup(ctx context.Context, thing, group string) err
 		if err != nil {
 			return err
 		}
+		if g.Dynamic != nil {
+			return invalid("thingGroupName", "%s is a dynamic group, which its query fills", group)
+		}
 		// Only that the group is there matters, not what else changes in it.
 		x.relax(keyGroup + group)
 		old, err := x.thing(thing)
 		if err != nil || slices.Contains(old.Groups, group) {
 			return err
 		}
-		if len(old.Groups) >= maxGroupsPerThing {
+		left := ""
+		if len(old.Groups) >= maxGroupsPerThing && override {
+			if left, err = x.youngestDynamic(old.Groups); err != nil {
+				return err
+			}
+		}
+		if len(old.Groups) >= maxGroupsPerThing && left == "" {
 			return invalid("thingName", "%s is in %d groups, the most it may be", thing, maxGroupsPerThing)
 		}
 		for _, name := range old.Groups {
@@ -41,24 +60,29 @@ func (r *Registry) AddThingToGroup(ctx context.Context, thing, group string) err
 			}
 		}
 		now := old
-		now.Groups = append(slices.Clone(old.Groups), group)
+		now.Groups = append(slices.DeleteFunc(slices.Clone(old.Groups), func(g string) bool { return g == left }), group)
 		slices.Sort(now.Groups)
 		if err := x.putThing(&old, &now); err != nil {
 			return err
 		}
-		member := newID()
-		if err := x.put(keyMember+group+"/"+thing, member); err != nil {
-			return err
+		if left != "" {
+			if err := x.leave(&now, left); err != nil {
+				return err
+			}
 		}
-		return x.membershipEvent("ADDED", &g, &now, member)
+		return x.join(&now, group)
 	})
 }
 
 // RemoveThingFromGroup ends the membership; it is fine if there is none.
 func (r *Registry) RemoveThingFromGroup(ctx context.Context, thing, group string) error {
 	return r.update(ctx, func(x *tx) error {
-		if _, err := x.group(group); err != nil {
+		g, err := x.group(group)
+		if err != nil {
 			return err
+		}
+		if g.Dynamic != nil {
+			return invalid("thingGroupName", "%s is a dynamic group, which its query fills", group)
 		}
 		x.relax(keyGroup + group)
 		old, err := x.thing(thing)

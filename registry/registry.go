@@ -40,6 +40,8 @@ func New(store Store, opts *Options) (*Registry, error) {
 // Observe calls fn after each committed change, on the goroutine that made
 // it, before the call that made it returns. Changes of different entries may
 // arrive in another order than they were committed. fn may call the Registry.
+// Its context has the values of that of the call, and is never done: what is committed has to be told,
+// also if who asked for it has left.
 func (r *Registry) Observe(fn func(context.Context, Event)) (cancel func()) {
 	r.observers.Lock()
 	defer r.observers.Unlock()
@@ -58,6 +60,7 @@ func (r *Registry) notify(ctx context.Context, events []Event) {
 	r.observers.RLock()
 	fns := r.observers.fns
 	r.observers.RUnlock()
+	ctx = context.WithoutCancel(ctx)
 	for _, e := range events {
 		for _, fn := range fns {
 			(*fn)(ctx, e)

@@ -101,6 +101,22 @@ func names(t *testing.T, seq iter.Seq2[Thing, error]) string {
 	return strings.Join(out, " ")
 }
 
+// TestObserversAreToldWhenTheCallerHasLeft: what is committed is told with a context that is good for something.
+func TestObserversAreToldWhenTheCallerHasLeft(t *testing.T) {
+	f := newFixture(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	told := 0
+	f.Observe(func(ctx context.Context, e Event) {
+		cancel()
+		if told++; ctx.Err() != nil {
+			t.Error(ctx.Err())
+		}
+	})
+	if _, err := f.CreateThing(ctx, Thing{Name: "a"}); err != nil || told == 0 {
+		t.Errorf("%v, told %d times", err, told)
+	}
+}
+
 func TestThingLifecycle(t *testing.T) {
 	f := newFixture(t)
 	ctx := t.Context()

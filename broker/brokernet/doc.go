@@ -12,7 +12,7 @@
 //	intake.Go(func() error { return b.Serve(ctx, mux.MQTT()) })    // x-amzn-mqtt-ca, mqtt
 //	brokernet.Prepare(srv)                                       // Request.TLS for x-amzn-http-ca, too
 //	intake.Go(func() error { return srv.Serve(mux.HTTP()) })     // x-amzn-http-ca, http/1.1, no ALPN at all
-//	intake.Go(func() error { return mux.Run(ctx) })
+//	intake.Go(func() error { return mux.Run(ctx) })               // ends the Serve of both: net.ErrClosed, once ctx is done
 //	workers.Go(func() error { return certs.Run(ctx) })
 //
 // # Behind a load balancer

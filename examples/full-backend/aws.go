@@ -6,6 +6,7 @@ import (
 
 	"github.com/thingloom/thingloom/registry"
 	"github.com/thingloom/thingloom/registry/defender/defenderhttp"
+	"github.com/thingloom/thingloom/registry/dynamicgroup/dynamicgrouphttp"
 	"github.com/thingloom/thingloom/registry/fleetindex/fleetindexhttp"
 	"github.com/thingloom/thingloom/registry/jobs/jobshttp"
 	"github.com/thingloom/thingloom/registry/provision/provisionhttp"
@@ -34,6 +35,7 @@ func (b *backend) awsHandler() (http.Handler, error) {
 	provisionhttp.Mount(mux, b.provisioning, &provisionhttp.Options{Logger: b.log})
 	jobshttp.Mount(mux, b.jobs, &jobshttp.Options{Logger: b.log})
 	fleetindexhttp.Mount(mux, b.index, b.registry, &fleetindexhttp.Options{Logger: b.log})
+	dynamicgrouphttp.Mount(mux, b.dynamic, b.registry, &dynamicgrouphttp.Options{Logger: b.log})
 	defenderhttp.Mount(mux, b.defender, &defenderhttp.Options{Logger: b.log})
 	devices := b.deviceJobs(nil)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

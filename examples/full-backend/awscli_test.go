@@ -144,6 +144,29 @@ func TestAWSCLI(t *testing.T) {
 	a.ok(`"average":7`, "iot", "get-statistics", "--query-string", "*", "--aggregation-field", "shadow.reported.battery")
 	a.refused("InvalidQueryException", "iot", "search-index", "--query-string", "a:b:c")
 
+	// A dynamic group: whoever is low, and it is told of by an event.
+	a.ok(`"queryString":"shadow.reported.battery<10"`, "iot", "create-dynamic-thing-group", "--thing-group-name", "low", "--query-string", "shadow.reported.battery<10",
+		"--thing-group-properties", "thingGroupDescription=soon empty")
+	a.refused("InvalidQueryException", "iot", "create-dynamic-thing-group", "--thing-group-name", "bad", "--query-string", "a:b:c")
+	a.refused("InvalidRequestException", "iot", "add-thing-to-thing-group", "--thing-group-name", "low", "--thing-name", "lamp-1")
+	members := func(want string) {
+		t.Helper()
+		p.eventually("members "+want, func() error {
+			if out, ok := a.run("iot", "list-things-in-thing-group", "--thing-group-name", "low"); !ok || !strings.Contains(strings.Join(strings.Fields(out), ""), want) {
+				return fmt.Errorf("%s", out)
+			}
+			return nil
+		})
+	}
+	members(`["lamp-1"]`)
+	a.ok(`"status":"ACTIVE"`, "iot", "describe-thing-group", "--thing-group-name", "low")
+	a.refused("InvalidRequestException", "iot", "update-indexing-configuration", "--thing-indexing-configuration", "thingIndexingMode=OFF")
+	a.ok(`"version":2`, "iot", "update-dynamic-thing-group", "--thing-group-name", "low", "--query-string", "shadow.reported.battery>10", "--thing-group-properties", "thingGroupDescription=full")
+	members(`"things":[]`)
+	a.refused("InvalidRequestException", "iot", "delete-thing-group", "--thing-group-name", "low")
+	a.ok(``, "iot", "delete-dynamic-thing-group", "--thing-group-name", "low")
+	a.refused("ResourceNotFoundException", "iot", "describe-thing-group", "--thing-group-name", "low")
+
 	// Rules.
 	rule := `{"sql":"SELECT temperature FROM 'sensors/+/climate' WHERE temperature > 30","actions":[{"republish":{"topic":"alerts/${topic(2)}","roleArn":"arn:aws:iam::123456789012:role/x"}}]}`
 	a.ok(``, "iot", "create-topic-rule", "--rule-name", "hot", "--topic-rule-payload", rule)

@@ -25,6 +25,7 @@ import (
 	"github.com/thingloom/thingloom/broker/brokerpebble"
 	"github.com/thingloom/thingloom/registry"
 	"github.com/thingloom/thingloom/registry/defender"
+	"github.com/thingloom/thingloom/registry/dynamicgroup"
 	"github.com/thingloom/thingloom/registry/fleetindex"
 	"github.com/thingloom/thingloom/registry/jobs"
 	"github.com/thingloom/thingloom/registry/provision"
@@ -50,6 +51,7 @@ type backend struct {
 	defender     *defender.Service
 	watcher      *watcher
 	index        *fleetindex.Index
+	dynamic      *dynamicgroup.Service
 	broker       *broker.Broker
 	shadows      *shadow.Service
 	topics       *shadowmqtt.Endpoint

@@ -12,6 +12,7 @@ import (
 
 	"github.com/thingloom/thingloom/broker/brokerhttp"
 	"github.com/thingloom/thingloom/registry/defender/defenderhttp"
+	"github.com/thingloom/thingloom/registry/dynamicgroup/dynamicgrouphttp"
 	"github.com/thingloom/thingloom/registry/fleetindex/fleetindexhttp"
 	"github.com/thingloom/thingloom/registry/jobs/jobshttp"
 	"github.com/thingloom/thingloom/registry/provision/provisionhttp"
@@ -33,6 +34,7 @@ func served() map[string]map[string]string {
 	add("iot", "registry/registryhttp", registryhttp.Operations())
 	add("iot", "registry/provision/provisionhttp", provisionhttp.Operations())
 	add("iot", "registry/fleetindex/fleetindexhttp", fleetindexhttp.Operations())
+	add("iot", "registry/dynamicgroup/dynamicgrouphttp", dynamicgrouphttp.Operations())
 	add("iot", "registry/jobs/jobshttp", jobshttp.ControlOperations())
 	add("iot", "registry/defender/defenderhttp", defenderhttp.Operations())
 	add("iot", "rules/ruleshttp", ruleshttp.Operations())

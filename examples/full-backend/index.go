@@ -9,6 +9,7 @@ import (
 
 	"github.com/thingloom/thingloom/broker"
 	"github.com/thingloom/thingloom/registry"
+	"github.com/thingloom/thingloom/registry/dynamicgroup"
 	"github.com/thingloom/thingloom/registry/fleet"
 	"github.com/thingloom/thingloom/registry/fleetindex"
 	"github.com/thingloom/thingloom/registry/registrypebble"
@@ -24,10 +25,16 @@ func (b *backend) openIndex(ctx context.Context, shadows *shadowpebble.Store) er
 	if err != nil {
 		return err
 	}
-	b.index, err = fleetindex.Open(ctx, store, &fleetindex.Options{Logger: b.log, Feed: func(ctx context.Context, ix *fleetindex.Index) error {
-		return b.feedIndex(ctx, ix, shadows)
-	}})
+	b.index, err = fleetindex.Open(ctx, store, &fleetindex.Options{
+		Feed:    func(ctx context.Context, ix *fleetindex.Index) error { return b.feedIndex(ctx, ix, shadows) },
+		Changed: func(thing string) { b.dynamic.Changed(thing) },
+		Allow:   func(ctx context.Context, c fleetindex.Config) error { return b.dynamic.Allow(ctx, c) },
+		Logger:  b.log,
+	})
 	if err != nil {
+		return err
+	}
+	if b.dynamic, err = dynamicgroup.New(ctx, b.registry, b.index, &dynamicgroup.Options{Logger: b.log}); err != nil {
 		return err
 	}
 	failed := func(what string, err error) {

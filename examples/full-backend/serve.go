@@ -33,6 +33,7 @@ func (b *backend) run(ctx context.Context) error {
 	workers.Go(func() error { return b.broker.Run(workCtx) })
 	workers.Go(func() error { return b.provisioning.Run(workCtx) })
 	workers.Go(func() error { return b.index.Run(workCtx) })
+	workers.Go(func() error { return b.dynamic.Run(workCtx) })
 	workers.Go(func() error { return b.jobs.Run(workCtx) })
 	workers.Go(func() error { return b.defender.Run(workCtx) })
 	workers.Go(func() error { return b.ids.server.Run(workCtx) })
@@ -172,7 +173,9 @@ func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
 		defer cancel()
 		done <- errors.Join(server.Shutdown(late), server.Close())
 	}()
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	err := server.Serve(l)
+	closed := ctx.Err() != nil && errors.Is(err, net.ErrClosed) // by a Mux, before the server came to it
+	if !closed && !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	if err := <-done; err != nil && !errors.Is(err, context.DeadlineExceeded) {

@@ -68,6 +68,11 @@ func (ix *Index) SetConfig(ctx context.Context, c Config) error {
 	if c == ix.Config() {
 		return nil
 	}
+	if ix.opts.Allow != nil {
+		if err := ix.opts.Allow(ctx, c); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+	}
 	value, err := json.Marshal(c)
 	if err == nil {
 		err = ix.store.Apply(ctx, registry.Op{Key: keyConfig, Value: value, Prev: registry.Any})

@@ -30,8 +30,12 @@ const sep = "\x00"
 
 // document is the record as queries see it.
 func (r *record) document(thing string) *fleet.Document {
-	return fleet.NewDocument(fleet.Thing{Name: thing, ID: r.ID, Type: r.Type, Groups: r.Groups, Attributes: r.Attributes,
-		Shadow: r.shadow(), Defender: r.Defender, Connectivity: r.Connectivity})
+	return fleet.NewDocument(r.thing(thing))
+}
+
+func (r *record) thing(name string) fleet.Thing {
+	return fleet.Thing{Name: name, ID: r.ID, Type: r.Type, Groups: r.Groups, Attributes: r.Attributes,
+		Shadow: r.shadow(), Defender: r.Defender, Connectivity: r.Connectivity}
 }
 
 // shadow joins the shadows as the index has them: the named ones under name.

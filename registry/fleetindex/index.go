@@ -34,6 +34,13 @@ type Options struct {
 	// Config is nothing, as at AWS.
 	Config Config
 
+	// Changed hears of each thing whose document has changed, once that is stored. It must not wait: what it has
+	// to do about it, it does later.
+	Changed func(thing string)
+
+	// Allow is asked by SetConfig. Its error refuses the change.
+	Allow func(ctx context.Context, c Config) error
+
 	// Logger hears of rebuilds. Nil is silence.
 	Logger *slog.Logger
 }
@@ -196,7 +203,20 @@ func (ix *Index) change(ctx context.Context, thing string, on bool, f func(*reco
 	if err := ix.store.Apply(ctx, ops...); err != nil {
 		return fmt.Errorf("fleetindex: thing %s: %w", thing, err)
 	}
+	if ix.opts.Changed != nil {
+		ix.opts.Changed(thing)
+	}
 	return nil
+}
+
+// Thing returns what the index knows of a thing that the registry has.
+func (ix *Index) Thing(ctx context.Context, name string) (t fleet.Thing, ok bool, err error) {
+	var r record
+	found, err := ix.load(ctx, name, &r)
+	if err != nil || !found || !r.Registered {
+		return fleet.Thing{}, false, err
+	}
+	return r.thing(name), true, nil
 }
 
 func (r *record) empty() bool {

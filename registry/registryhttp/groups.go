@@ -91,6 +91,16 @@ func describeThingGroup(c *call) (any, error) {
 	if g.Description != "" {
 		properties.Description = &g.Description
 	}
+	type dynamic struct {
+		Index        string               `json:"indexName"`
+		Query        string               `json:"queryString"`
+		QueryVersion string               `json:"queryVersion"`
+		Status       registry.GroupStatus `json:"status"`
+	}
+	var d *dynamic
+	if g.Dynamic != nil {
+		d = &dynamic{"AWS_Things", g.Dynamic.Query, "2017-09-30", g.Dynamic.Status}
+	}
 	return struct {
 		Name       string          `json:"thingGroupName"`
 		ID         string          `json:"thingGroupId"`
@@ -98,7 +108,8 @@ func describeThingGroup(c *call) (any, error) {
 		Version    int64           `json:"version"`
 		Properties groupProperties `json:"thingGroupProperties"`
 		Metadata   metadata        `json:"thingGroupMetadata"`
-	}{g.Name, g.ID, c.reg.ARN("thinggroup/" + g.Name), g.Version, properties, m}, nil
+		*dynamic
+	}{g.Name, g.ID, c.reg.ARN("thinggroup/" + g.Name), g.Version, properties, m, d}, nil
 }
 
 func listThingGroups(c *call) (any, error) {
@@ -139,10 +150,13 @@ func listThingGroups(c *call) (any, error) {
 }
 
 // membership reads thing and group, each by name or ARN.
-func (c *call) membership() (thing, group string, err error) {
-	var in struct{ ThingGroupName, ThingGroupArn, ThingName, ThingArn string }
+func (c *call) membership() (thing, group string, override bool, err error) {
+	var in struct {
+		ThingGroupName, ThingGroupArn, ThingName, ThingArn string
+		OverrideDynamicGroups                              bool
+	}
 	if err := c.body(&in); err != nil {
-		return "", "", err
+		return "", "", false, err
 	}
 	pick := func(field, name, arn, kind string) (string, error) {
 		fromARN, ok := strings.CutPrefix(arn, c.reg.ARN(kind+"/"))
@@ -159,22 +173,30 @@ func (c *call) membership() (thing, group string, err error) {
 		return fromARN, nil
 	}
 	if thing, err = pick("thing", in.ThingName, in.ThingArn, "thing"); err != nil {
-		return "", "", err
+		return "", "", false, err
 	}
 	group, err = pick("thingGroup", in.ThingGroupName, in.ThingGroupArn, "thinggroup")
-	return thing, group, err
+	return thing, group, in.OverrideDynamicGroups, err
+}
+
+// add makes the thing a member.
+func (c *call) add(thing, group string, override bool) error {
+	if override {
+		return c.reg.AddThingToGroupOverriding(c.Context(), thing, group)
+	}
+	return c.reg.AddThingToGroup(c.Context(), thing, group)
 }
 
 func addThingToThingGroup(c *call) (any, error) {
-	thing, group, err := c.membership()
+	thing, group, override, err := c.membership()
 	if err != nil {
 		return nil, err
 	}
-	return none{}, c.reg.AddThingToGroup(c.Context(), thing, group)
+	return none{}, c.add(thing, group, override)
 }
 
 func removeThingFromThingGroup(c *call) (any, error) {
-	thing, group, err := c.membership()
+	thing, group, _, err := c.membership()
 	if err != nil {
 		return nil, err
 	}
@@ -185,6 +207,7 @@ func updateThingGroupsForThing(c *call) (any, error) {
 	var in struct {
 		ThingName                             string
 		ThingGroupsToAdd, ThingGroupsToRemove []string
+		OverrideDynamicGroups                 bool
 	}
 	if err := c.body(&in); err != nil {
 		return nil, err
@@ -195,7 +218,7 @@ func updateThingGroupsForThing(c *call) (any, error) {
 		}
 	}
 	for _, g := range in.ThingGroupsToAdd {
-		if err := c.reg.AddThingToGroup(c.Context(), in.ThingName, g); err != nil {
+		if err := c.add(in.ThingName, g, in.OverrideDynamicGroups); err != nil {
 			return nil, err
 		}
 	}
