@@ -183,7 +183,7 @@ func (c *conn) authenticate(p *wire.Connect) (_ Admission, err error) {
 // authorize asks whether the client may connect, with its will.
 func (c *conn) authorize(p *wire.Connect, a *Admission) error {
 	c.mu.Lock()
-	c.info.Principal = a.Principal
+	c.info.Principal, c.info.Thing = a.Principal, a.Thing
 	c.mu.Unlock()
 	c.actsAs(a.Authorizer)
 	c.access = &Access{Principal: a.Principal, ClientID: c.info.ClientID, Thing: a.Thing, SourceIP: ipOf(c.nc.RemoteAddr())}

@@ -56,6 +56,7 @@ type presenceEvent struct {
 	DisconnectReason          DisconnectReason `json:"disconnectReason,omitempty"`
 	IPAddress                 string           `json:"ipAddress,omitempty"`
 	VersionNumber             uint64           `json:"versionNumber"`
+	ThingName                 string           `json:"thingName,omitempty"` // of a connection that acts as another than the one named like it
 }
 
 // subscriptionEvent is the payload of $aws/events/subscriptions/...
@@ -74,7 +75,7 @@ func (b *Broker) presence(c *ClientInfo, reason DisconnectReason) {
 		return
 	}
 	e := presenceEvent{ClientID: c.ClientID, EventType: "connected", SessionIdentifier: c.SessionID, PrincipalIdentifier: c.Principal,
-		VersionNumber: c.Connections, Timestamp: c.ConnectedAt.UnixMilli()}
+		VersionNumber: c.Connections, ThingName: c.Thing, Timestamp: c.ConnectedAt.UnixMilli()}
 	if reason == "" {
 		e.IPAddress = ipOfText(c.RemoteAddr)
 	} else {

@@ -65,6 +65,7 @@ type Trace struct {
 type ClientInfo struct {
 	ClientID   string
 	Principal  string
+	Thing      string // that the connection acts as, if its Admission says so
 	SessionID  string // a UUID, new for each connection
 	Version    byte   // 4 is MQTT 3.1.1, 5 is MQTT 5.0
 	RemoteAddr string // of the last connection

@@ -56,6 +56,23 @@ func (a authenticator) Authenticate(ctx context.Context, c broker.Credentials) (
 	return principal, nil
 }
 
+// Admit says also as which thing a connection acts whose certificate is tied to one alone.
+func (a authenticator) Admit(ctx context.Context, c broker.Credentials) (broker.Admission, error) {
+	principal, err := a.Authenticate(ctx, c)
+	if err != nil || principal == localPrincipal {
+		return broker.Admission{Principal: principal}, err
+	}
+	for attached, err := range a.PrincipalThings(ctx, principal, "") {
+		if err != nil {
+			return broker.Admission{}, err
+		}
+		if attached.Exclusive {
+			return broker.Admission{Principal: principal, Thing: attached.Thing}, nil
+		}
+	}
+	return broker.Admission{Principal: principal}, nil
+}
+
 // policy lets the registry rule on what a client may do.
 type policy struct {
 	*registry.Registry

@@ -127,6 +127,8 @@ func TestProxyProtocol(t *testing.T) {
 		}
 		if got, want := next(t, seen), fmt.Sprintf(`"ipAddress":"203.0.113.%d"`, 7+i); !strings.Contains(got, want) {
 			t.Errorf("got %s, want %s in it", got, want)
+		} else if !strings.Contains(got, `"thingName":"behind"`) { // which its certificate is tied to
+			t.Errorf("got %s", got)
 		}
 	}
 	if out, err := d.pub("sensors/behind/climate", "{}"); err == nil {
