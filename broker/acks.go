@@ -65,20 +65,18 @@ func (c *conn) endBatch() error {
 
 // giveUp ends a batch that cannot be brought to its end: nothing more of it is acknowledged.
 func (c *conn) giveUp(err error) error {
-	if c.sess != nil {
-		c.takeBack(c.acks, err)
-	}
+	c.takeBack()
 	c.acks = c.acks[:0]
 	c.batch.reset()
 	return &ConnError{Reason: ServerError, Code: unspecified, Err: err}
 }
 
-// takeBack is for what is not acknowledged any more, because of err. What was to be stored with it begins anew when
+// takeBack is for a batch that could not be stored. What was to be stored with it begins anew when
 // the client sends it again: noted as seen, it would be acknowledged then, and be nowhere.
-func (c *conn) takeBack(acks []ack, err error) {
-	for _, a := range acks {
+func (c *conn) takeBack() {
+	for _, a := range c.acks {
 		switch {
-		case err == nil || !a.durable:
+		case !a.durable:
 		case a.packet == wire.PUBCOMP:
 			c.sess.seen(a.id, true) // the mark is still stored
 		case a.packet == wire.PUBREC:
@@ -91,24 +89,20 @@ func (c *conn) takeBack(acks []ack, err error) {
 // err, and counts those that end what they acknowledge. Where a refusal cannot be said nothing is
 // acknowledged from there on, and the connection is to end.
 func (c *conn) settle(err error) (refused bool, settled int) {
+	if err != nil {
+		c.takeBack()
+	}
 	for i := range c.acks {
 		a := &c.acks[i]
 		if err != nil && a.durable {
-			if a.packet == wire.PUBCOMP {
-				c.sess.seen(a.id, true) // the mark is still stored
-				refused = true          // there is no code to say it in
-			}
 			a.code = refusal(err)
+			refused = a.packet == wire.PUBCOMP // there is no code to say it in
 		}
 		if a.code >= unspecified && a.packet != wire.PUBCOMP {
 			c.b.count.refused.Add(1)
-			if a.packet == wire.PUBREC {
-				c.forgo(a.id)
-			}
 			refused = refused || c.engine.Version != 5 // 3.1.1 has no refusal
 		}
 		if refused {
-			c.takeBack(c.acks[i+1:], err)
 			c.acks = c.acks[:i]
 			return true, settled
 		}

@@ -164,10 +164,10 @@ func (g *guardedStore) Retained(ctx context.Context, filter string) iter.Seq2[Me
 // sequence is that loop's own.
 func guardSeq[T any](b *Broker, where string, make func() iter.Seq2[T, error]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		outside := false // in the loop, or left by it
+		inLoop, left := false, false
 		err := func() (err error) {
 			defer func() {
-				if outside {
+				if inLoop {
 					return // goes on as it is
 				}
 				if v := recover(); v != nil {
@@ -175,14 +175,14 @@ func guardSeq[T any](b *Broker, where string, make func() iter.Seq2[T, error]) i
 				}
 			}()
 			make()(func(x T, err error) bool {
-				outside = true
-				more := yield(x, err)
-				outside = !more
-				return more
+				inLoop = true
+				left = !yield(x, err)
+				inLoop = false
+				return !left
 			})
 			return nil
 		}()
-		if err != nil {
+		if err != nil && !left {
 			var none T
 			yield(none, err)
 		}

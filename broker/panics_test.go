@@ -340,7 +340,16 @@ func TestGuardSeq(t *testing.T) {
 	for range guardSeq(b, "seq", two) {
 		break
 	}
-	if n := b.Stats().Panics; n != 1 {
+	late := func() iter.Seq2[int, error] { // panics when it is left
+		return func(yield func(int, error) bool) {
+			_ = yield(1, nil)
+			panic("seq")
+		}
+	}
+	for range guardSeq(b, "seq", late) {
+		break
+	}
+	if n := b.Stats().Panics; n != 2 {
 		t.Errorf("%d panics counted", n)
 	}
 }

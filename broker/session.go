@@ -199,9 +199,6 @@ func (b *Broker) deliverStored(s *session, now int64, d *engine.Delivery) *conn 
 		}
 		return s.out.Stored(dst, now, d)
 	})
-	if c == nil {
-		return nil
-	}
 	b.effects(s, &e)
 	if e.Sent != [3]int{} {
 		b.traceDelivered(s.id, d.Msg.Topic)

@@ -99,7 +99,7 @@ func (b *Broker) housekeeping(stop, done chan struct{}) {
 		case <-t.C:
 			b.chore("keep alive", func() { b.silent(time.Now().UnixNano()) })
 			b.chore("expiry", func() { b.overdue(b.now()) })
-			b.chore("resend", func() { b.resend() })
+			b.chore("resend", b.resend)
 			b.chore("statistics", func() { b.publishSys(b.now()) })
 			b.chore("version numbers", func() { b.forgetVersions(b.now()) })
 		}

@@ -373,6 +373,9 @@ func TestExclusiveThing(t *testing.T) {
 	f.ok(f.DetachPrincipal(ctx, "t", c.ID), f.AttachPrincipalExclusively(ctx, "t", c.ID), f.AttachPrincipalExclusively(ctx, "t", c.ID))
 	f.want(f.AttachPrincipal(ctx, "u", c.ID), ErrInvalid)
 	f.ok(f.Allowed(ctx, a))
+	if name, err := f.ExclusiveThing(ctx, c.ID); err != nil || name != "t" {
+		t.Errorf("tied to %q, %v", name, err)
+	}
 	if name, err := f.ThingOf(ctx, c.ID, "whatever"); err != nil || name != "t" {
 		t.Errorf("acts as %q, %v", name, err)
 	}

@@ -108,6 +108,15 @@ func (r *Registry) ThingOf(ctx context.Context, principal, clientID string) (str
 	return t.thing.Name, nil
 }
 
+// ExclusiveThing returns the name of the thing that the principal is tied to exclusively, or "".
+func (r *Registry) ExclusiveThing(ctx context.Context, principal string) (string, error) {
+	p, _, err := r.stateFor(ctx, principal, "")
+	if err != nil {
+		return "", err
+	}
+	return p.exclusive, nil
+}
+
 func ipText(b []byte) string {
 	if a, ok := netip.AddrFromSlice(b); ok {
 		return a.String()

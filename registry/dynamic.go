@@ -43,17 +43,11 @@ func (r *Registry) CreateDynamicGroup(ctx context.Context, g Group, query string
 	}
 	var made Group
 	err := r.update(ctx, func(x *tx) error {
-		var old Group
-		found, err := x.get(keyGroup+g.Name, &old)
-		if err != nil {
+		var there bool
+		var err error
+		made, there, err = x.newGroup(&g, func(old *Group) bool { return old.Dynamic != nil && old.Dynamic.Query == query })
+		if err != nil || there {
 			return err
-		}
-		if found {
-			if old.Dynamic != nil && old.Dynamic.Query == query && old.Description == g.Description && sameAttributes(old.Attributes, g.Attributes) {
-				made = old
-				return nil
-			}
-			return &ExistsError{Kind: "thing group", ID: g.Name, ARN: r.ARN("thinggroup/" + g.Name)}
 		}
 		names, err := x.dynamicGroups()
 		if err != nil {
@@ -62,8 +56,7 @@ func (r *Registry) CreateDynamicGroup(ctx context.Context, g Group, query string
 		if len(names) >= maxDynamic {
 			return fmt.Errorf("registry: there are %d dynamic thing groups: %w", len(names), ErrLimit)
 		}
-		made = Group{Name: g.Name, ID: newID(), Description: g.Description, Attributes: mergeAttributes(nil, g.Attributes, false),
-			Dynamic: &Dynamic{Query: query, Status: GroupBuilding}, Version: 1, Created: r.opts.Now().UTC()}
+		made.Dynamic = &Dynamic{Query: query, Status: GroupBuilding}
 		if err := errors.Join(x.put(keyGroup+made.Name, made), x.put(keyDynamic, append(names, made.Name))); err != nil {
 			return err
 		}
@@ -161,30 +154,22 @@ func (r *Registry) SetDynamicMemberships(ctx context.Context, thing string, grou
 				}
 			}
 		}
-		for _, g := range now.Groups {
-			if !slices.Contains(old.Groups, g) {
-				if err := x.join(&now, g); err != nil {
-					return err
-				}
+		for _, name := range now.Groups {
+			if slices.Contains(old.Groups, name) {
+				continue
+			}
+			g, err := x.group(name)
+			if err != nil {
+				return err
+			}
+			x.relax(keyGroup + name)
+			if err := x.join(&now, &g); err != nil {
+				return err
 			}
 		}
 		return nil
 	})
 	return out, err
-}
-
-// join begins a membership without writing the thing.
-func (t *tx) join(thing *Thing, group string) error {
-	g, err := t.group(group)
-	if err != nil {
-		return err
-	}
-	t.relax(keyGroup + group)
-	member := newID()
-	if err := t.put(keyMember+group+"/"+thing.Name, member); err != nil {
-		return err
-	}
-	return t.membershipEvent("ADDED", &g, thing, member)
 }
 
 // dynamicGroups are the names of the dynamic groups, the oldest first.

@@ -64,20 +64,12 @@ func (r *Registry) CreateGroup(ctx context.Context, g Group, parent string) (Gro
 	}
 	var made Group
 	err := r.update(ctx, func(x *tx) error {
-		var old Group
-		found, err := x.get(keyGroup+g.Name, &old)
-		if err != nil {
+		var there bool
+		var err error
+		made, there, err = x.newGroup(&g, func(old *Group) bool { return old.Dynamic == nil && old.Parent() == parent })
+		if err != nil || there {
 			return err
 		}
-		if found {
-			if old.Dynamic == nil && old.Parent() == parent && old.Description == g.Description && sameAttributes(old.Attributes, g.Attributes) {
-				made = old
-				return nil
-			}
-			return &ExistsError{Kind: "thing group", ID: g.Name, ARN: r.ARN("thinggroup/" + g.Name)}
-		}
-		made = Group{Name: g.Name, ID: newID(), Description: g.Description, Attributes: mergeAttributes(nil, g.Attributes, false),
-			Version: 1, Created: r.opts.Now().UTC()}
 		if parent == "" {
 			if err := x.put(keyGroup+made.Name, made); err != nil {
 				return err
@@ -112,6 +104,23 @@ func (r *Registry) CreateGroup(ctx context.Context, g Group, parent string) (Gro
 		return x.hierarchyEvent("ADDED", &above, &made)
 	})
 	return made, err
+}
+
+// newGroup makes a group with Name, Description and Attributes of g, without storing it. Where there is one of that name, it is
+// returned if it is the same, also by what same says.
+func (t *tx) newGroup(g *Group, same func(old *Group) bool) (made Group, there bool, err error) {
+	var old Group
+	there, err = t.get(keyGroup+g.Name, &old)
+	switch {
+	case err != nil:
+		return Group{}, false, err
+	case there && same(&old) && old.Description == g.Description && sameAttributes(old.Attributes, g.Attributes):
+		return old, true, nil
+	case there:
+		return Group{}, false, &ExistsError{Kind: "thing group", ID: g.Name, ARN: t.r.ARN("thinggroup/" + g.Name)}
+	}
+	return Group{Name: g.Name, ID: newID(), Description: g.Description, Attributes: mergeAttributes(nil, g.Attributes, false),
+		Version: 1, Created: t.r.opts.Now().UTC()}, false, nil
 }
 
 func sameAttributes(a, b map[string]string) bool {

@@ -70,7 +70,7 @@ func (r *Registry) addThingToGroup(ctx context.Context, thing, group string, ove
 				return err
 			}
 		}
-		return x.join(&now, group)
+		return x.join(&now, &g)
 	})
 }
 
@@ -96,6 +96,15 @@ func (r *Registry) RemoveThingFromGroup(ctx context.Context, thing, group string
 		}
 		return x.leave(&now, group)
 	})
+}
+
+// join begins a membership without writing the thing.
+func (t *tx) join(thing *Thing, g *Group) error {
+	member := newID()
+	if err := t.put(keyMember+g.Name+"/"+thing.Name, member); err != nil {
+		return err
+	}
+	return t.membershipEvent("ADDED", g, thing, member)
 }
 
 // leave ends a membership without writing the thing.

@@ -62,15 +62,8 @@ func (a authenticator) Admit(ctx context.Context, c broker.Credentials) (broker.
 	if err != nil || principal == localPrincipal {
 		return broker.Admission{Principal: principal}, err
 	}
-	for attached, err := range a.PrincipalThings(ctx, principal, "") {
-		if err != nil {
-			return broker.Admission{}, err
-		}
-		if attached.Exclusive {
-			return broker.Admission{Principal: principal, Thing: attached.Thing}, nil
-		}
-	}
-	return broker.Admission{Principal: principal}, nil
+	thing, err := a.ExclusiveThing(ctx, principal)
+	return broker.Admission{Principal: principal, Thing: thing}, err
 }
 
 // policy lets the registry rule on what a client may do.

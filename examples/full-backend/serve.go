@@ -73,11 +73,11 @@ func (b *backend) listen() (all []*listener, err error) {
 			}
 		}
 	}()
-	add := func(name, addr string, serve func(ctx context.Context, l net.Listener) error) error {
+	add := func(name, addr string, open func(addr string) (net.Listener, error), serve func(ctx context.Context, l net.Listener) error) error {
 		if addr == "" {
 			return nil
 		}
-		l, err := b.open(name, addr)
+		l, err := open(addr)
 		if err != nil {
 			return fmt.Errorf("-%s: %w", name, err)
 		}
@@ -99,11 +99,11 @@ func (b *backend) listen() (all []*listener, err error) {
 		return nil, err
 	}
 	return all, errors.Join(
-		add("http", b.cfg.HTTP, func(ctx context.Context, l net.Listener) error { return serveHTTP(ctx, l, admin) }),
-		add("mqtt", b.cfg.MQTT, func(ctx context.Context, l net.Listener) error {
+		add("http", b.cfg.HTTP, listenTCP, func(ctx context.Context, l net.Listener) error { return serveHTTP(ctx, l, admin) }),
+		add("mqtt", b.cfg.MQTT, b.listenBehindProxy, func(ctx context.Context, l net.Listener) error {
 			return b.broker.Serve(ctx, tls.NewListener(l, b.tlsConfig()))
 		}),
-		add("https", b.cfg.HTTPS, func(ctx context.Context, l net.Listener) error {
+		add("https", b.cfg.HTTPS, b.listenBehindProxy, func(ctx context.Context, l net.Listener) error {
 			mux, err := brokernet.NewMux(l, b.tlsConfig(), &brokernet.MuxOptions{Logger: b.log})
 			if err != nil {
 				return err
@@ -115,18 +115,17 @@ func (b *backend) listen() (all []*listener, err error) {
 			group.Go(func() error { return b.broker.Serve(ctx, mux.MQTT()) })
 			return group.Wait()
 		}),
-		add("plain", b.cfg.Plain, b.broker.Serve),
-		add("unix", b.cfg.Unix, b.broker.Serve),
+		add("plain", b.cfg.Plain, listenTCP, b.broker.Serve),
+		add("unix", b.cfg.Unix, listenUnix, b.broker.Serve),
 	)
 }
 
-// open opens the port of that name.
-func (b *backend) open(name, addr string) (net.Listener, error) {
-	if name == "unix" {
-		return listenUnix(addr)
-	}
-	l, err := net.Listen("tcp", addr)
-	if err != nil || b.cfg.Proxy == "" || name != "mqtt" && name != "https" {
+func listenTCP(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
+
+// listenBehindProxy opens a port that load balancers may be in front of.
+func (b *backend) listenBehindProxy(addr string) (net.Listener, error) {
+	l, err := listenTCP(addr)
+	if err != nil || b.cfg.Proxy == "" {
 		return l, err
 	}
 	trusted, err := b.cfg.proxies()

@@ -41,6 +41,15 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+// Names are those of the operations, in their order.
+func Names(operations []Operation) []string {
+	names := make([]string, len(operations))
+	for i, op := range operations {
+		names[i] = op.Name
+	}
+	return names
+}
+
 // Mount adds the operations to mux.
 func Mount(mux *http.ServeMux, operations []Operation, opts Options) {
 	if opts.MaxBodyBytes == 0 {

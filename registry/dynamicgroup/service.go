@@ -300,7 +300,7 @@ func (s *Service) ask(ctx context.Context, thing string) error {
 		return err // of a thing that is deleted the memberships have ended
 	}
 	groups := *s.groups.Load()
-	t.Groups = slices.DeleteFunc(slices.Clone(t.Groups), func(name string) bool {
+	t.Groups = slices.DeleteFunc(t.Groups, func(name string) bool {
 		return slices.ContainsFunc(groups, func(g group) bool { return g.Name == name })
 	})
 	doc := fleet.NewDocument(t)

@@ -36,13 +36,7 @@ var errorRows = []awshttp.ErrorRow{
 }
 
 // Operations returns the names of the operations that are answered.
-func Operations() []string {
-	var out []string
-	for _, op := range (&api{}).operations() {
-		out = append(out, op.Name)
-	}
-	return out
-}
+func Operations() []string { return awshttp.Names((&api{}).operations()) }
 
 // Mount adds the operations to mux.
 func Mount(mux *http.ServeMux, groups *dynamicgroup.Service, reg *registry.Registry, opts *Options) {

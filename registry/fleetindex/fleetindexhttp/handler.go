@@ -42,13 +42,7 @@ var errorRows = []awshttp.ErrorRow{
 }
 
 // Operations returns the names of the operations that are answered.
-func Operations() []string {
-	var out []string
-	for _, op := range (&api{}).operations() {
-		out = append(out, op.Name)
-	}
-	return out
-}
+func Operations() []string { return awshttp.Names((&api{}).operations()) }
 
 // Mount adds the operations to mux. The groups of AWS_ThingGroups are those of
 // reg.

@@ -51,13 +51,7 @@ var errorRows = []awshttp.ErrorRow{
 }
 
 // Operations returns the names of the operations that are answered.
-func Operations() []string {
-	var out []string
-	for _, op := range (&api{}).operations() {
-		out = append(out, op.Name)
-	}
-	return out
-}
+func Operations() []string { return awshttp.Names((&api{}).operations()) }
 
 // Mount adds the operations of s to mux.
 func Mount(mux *http.ServeMux, s *provision.Service, opts *Options) {
