@@ -77,6 +77,7 @@ type conn struct {
 	hurry   bool               // the draining is over: contexts are done from the beginning
 	busy    bool               // the reader works on a batch
 	closing bool               // the socket is closed once buf is written
+	leaves  bool               // by the reader, who looks at it next: see gone
 	stop    stop
 	resumed bool // with a takeover: the session goes on
 	// finished says that no writer may begin any more: finish waits for those
@@ -310,7 +311,14 @@ func (c *conn) gone() bool {
 	c.aside() // to end takes a while, and what is owed is written now
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.outstanding() == 0
+	if c.outstanding() == 0 {
+		return true
+	}
+	if c.leaves {
+		c.leaves = false
+		c.cut = time.AfterFunc(closeTimeout, c.kill)
+	}
+	return false
 }
 
 // aside is called before anything that may wait for a disk, a lock held over one, or the

@@ -104,8 +104,10 @@ func (c *conn) admit(p *wire.Connect, ack *wire.Connack, a *Admission) error {
 		}
 	}
 	// A CONNACK with less in it would say something else [MQTT-3.1.2-24].
-	if size := len(wire.AppendConnack(nil, p.Version, ack)); p.MaxPacket > 0 && size > int(p.MaxPacket) {
-		return c.refuse(wire.PacketTooLarge, ClientError, fmt.Errorf("broker: CONNACK takes %d bytes, the client allows %d", size, p.MaxPacket))
+	if p.MaxPacket > 0 {
+		if size := len(wire.AppendConnack(nil, p.Version, ack)); size > int(p.MaxPacket) {
+			return c.refuse(wire.PacketTooLarge, ClientError, fmt.Errorf("broker: CONNACK takes %d bytes, the client allows %d", size, p.MaxPacket))
+		}
 	}
 	if p.Will != nil {
 		c.keepWill(p.Will)
@@ -288,7 +290,10 @@ func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) (prev *conn, will
 	s.disconnectedAt = time.Time{}
 	s.standing = c.standing()
 	s.willStored = !s.durable && s.standing != nil
-	saved := s.stored()
+	var saved Session
+	if s.durable || s.willStored {
+		saved = s.stored()
+	}
 	s.mu.Unlock()
 	if s.durable || s.willStored {
 		err := b.countQueue(s)

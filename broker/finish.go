@@ -18,7 +18,9 @@ func (c *conn) finish(err error) error {
 	c.wake()
 	why := c.stop
 	c.mu.Unlock()
-	c.kill()
+	if c.in.sock == nil {
+		c.kill()
+	} // the others are written to without waiting, and closed below
 	c.writers.Wait()
 	c.mu.Lock()
 	if c.stuck != nil {
@@ -33,14 +35,14 @@ func (c *conn) finish(err error) error {
 		c.buf = nil
 	}
 	c.waiting.set(&c.b.memory, 0)
+	if c.cut != nil {
+		c.cut.Stop()
+	}
 	c.mu.Unlock()
 	c.reading.set(&c.b.memory, 0)
 	c.in.give()
 	if c.in.sock != nil {
 		c.in.sock.close()
-		if c.cut != nil {
-			c.cut.Stop()
-		}
 	}
 	for _, scan := range c.backlog {
 		scan.close()
@@ -176,7 +178,10 @@ func (c *conn) letGo(why stop, now time.Time) (l leaving, saved Session) {
 	if wait := min(c.willWait, s.expiry); c.will != nil && !c.noWill && wait > 0 {
 		s.will = &PendingWill{Message: *c.will, Due: now.Add(wait)}
 	}
-	return l, s.stored()
+	if !l.over {
+		saved = s.stored()
+	}
+	return l, saved
 }
 
 // endAway ends s, unless its client is back or has ended it.

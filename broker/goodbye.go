@@ -58,6 +58,8 @@ func (c *conn) part(flushes bool) {
 		if !c.writing {
 			c.startWriter(nil)
 		}
+	case flushes && c.parting != nil:
+		c.leaves = true // see gone
 	default:
 		c.cut = time.AfterFunc(closeTimeout, c.kill)
 		if !flushes {

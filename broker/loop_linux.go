@@ -15,8 +15,9 @@ import (
 // connection; that a connection at rest has no stack makes it smaller.
 //
 // What may wait (the application, a disk) must not hold the others up. Before it, the
-// goroutine hands the lead of the loop to a new one and goes on for its connection alone: see
-// conn.aside. So all of MQTT is written as for a goroutine that may block.
+// goroutine hands the lead of the loop to another one and goes on for its connection alone: see
+// conn.aside. So all of MQTT is written as for a goroutine that may block. Once it is through with
+// that it waits to be handed a lead in turn: the stack of a new one would have to grow first.
 type loop struct {
 	b     *Broker
 	addr  net.Addr        // of the listener
@@ -25,7 +26,11 @@ type loop struct {
 	alarm *os.File        // closed to wake who waits
 	heard *os.File        // the other end of that pipe, which epoll watches
 	over  atomic.Bool     // look at it when awake
+	done  chan struct{}   // closed with over
 	leads sync.WaitGroup  // goroutines that lead or have led
+
+	leadership chan struct{} // taken by one of those who wait for it
+	followers  atomic.Int32  // how many do
 
 	mu    sync.Mutex
 	conns []*conn // by descriptor
@@ -53,7 +58,7 @@ func newLoop(b *Broker, addr net.Addr, open *sync.WaitGroup) (*loop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker: epoll: %w", err)
 	}
-	l := &loop{b: b, addr: addr, open: open, epoll: fd}
+	l := &loop{b: b, addr: addr, open: open, epoll: fd, done: make(chan struct{}), leadership: make(chan struct{})}
 	if l.heard, l.alarm, err = os.Pipe(); err == nil {
 		if err = l.watch(int(l.heard.Fd())); err != nil {
 			l.heard.Close()
@@ -72,6 +77,7 @@ func newLoop(b *Broker, addr net.Addr, open *sync.WaitGroup) (*loop, error) {
 // close ends the loop, which has no sockets any more.
 func (l *loop) close() {
 	l.over.Store(true)
+	close(l.done)
 	_ = l.alarm.Close()
 	l.leads.Wait()
 	_ = l.heard.Close()
@@ -126,9 +132,33 @@ func (l *loop) each(f func(*conn)) {
 	}
 }
 
-// lead works until it has handed the lead over or the loop is closed.
+// lead leads and follows by turns until the loop is closed, or there are others enough to do so.
 func (l *loop) lead() {
 	defer l.leads.Done()
+	for l.work() && l.follow() {
+	}
+}
+
+// mostFollowers is how many goroutines wait for the lead: as many as are likely to be handed it before one that
+// has led is back.
+const mostFollowers = 4
+
+// follow waits for the lead, and reports whether it got it.
+func (l *loop) follow() bool {
+	defer l.followers.Add(-1)
+	if l.followers.Add(1) > mostFollowers {
+		return false
+	}
+	select {
+	case <-l.leadership:
+		return true
+	case <-l.done:
+		return false
+	}
+}
+
+// work works until the goroutine has handed the lead over, which it reports, or the loop is closed.
+func (l *loop) work() (handedOver bool) {
 	for {
 		for l.next < len(l.ready) {
 			r := l.ready[l.next]
@@ -137,11 +167,11 @@ func (l *loop) lead() {
 				r.c.resume()
 			}
 			if r.events&^syscall.EPOLLOUT != 0 && r.c.turn.take() && !r.c.attend(l, r.events&ended != 0) {
-				return
+				return true
 			}
 		}
 		if !l.round() {
-			return
+			return false
 		}
 	}
 }
@@ -149,8 +179,12 @@ func (l *loop) lead() {
 // handOver lets another goroutine lead from here on.
 func (l *loop) handOver() {
 	l.flush()
-	l.leads.Add(1)
-	go l.lead()
+	select {
+	case l.leadership <- struct{}{}:
+	default:
+		l.leads.Add(1)
+		go l.lead()
+	}
 }
 
 // round ends one round and waits for the next. It returns false when the loop is closed.
