@@ -71,7 +71,7 @@ func (b *Broker) DisconnectPrincipal(principal string) int {
 	var cut []*conn
 	b.mu.Lock()
 	for c := range b.conns {
-		if c.access != nil && c.access.Principal == principal {
+		if c.info.Principal == principal {
 			cut = append(cut, c)
 		}
 	}
@@ -140,7 +140,7 @@ func (s *session) describe() ClientInfo {
 	defer s.mu.Unlock()
 	var info ClientInfo
 	if s.info != nil {
-		info = *s.info
+		info = s.info.describe()
 	}
 	info.ClientID, info.Principal, info.Version, info.Expiry = s.id, s.principal, s.version, s.expiry
 	info.Connected = s.conn != nil

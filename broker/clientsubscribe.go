@@ -87,7 +87,7 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 			}
 		})
 		if f := b.opts.Trace.Subscribed; f != nil {
-			f(c.info, granted)
+			f(c.info.describe(), granted)
 		}
 		filters := make([]string, len(granted))
 		for i := range granted {
@@ -127,7 +127,7 @@ func (c *conn) checkSubscription(f *wire.Filter, identifier uint32) (Subscriptio
 	}
 	if f := c.b.opts.Hooks.OnSubscribe; f != nil {
 		filter, most := sub.Filter, sub.QoS
-		if err := f(c.context(), c.info, &sub); err != nil {
+		if err := f(c.context(), c.info.describe(), &sub); err != nil {
 			code, ok := refusalCode(err, wire.SUBACK)
 			if !ok {
 				code = wire.NotAuthorized
@@ -193,7 +193,7 @@ func (c *conn) unsubscribe(p *wire.Unsubscribe) error {
 	c.send(func(buf []byte) []byte { return wire.AppendUnsuback(buf, c.engine.Version, p.PacketID, codes) })
 	if len(gone) > 0 {
 		if f := b.opts.Trace.Unsubscribed; f != nil {
-			f(c.info, gone)
+			f(c.info.describe(), gone)
 		}
 		b.subscriptionEvent(&c.info, "unsubscribed", gone)
 	}

@@ -20,24 +20,21 @@ type conn struct {
 	nc      net.Conn
 	in      input
 	turn    turn        // of the loop's goroutines to work for this connection
+	noWill  bool        // it said goodbye
 	late    *time.Timer // ends a connection that does not get to its CONNECT
 	leading *loop       // whose other sockets wait until this one is dealt with, or nil: see aside
 
 	engine engine.Inbound
 	base   context.Context // with the values of Serve's, never done; depth 1
-	ctx    context.Context // of the application's functions, while one is needed; see context
 
 	sess          *session                   // once CONNECT was accepted
-	info          ClientInfo                 // written with mu held
+	info          identity                   // written with mu held
 	auth          *authentication            // with an authentication method
 	trusted       *Admission                 // of ServeTrusted
 	own           atomic.Pointer[Authorizer] // of this connection, from its Admission
 	stopAdmission func()
-	access        *Access // what all accesses of this client have in common
 	will          *Message
 	willWait      time.Duration
-	expiry        time.Duration // of the session after this connection
-	noWill        bool
 
 	*work                     // nil while nothing is worked on
 	routes  map[string]*route // by topic of this client's publishes
@@ -66,19 +63,18 @@ type conn struct {
 	limits  clientLimits // what its CONNECT said
 	cond    *sync.Cond   // room in the outbox, or the end: for who waits, if anybody does
 	buf     *buffer      // what waits to be written; nil if nothing
-	// writing says that a goroutine has taken bytes out of buf and writes
-	// them: inWrite of them. There is never more than one.
-	writing bool
-	inWrite int
-	stuck   *buffer // the rest of a write that a loop goes on with once there is room
-	room    bool    // there is, since that write began
+	inWrite int          // bytes that the goroutine which writes has taken out of buf
+	stuck   *buffer      // the rest of a write that a loop goes on with once there is room
 	cut     *time.Timer
-	cancel  context.CancelFunc // of ctx, if there is one
-	hurry   bool               // the draining is over: contexts are done from the beginning
-	busy    bool               // the reader works on a batch
-	closing bool               // the socket is closed once buf is written
-	leaves  bool               // by the reader, who looks at it next: see gone
+	cancel  context.CancelFunc // of work.ctx, if there is one
 	stop    stop
+
+	writing bool // a goroutine writes what it has taken out of buf: there is never more than one
+	room    bool // in the socket, since that write began
+	hurry   bool // the draining is over: contexts are done from the beginning
+	busy    bool // the reader works on a batch
+	closing bool // the socket is closed once buf is written
+	leaves  bool // by the reader, who looks at it next: see gone
 	resumed bool // with a takeover: the session goes on
 	// finished says that no writer may begin any more: finish waits for those
 	// that have.
@@ -140,8 +136,7 @@ func newConn(b *Broker, nc net.Conn) *conn {
 	c := &conn{b: b, nc: nc, stopAdmission: func() {}}
 	c.rates = b.newRates()
 	c.in.init(nc)
-	c.engine.Limits = engine.Limits{MaxPacket: b.opts.MaxPacketBytes, ReceiveMax: b.opts.ReceiveMaximum,
-		AliasMax: b.opts.TopicAliasMaximum, MaxQoS: b.opts.MaxQoS}
+	c.engine.Limits = &b.limits
 	return c
 }
 
@@ -188,7 +183,7 @@ func (c *conn) context() context.Context {
 
 // leaveContext ends it.
 func (c *conn) leaveContext() {
-	if c.ctx == nil {
+	if c.work == nil || c.ctx == nil {
 		return
 	}
 	c.mu.Lock()

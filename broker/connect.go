@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/thingloom/thingloom/broker/internal/wire"
@@ -50,7 +49,9 @@ func (c *conn) accept(p *wire.Connect) error {
 	}
 	c.mu.Lock()
 	c.limits = clientLimits{p.MaxPacket, p.NoProblemString}
-	c.info = ClientInfo{ClientID: id, Version: p.Version, CleanStart: p.CleanStart, RemoteAddr: addrOf(c.nc), SessionID: newUUID()}
+	c.info = identity{ClientID: id, Version: p.Version, CleanStart: p.CleanStart, SessionID: newUUID(),
+		persistent: p.Version == 4 && !p.CleanStart || p.SessionExpiry > 0, lastWill: p.Will != nil}
+	c.info.setAddr(c.nc)
 	c.mu.Unlock()
 	if w := p.Will; w != nil {
 		if err := b.checkName(string(w.Topic)); err != nil {
@@ -99,7 +100,7 @@ func (c *conn) admit(p *wire.Connect, ack *wire.Connack, a *Admission) error {
 	}
 	c.times(p, ack)
 	if f := b.opts.Hooks.OnConnect; f != nil {
-		if err := f(c.context(), c.info); err != nil {
+		if err := f(c.context(), c.info.describe()); err != nil {
 			return c.authError(err)
 		}
 	}
@@ -145,10 +146,7 @@ func (b *Broker) throttle(clientID string) (wire.Code, error) {
 		return wire.ConnectRateExceeded, fmt.Errorf("broker: more than %d clients connect in a second", b.opts.MaxConnectRate)
 	}
 	if b.opts.ConnectInterval > 0 {
-		b.mu.Lock()
-		last := b.versions[clientID].seen
-		b.mu.Unlock()
-		if since := b.now().Sub(last); since < b.opts.ConnectInterval {
+		if since := b.now().Sub(b.version(clientID).seen); since < b.opts.ConnectInterval {
 			return wire.QuotaExceeded, fmt.Errorf("broker: %q connected %v ago", clientID, since)
 		}
 	}
@@ -188,13 +186,6 @@ func (c *conn) authorize(p *wire.Connect, a *Admission) error {
 	c.info.Principal, c.info.Thing = a.Principal, a.Thing
 	c.mu.Unlock()
 	c.actsAs(a.Authorizer)
-	c.access = &Access{Principal: a.Principal, ClientID: c.info.ClientID, Thing: a.Thing, SourceIP: ipOf(c.nc.RemoteAddr())}
-	if p.Version == 4 && !p.CleanStart || p.SessionExpiry > 0 {
-		c.access.ConnectAttributes = append(c.access.ConnectAttributes, "PersistentConnect")
-	}
-	if p.Will != nil {
-		c.access.ConnectAttributes = append(c.access.ConnectAttributes, "LastWill")
-	}
 	if err := c.may(ActionConnect, "client/"+c.info.ClientID); err != nil {
 		return c.authError(err)
 	}
@@ -226,17 +217,18 @@ func (c *conn) times(p *wire.Connect, ack *wire.Connack) {
 	}
 	c.silence = keep * 3 / 2 // [MQTT-3.1.2-22]
 
+	var expiry time.Duration
 	switch {
 	case p.Version == 4 && !p.CleanStart:
-		c.expiry = o.SessionExpiry
+		expiry = o.SessionExpiry
 	case p.Version == 5:
-		c.expiry = min(seconds(p.SessionExpiry), o.MaxSessionExpiry)
-		if secs := uint32(c.expiry / time.Second); secs != p.SessionExpiry {
+		expiry = min(seconds(p.SessionExpiry), o.MaxSessionExpiry)
+		if secs := uint32(expiry / time.Second); secs != p.SessionExpiry {
 			ack.SessionExpiry, ack.HasSessionExpiry = secs, true
 		}
 	}
 	c.mu.Lock()
-	c.info.KeepAlive, c.info.Expiry = keep, c.expiry
+	c.info.KeepAlive, c.info.Expiry = keep, expiry
 	c.mu.Unlock()
 }
 
@@ -257,12 +249,12 @@ func (c *conn) begins(p *wire.Connect, ack *wire.Connack) error {
 	b.count.connects[p.Version-4].Add(1)
 	b.opts.Logger.Info("connected", "client_id", c.sess.id, "principal", c.sess.principal, "version", p.Version, "resumed", ack.SessionPresent)
 	if f := b.opts.Trace.Connected; f != nil {
-		f(c.info)
+		f(c.info.describe())
 	}
 	b.watched(func(w *Watch) {
 		w.event(WatchEvent{Kind: "connected", ClientID: c.info.ClientID, Detail: c.info.RemoteAddr})
 	})
-	b.presence(&c.info, "")
+	b.presence(&c.info, "", c.info.ConnectedAt)
 	return nil
 }
 
@@ -283,10 +275,10 @@ func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) (prev *conn, will
 		}
 	}
 	if !resumed {
-		s = &session{id: id, principal: c.info.Principal, version: p.Version, durable: c.expiry > 0}
+		s = &session{id: id, principal: c.info.Principal, version: p.Version, durable: c.info.Expiry > 0}
 	}
 	s.mu.Lock()
-	s.expiry = c.expiry
+	s.expiry = c.info.Expiry
 	s.disconnectedAt = time.Time{}
 	s.standing = c.standing()
 	s.willStored = !s.durable && s.standing != nil
@@ -344,12 +336,13 @@ func (c *conn) takeOver(old *session, p *wire.Connect) (prev *conn, resumed bool
 func (c *conn) attach(s *session, p *wire.Connect, ack *wire.Connack, resumed bool) {
 	b, now := c.b, c.b.now()
 	ack.SessionPresent = resumed
-	version := b.nextVersion(s.id)
+	version := b.nextVersion(s.id, now)
 	c.sess = s
 	c.greet(p, ack, now, version)
 	c.alive.Store(time.Now().UnixNano())
 	b.mu.Lock()
 	b.sessions[s.id] = s
+	delete(b.versions, s.id)
 	b.conns[c] = struct{}{}
 	b.unschedule(s)
 	b.mu.Unlock()
@@ -373,37 +366,4 @@ func (c *conn) greet(p *wire.Connect, ack *wire.Connack, now time.Time, version 
 	if ack.SessionPresent {
 		buf.b = s.out.Resume(buf.b, now.UnixNano())
 	}
-}
-
-func addrOf(nc net.Conn) string {
-	if a := nc.RemoteAddr(); a != nil {
-		return a.String()
-	}
-	return ""
-}
-
-// ipOf is the address without port and zone, empty if it is none.
-func ipOf(a net.Addr) string {
-	if a == nil {
-		return ""
-	}
-	return ipOfText(a.String())
-}
-
-func ipOfText(addr string) string {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		host = addr
-	}
-	if ip := net.ParseIP(host); ip != nil {
-		return ip.String()
-	}
-	return ""
-}
-
-func newUUID() string {
-	var u [16]byte
-	_, _ = rand.Read(u[:]) // never fails
-	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
 }

@@ -87,8 +87,6 @@ func (c *conn) detach(why stop) {
 
 	b.count.disconnects.add(why.reason, 1)
 	b.opts.Logger.Info("disconnected", "client_id", s.id, "reason", string(why.reason), "err", why.err)
-	info := c.info
-	info.Connected, info.DisconnectedAt, info.DisconnectReason = false, now, why.reason
 	if l.publish {
 		b.publishWillAs(c.base, c)
 	}
@@ -100,16 +98,17 @@ func (c *conn) detach(why stop) {
 	case l.publish && l.mine && !l.over:
 		b.saveAway(s)
 	}
-	if f := b.opts.Trace.Disconnected; f != nil {
-		f(info, why.reason)
-	}
-	if f := b.opts.Hooks.OnClose; f != nil {
-		f(info, why.reason)
+	for _, f := range [...]func(ClientInfo, DisconnectReason){b.opts.Trace.Disconnected, b.opts.Hooks.OnClose} {
+		if f != nil {
+			info := c.info.describe()
+			info.Connected, info.DisconnectedAt, info.DisconnectReason = false, now, why.reason
+			f(info, why.reason)
+		}
 	}
 	b.watched(func(w *Watch) {
-		w.event(WatchEvent{Kind: "disconnected", ClientID: info.ClientID, Detail: string(why.reason)})
+		w.event(WatchEvent{Kind: "disconnected", ClientID: s.id, Detail: string(why.reason)})
 	})
-	b.presence(&info, why.reason)
+	b.presence(&c.info, why.reason, now)
 }
 
 // leaving is what the end of a connection means for its session.

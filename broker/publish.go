@@ -78,7 +78,7 @@ func (p *publication) message() Message {
 	if !p.complete {
 		p.keep()
 		c := p.client
-		p.whole = Message{Topic: p.r.topic, ClientID: c.info.ClientID, Principal: c.info.Principal, SourceIP: c.access.SourceIP,
+		p.whole = Message{Topic: p.r.topic, ClientID: c.info.ClientID, Principal: c.info.Principal, SourceIP: c.info.SourceIP,
 			Payload: p.msg.Payload, QoS: p.qos, Retain: p.retain, Time: c.now, Properties: toProperties(p.msg.Props, p.expiry)}
 		p.complete = true
 	}

@@ -38,7 +38,7 @@ type session struct {
 	out            engine.Outbound
 	received       map[uint16]bool // packet ids of QoS 2 publishes without PUBREL, and whether the Store has a mark
 	expiry         time.Duration
-	info           *ClientInfo // of the last connection; see describe
+	info           *identity // of the last connection; see describe
 	disconnectedAt time.Time
 	reason         DisconnectReason
 	will           *PendingWill // while a delayed will waits
@@ -200,7 +200,7 @@ func (b *Broker) deliverStored(s *session, now int64, d *engine.Delivery) *conn 
 		return s.out.Stored(dst, now, d)
 	})
 	b.effects(s, &e)
-	if e.Sent != [3]int{} {
+	if e.Sent != [3]int32{} {
 		b.traceDelivered(s.id, d.Msg.Topic)
 	}
 	return c
@@ -318,9 +318,13 @@ func (b *Broker) endSession(s *session) error {
 		b.count.dropped.add(DropSessionEnded, n)
 	}
 	b.removeSubscriptions(s)
+	version, connected := s.versionNumber()
 	b.mu.Lock()
 	if b.sessions[s.id] == s {
 		delete(b.sessions, s.id)
+		if connected {
+			b.versions[s.id] = version
+		}
 	}
 	b.unschedule(s)
 	b.mu.Unlock()

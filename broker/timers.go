@@ -14,12 +14,12 @@ type timers []*session
 
 // A timer is a session's place among the timers.
 type timer struct {
-	due   time.Time
-	index int // in timers, plus one; 0 is none
+	due   int64 // the first millisecond, since 1970, by which it is certain
+	index int   // in timers, plus one; 0 is none
 }
 
 func (t timers) Len() int           { return len(t) }
-func (t timers) Less(i, j int) bool { return t[i].timer.due.Before(t[j].timer.due) }
+func (t timers) Less(i, j int) bool { return t[i].timer.due < t[j].timer.due }
 func (t timers) Swap(i, j int) {
 	t[i], t[j] = t[j], t[i]
 	t[i].timer.index, t[j].timer.index = i+1, j+1
@@ -42,10 +42,11 @@ func (t *timers) Pop() any {
 // no lock of the session is held.
 func (b *Broker) schedule(s *session) {
 	s.mu.Lock()
-	s.timer.due = s.disconnectedAt.Add(s.expiry)
-	if s.will != nil && s.will.Due.Before(s.timer.due) {
-		s.timer.due = s.will.Due
+	due := s.disconnectedAt.Add(s.expiry)
+	if s.will != nil && s.will.Due.Before(due) {
+		due = s.will.Due
 	}
+	s.timer.due = due.UnixMilli() + 1
 	s.mu.Unlock()
 	if s.timer.index > 0 {
 		heap.Fix(&b.timers, s.timer.index-1)
@@ -147,7 +148,7 @@ func (b *Broker) silent(now int64) {
 func (b *Broker) overdue(now time.Time) {
 	for {
 		b.mu.Lock()
-		if len(b.timers) == 0 || now.Before(b.timers[0].timer.due) {
+		if len(b.timers) == 0 || now.UnixMilli() < b.timers[0].timer.due {
 			b.mu.Unlock()
 			return
 		}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -12,8 +13,9 @@ import (
 // back after it: one at rest holds none of this.
 type work struct {
 	packets engine.Packets
-	now     time.Time // of this batch
-	whole   bool      // there was a whole packet in it
+	ctx     context.Context // of the application's functions, while one is needed; see conn.context
+	now     time.Time       // of this batch
+	whole   bool            // there was a whole packet in it
 	batch   commit
 	acks    []ack
 	dirty   []*conn        // given something in this batch, and not flushed yet

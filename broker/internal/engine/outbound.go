@@ -11,17 +11,18 @@ import (
 type Outbound struct {
 	version    byte
 	connected  bool
-	window     int // how many may be unacknowledged
+	filling    bool   // somebody reads the stored queue
+	firstID    uint16 // of slots[head]; 0 before the first
+	window     int    // how many may be unacknowledged
 	maxPacket  int
 	aliases    aliases
 	maxPending int // bytes of pending
 
 	slots   []slot // slots[head:] are the ring, with consecutive packet ids
 	head    int
-	next    int    // slots[next:] were sent on an earlier connection and not on this one
-	firstID uint16 // of slots[head]; 0 before the first
-	unacked int    // sent on this connection and unacknowledged
-	flight  int    // their bytes: at most maxPending, unless it is one message
+	next    int // slots[next:] were sent on an earlier connection and not on this one
+	unacked int // sent on this connection and unacknowledged
+	flight  int // their bytes: at most maxPending, unless it is one message
 
 	pending      queue // deliveries without a packet id
 	pendingBytes int
@@ -31,7 +32,6 @@ type Outbound struct {
 	read     uint64 // the last one that came into slots or pending
 	acked    uint64 // all up to it are acknowledged
 	dequeued uint64 // of acked, what Dequeue has told
-	filling  bool
 
 	// What happened, until taken with Effects.
 	effects Effects
@@ -39,10 +39,10 @@ type Outbound struct {
 
 // Effects are what an Outbound did since last asked.
 type Effects struct {
-	Sent    [3]int // by QoS
-	Acked   int
-	Settled int // durable deliveries that are over: acknowledged or dropped
-	Bytes   int // their sizes
+	Sent    [3]int32 // by QoS
+	Acked   int32
+	Settled int32 // durable deliveries that are over: acknowledged or dropped
+	Bytes   int   // their sizes
 	Dropped []Dropped
 }
 
