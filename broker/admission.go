@@ -54,7 +54,8 @@ func (c *conn) actsAs(a Authorizer) {
 		c.own.Store(nil)
 		return
 	}
-	c.own.Store(&a)
+	own := a // a alone would be moved to the heap in the other case, too
+	c.own.Store(&own)
 }
 
 // watchAdmission refreshes an admission until it is over, or ctx done.
