@@ -115,7 +115,7 @@ func (b *Broker) ServeConn(ctx context.Context, nc net.Conn) error {
 	defer context.AfterFunc(ctx, func() {
 		c.end(byte(wire.ServerShuttingDown), ServerInitiatedDisconnect, errDraining)
 	})()
-	return c.serve(ctx)
+	return c.serve(baseContext(ctx), nil)
 }
 
 // ServeTrusted serves one client of this very program on nc, one end of a net.Pipe: it acts as principal,
@@ -129,7 +129,7 @@ func (b *Broker) ServeTrusted(ctx context.Context, nc net.Conn, principal string
 	defer context.AfterFunc(ctx, func() {
 		c.end(byte(wire.ServerShuttingDown), ServerInitiatedDisconnect, errDraining)
 	})()
-	return c.serve(ctx)
+	return c.serve(baseContext(ctx), nil)
 }
 
 func newConn(b *Broker, nc net.Conn) *conn {
@@ -153,10 +153,13 @@ func baseContext(ctx context.Context) context.Context {
 	return WithDepth(context.WithoutCancel(ctx), 1)
 }
 
-// serve reads on a goroutine of the connection's own until it is over.
-func (c *conn) serve(ctx context.Context) error {
-	c.open(baseContext(ctx))
+// serve reads on a goroutine of the connection's own until it is over, or one of loops goes on with it.
+func (c *conn) serve(base context.Context, loops *loops) error {
+	c.open(base)
 	err := c.handshake()
+	if err == nil && loops.adopt(c) {
+		return nil
+	}
 	for err == nil {
 		var n int
 		if n, err = c.in.fill(c.nc); err == nil {

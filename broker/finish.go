@@ -18,7 +18,7 @@ func (c *conn) finish(err error) error {
 	c.wake()
 	why := c.stop
 	c.mu.Unlock()
-	if c.in.sock == nil {
+	if s := c.in.sock; s == nil || s.secure() {
 		c.kill()
 	} // the others are written to without waiting, and closed below
 	c.writers.Wait()

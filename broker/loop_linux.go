@@ -91,7 +91,7 @@ func (l *loop) watch(fd int) error {
 
 // add takes a socket on.
 func (l *loop) add(c *conn) error {
-	fd := c.in.sock.fd
+	fd := int(c.in.sock.fd)
 	l.mu.Lock()
 	if fd >= len(l.conns) {
 		l.conns = append(l.conns, make([]*conn, max(64, fd+1-len(l.conns)))...)
@@ -166,7 +166,7 @@ func (l *loop) work() (handedOver bool) {
 			if r.events&syscall.EPOLLOUT != 0 {
 				r.c.resume()
 			}
-			if r.events&^syscall.EPOLLOUT != 0 && r.c.turn.take() && !r.c.attend(l, r.events&ended != 0) {
+			if r.events&^syscall.EPOLLOUT != 0 && r.c.turn.take() && !r.c.attend(l, true, r.events&ended != 0) {
 				return true
 			}
 		}
@@ -262,10 +262,12 @@ func (t *turn) release() bool {
 	return false
 }
 
-// attend reads what has come on c, on the goroutine that leads l, and reports whether it still
-// does. all says that it must read until there is no more, since nobody will say so again.
-func (c *conn) attend(l *loop, all bool) (leads bool) {
-	c.leading = l
+// attend reads what has come on c, whose turn it is, and reports whether this goroutine leads l, still, if it
+// did. all says that it must read until there is no more, since nobody will say so again.
+func (c *conn) attend(l *loop, leads, all bool) (still bool) {
+	if leads {
+		c.leading = l
+	}
 	for {
 		n, full, err := c.in.poll()
 		if err == nil && n > 0 {

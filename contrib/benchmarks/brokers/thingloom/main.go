@@ -60,7 +60,7 @@ func run() error {
 		if err != nil {
 			return err
 		}
-		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}})
+		l = tls.NewListener(broker.ForTLS(l), &tls.Config{Certificates: []tls.Certificate{cert}})
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
