@@ -268,6 +268,21 @@ func deleteCACertificate(c *call) (any, error) {
 	return nil, c.reg.DeleteCACertificate(c.Context(), c.PathValue("caCertificateId"))
 }
 
+// ofTemplate leaves the CA certificates that have the template the query asks for.
+func (c *call) ofTemplate(list iter.Seq2[registry.CACertificate, error]) iter.Seq2[registry.CACertificate, error] {
+	template := c.Query("templateName")
+	return func(yield func(registry.CACertificate, error) bool) {
+		for ca, err := range list {
+			if err == nil && template != "" && ca.Registration.Template != template {
+				continue
+			}
+			if !yield(ca, err) {
+				return
+			}
+		}
+	}
+}
+
 func listCACertificates(c *call) (any, error) {
 	type view struct {
 		ARN     string          `json:"certificateArn"`
@@ -277,7 +292,7 @@ func listCACertificates(c *call) (any, error) {
 	}
 	items, marker, err := awshttp.Page(c.Call, awshttp.ByMarker,
 		func(after string) iter.Seq2[registry.CACertificate, error] {
-			return c.reg.CACertificates(c.Context(), after)
+			return c.ofTemplate(c.reg.CACertificates(c.Context(), after))
 		},
 		func(ca registry.CACertificate) string { return ca.ID },
 		func(ca registry.CACertificate) view {

@@ -159,25 +159,27 @@ func (c *call) membership() (thing, group string, override bool, err error) {
 	if err := c.Body(&in); err != nil {
 		return "", "", false, err
 	}
-	pick := func(field, name, arn, kind string) (string, error) {
-		fromARN, ok := strings.CutPrefix(arn, c.reg.ARN(kind+"/"))
-		switch {
-		case arn != "" && !ok:
-			return "", &awshttp.InputError{Field: field + "Arn", Reason: arn + " is not one of this account"}
-		case name == "" && arn == "":
-			return "", &awshttp.InputError{Field: field + "Name", Reason: "is missing"}
-		case name != "" && arn != "" && name != fromARN:
-			return "", &awshttp.InputError{Field: field + "Arn", Reason: "names another than " + field + "Name"}
-		case name != "":
-			return name, nil
-		}
-		return fromARN, nil
-	}
-	if thing, err = pick("thing", in.ThingName, in.ThingArn, "thing"); err != nil {
+	if thing, err = c.named("thing", in.ThingName, in.ThingArn); err != nil {
 		return "", "", false, err
 	}
-	group, err = pick("thingGroup", in.ThingGroupName, in.ThingGroupArn, "thinggroup")
+	group, err = c.named("thingGroup", in.ThingGroupName, in.ThingGroupArn)
 	return thing, group, in.OverrideDynamicGroups, err
+}
+
+// named returns what a request names by name, ARN or both.
+func (c *call) named(field, name, arn string) (string, error) {
+	fromARN, ok := strings.CutPrefix(arn, c.reg.ARN(strings.ToLower(field)+"/"))
+	switch {
+	case arn != "" && !ok:
+		return "", &awshttp.InputError{Field: field + "Arn", Reason: arn + " is not one of this account"}
+	case name == "" && arn == "":
+		return "", &awshttp.InputError{Field: field + "Name", Reason: "is missing"}
+	case name != "" && arn != "" && name != fromARN:
+		return "", &awshttp.InputError{Field: field + "Arn", Reason: "names another than " + field + "Name"}
+	case name != "":
+		return name, nil
+	}
+	return fromARN, nil
 }
 
 // add makes the thing a member.

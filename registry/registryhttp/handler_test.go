@@ -134,6 +134,8 @@ func TestEverySentinelHasAnAnswer(t *testing.T) {
 
 func TestThings(t *testing.T) {
 	c := newClient(t, nil)
+	c.fails("POST", "/things/a%3Ab_1", `{"billingGroupName":"bg"}`, "", 404, "ResourceNotFoundException")
+	c.ok("POST", "/billing-groups/bg", "", "")
 	out := c.ok("POST", "/things/a%3Ab_1", `{"attributePayload":{"attributes":{"k":"v"}},"billingGroupName":"bg"}`, "Content-Type: application/json")
 	if out["thingName"] != "a:b_1" || out["thingArn"] != arn+"thing/a:b_1" {
 		t.Errorf("created %v", out)
