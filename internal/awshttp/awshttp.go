@@ -88,6 +88,13 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, op Operation) {
 		s.fail(w, r, err)
 		return
 	}
+	if raw, ok := out.(Raw); ok {
+		if err := raw(w); err != nil {
+			s.opts.Logger.Error("answer cut short", "method", r.Method, "path", r.URL.Path, "err", err)
+			panic(http.ErrAbortHandler) // who reads must not take it for the whole
+		}
+		return
+	}
 	if out == nil {
 		out = struct{}{}
 	}
@@ -157,6 +164,10 @@ func writeError(w http.ResponseWriter, status int, name, message string, members
 type InputError struct{ Field, Reason string }
 
 func (e *InputError) Error() string { return e.Field + " " + e.Reason }
+
+// A Raw is an answer that an operation writes itself, where it is no JSON
+// object. An error cuts it short.
+type Raw func(w http.ResponseWriter) error
 
 // A Call is one request being answered.
 type Call struct{ *http.Request }
