@@ -37,11 +37,6 @@ func (b *backend) openIndex(ctx context.Context, shadows *shadowpebble.Store) er
 	if b.dynamic, err = dynamicgroup.New(ctx, b.registry, b.index, &dynamicgroup.Options{Logger: b.log}); err != nil {
 		return err
 	}
-	failed := func(what string, err error) {
-		if err != nil {
-			b.log.Error("fleet index", "thing", what, "err", err)
-		}
-	}
 	b.registry.Observe(func(ctx context.Context, e registry.Event) {
 		thing := e.Name
 		switch e.Kind {
@@ -51,16 +46,23 @@ func (b *backend) openIndex(ctx context.Context, shadows *shadowpebble.Store) er
 		default:
 			return
 		}
-		failed(thing, b.indexThing(ctx, thing))
+		b.indexed(thing, b.indexThing(ctx, thing))
 	})
 	b.shadows.Observe(func(ctx context.Context, c shadow.Change) {
-		failed(c.Ref.Thing, indexShadow(ctx, b.index, c.Ref, c.After))
+		b.indexed(c.Ref.Thing, indexShadow(ctx, b.index, c.Ref, c.After))
 	})
 	_, err = b.broker.SubscribeMessages("$aws/events/presence/+/+", func(ctx context.Context, m broker.Message) error {
-		failed(m.ClientID, b.indexPresence(ctx, m.Payload))
+		b.indexed(m.ClientID, b.indexPresence(ctx, m.Payload))
 		return nil
 	})
 	return err
+}
+
+// indexed logs what the index was not told of a thing.
+func (b *backend) indexed(thing string, err error) {
+	if err != nil {
+		b.log.Error("fleet index", "thing", thing, "err", err)
+	}
 }
 
 // membershipThing is the thing of .../thingGroup/{group}/thing/{thing}/added.
@@ -118,6 +120,14 @@ func (b *backend) indexPresence(ctx context.Context, payload []byte) error {
 	return b.index.PutConnectivity(ctx, e.ClientID, fleet.Connectivity{Connected: e.EventType == "connected", Timestamp: e.Timestamp, DisconnectReason: e.DisconnectReason})
 }
 
+// indexViolations tells of what a thing does that is not normal. Who comes last
+// also reads last.
+func (b *backend) indexViolations(ctx context.Context, ix *fleetindex.Index, thing string) error {
+	b.violations.Lock()
+	defer b.violations.Unlock()
+	return ix.PutDefender(ctx, thing, b.defender.IndexDocument(thing))
+}
+
 // feedIndex tells of all that there is.
 func (b *backend) feedIndex(ctx context.Context, ix *fleetindex.Index, shadows *shadowpebble.Store) error {
 	for t, err := range b.registry.Things(ctx, registry.ThingQuery{}) {
@@ -137,6 +147,11 @@ func (b *backend) feedIndex(ctx context.Context, ix *fleetindex.Index, shadows *
 			err = indexShadow(ctx, ix, ref, d)
 		}
 		if err != nil && !errors.Is(err, shadow.ErrNotFound) {
+			return err
+		}
+	}
+	for _, thing := range b.defender.InViolation() {
+		if err := b.indexViolations(ctx, ix, thing); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package fleetindexhttp_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/thingloom/thingloom/registry"
 	"github.com/thingloom/thingloom/registry/fleet"
@@ -41,7 +43,9 @@ func TestOperations(t *testing.T) {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	fleetindexhttp.Mount(mux, ix, reg, nil)
+	fleetindexhttp.Mount(mux, ix, reg, &fleetindexhttp.Options{Connection: func(_ context.Context, thing string) (fleetindexhttp.Connection, bool, error) {
+		return fleetindexhttp.Connection{ClientID: thing, RemoteAddr: "10.0.0.7:4711", KeepAlive: 30 * time.Second, SessionExpiry: time.Hour}, thing == "lamp-1", nil
+	}})
 	server := httptest.NewServer(mux)
 	defer server.Close()
 	token := ""
@@ -67,6 +71,10 @@ func TestOperations(t *testing.T) {
 		{"POST", "/indices/percentiles", `{"queryString":"*","percents":[101]}`, 400, "InvalidRequestException", ""},
 		{"POST", "/indices/buckets", `{"queryString":"*","aggregationField":"thingTypeName","bucketsAggregationType":{"termsAggregation":{}}}`, 200, "", `^{"totalCount":5,"buckets":\[{"keyValue":"lamp","count":5}\]}$`},
 		{"POST", "/indices/buckets", `{"queryString":"*","aggregationField":"thingTypeName"}`, 400, "InvalidRequestException", ""},
+		{"POST", "/things/lamp-1/connectivity-data", "", 200, "", `^{"thingName":"lamp-1","connected":true,"timestamp":0.005,"keepAliveDuration":30,"cleanSession":false,"sessionExpiry":3600,"clientId":"lamp-1"}$`},
+		{"POST", "/things/lamp-1/connectivity-data", `{"includeSocketInformation":true}`, 200, "", `"sourceIp":"10.0.0.7","sourcePort":4711`},
+		{"POST", "/things/lamp-2/connectivity-data", `{}`, 200, "", `^{"thingName":"lamp-2","connected":false}$`},
+		{"POST", "/things/none/connectivity-data", `{}`, 404, "ResourceNotFoundException", "none"},
 		{"GET", "/indices", "", 200, "", `^{"indexNames":\["AWS_Things","AWS_ThingGroups"\]}$`},
 		{"GET", "/indices/AWS_Things", "", 200, "", `^{"indexName":"AWS_Things","indexStatus":"ACTIVE","schema":"MULTI_INDEXING_MODE"}$`},
 		{"GET", "/indices/none", "", 404, "ResourceNotFoundException", ""},
@@ -75,7 +83,11 @@ func TestOperations(t *testing.T) {
 		{"POST", "/indexing/config", `{"thingIndexingConfiguration":{"thingIndexingMode":"OFF","namedShadowIndexingMode":"ON"}}`, 400, "InvalidRequestException", ""},
 		{"POST", "/indexing/config", `{"thingIndexingConfiguration":{"thingIndexingMode":"REGISTRY","thingConnectivityIndexingMode":"OFF"}}`, 200, "", "^{}$"},
 		{"POST", "/indices/search", `{"queryString":"*"}`, 400, "IndexNotReadyException", ""}, // nobody runs it here
+		{"POST", "/things/lamp-1/connectivity-data", "", 400, "IndexNotReadyException", "not indexed"},
+		{"POST", "/indexing/config", `{"thingIndexingConfiguration":{"thingIndexingMode":"REGISTRY","thingConnectivityIndexingMode":"STATUS"}}`, 200, "", "^{}$"},
+		{"POST", "/things/lamp-1/connectivity-data", "", 400, "IndexNotReadyException", "being built"},
 		{"POST", "/indexing/config", `{"thingIndexingConfiguration":{"thingIndexingMode":"OFF"}}`, 200, "", "^{}$"},
+		{"POST", "/things/lamp-1/connectivity-data", "", 400, "IndexNotReadyException", "not indexed"},
 		{"GET", "/indices", "", 200, "", `^{"indexNames":\["AWS_ThingGroups"\]}$`},
 	} {
 		r, err := http.NewRequest(step.method, server.URL+step.path, strings.NewReader(strings.Replace(step.body, "TOKEN", token, 1)))
@@ -99,7 +111,7 @@ func TestOperations(t *testing.T) {
 			token = m[1]
 		}
 	}
-	if len(fleetindexhttp.Operations()) != 9 {
+	if len(fleetindexhttp.Operations()) != 10 {
 		t.Errorf("%q", fleetindexhttp.Operations())
 	}
 }
