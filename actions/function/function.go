@@ -157,7 +157,7 @@ func Spec(f *Functions) actions.Spec {
 		}
 		return actions.Func(func(ctx context.Context, r *actions.Request) error {
 			_, err := f.Invoke(ctx, p.Name, r.Payload)
-			return err
+			return actions.WithResource(err, p.Name)
 		}), nil
 	})
 }

@@ -62,12 +62,12 @@ func (a *action) Do(ctx context.Context, r *actions.Request) error {
 	if err != nil {
 		return err
 	}
-	topic, err = resolve(topic)
+	to, err := resolve(topic)
 	if err != nil {
-		return actions.Permanent(err)
+		return actions.WithResource(actions.Permanent(err), topic)
 	}
-	if err := a.publisher.Publish(ctx, topic, r.Payload); err != nil {
-		return fmt.Errorf("republish %s: %w", topic, err)
+	if err := a.publisher.Publish(ctx, to, r.Payload); err != nil {
+		return actions.WithResource(fmt.Errorf("republish %s: %w", to, err), to)
 	}
 	return nil
 }

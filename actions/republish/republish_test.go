@@ -46,6 +46,10 @@ func TestPublish(t *testing.T) {
 		if p.topic != tt.topic || tt.topic != "" && p.payload != `{"t":1}` {
 			t.Errorf("%s: published %q on %q", tt.params, p.payload, p.topic)
 		}
+		var about interface{ Resource() string }
+		if want := map[string]string{"written with $$": "$aws/things/x/shadow/update", "broken": "a"}[tt.want]; err != nil && (!errors.As(err, &about) || about.Resource() != want) {
+			t.Errorf("%s: %v is about %v, want %q", tt.params, err, about, want)
+		}
 		if permanent := tt.err == nil && tt.want != ""; err != nil && actions.IsPermanent(err) != permanent {
 			t.Errorf("%s: permanent is %v", tt.params, !permanent)
 		}

@@ -136,6 +136,12 @@ func (f firing) Invoke(ctx context.Context, r rules.Firing) error {
 	request := &actions.Request{ID: r.ID(), Rule: r.Rule, Topic: m.Topic, ClientID: m.ClientID, Principal: m.Principal,
 		SourceIP: m.SourceIP, TraceID: r.Trace, Time: m.Time, Payload: r.Output, Source: m.Payload,
 		Done: func(err error) { r.Done(outcome(err)) }}
+	if p := &m.Properties; p.UTF8 || p.ContentType != "" || p.ResponseTopic != "" || p.CorrelationData != nil || p.User != nil {
+		request.Properties = &actions.Properties{UTF8: p.UTF8, ContentType: p.ContentType, ResponseTopic: p.ResponseTopic, CorrelationData: p.CorrelationData}
+		for _, u := range p.User {
+			request.Properties.User = append(request.Properties.User, actions.UserProperty(u))
+		}
+	}
 	for _, v := range r.Variables {
 		request.Vars = append(request.Vars, actions.Var(v))
 	}

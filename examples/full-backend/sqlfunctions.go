@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/thingloom/thingloom/actions/table"
+	"github.com/thingloom/thingloom/registry"
 	"github.com/thingloom/thingloom/rules"
 	"github.com/thingloom/thingloom/shadow"
 )
@@ -34,13 +35,9 @@ func (b *backend) functionsOfSQL() *rules.Funcs {
 			}
 			switch api {
 			case "DescribeThing":
-				return json.Marshal(map[string]any{"thingName": t.Name, "thingTypeName": t.Type, "attributes": t.Attributes, "version": t.Version, "defaultClientId": t.Name})
+				return json.Marshal(b.describeThing(t))
 			case "ListThingGroupsForThing":
-				groups := []map[string]string{}
-				for _, g := range t.Groups {
-					groups = append(groups, map[string]string{"groupName": g, "groupArn": b.registry.ARN("thinggroup/" + g)})
-				}
-				return json.Marshal(map[string]any{"thingGroups": groups})
+				return json.Marshal(b.groupsOfThing(t))
 			}
 			return nil, fmt.Errorf("get_registry_data: %w: %q", errors.ErrUnsupported, api)
 		},
@@ -79,4 +76,42 @@ func keyText(v json.RawMessage) string {
 		return text
 	}
 	return string(v)
+}
+
+// A thingDescription is what DescribeThing answers.
+type thingDescription struct {
+	ClientID   string            `json:"defaultClientId"`
+	Name       string            `json:"thingName"`
+	ID         string            `json:"thingId"`
+	ARN        string            `json:"thingArn"`
+	Type       string            `json:"thingTypeName,omitempty"`
+	Attributes map[string]string `json:"attributes"`
+	Version    int64             `json:"version"`
+	Billing    string            `json:"billingGroupName,omitempty"`
+}
+
+func (b *backend) describeThing(t registry.Thing) thingDescription {
+	d := thingDescription{t.Name, t.Name, t.ID, b.registry.ARN("thing/" + t.Name), t.Type, t.Attributes, t.Version, t.BillingGroup}
+	if d.Attributes == nil {
+		d.Attributes = map[string]string{}
+	}
+	return d
+}
+
+// A thingGroups is what ListThingGroupsForThing answers.
+type thingGroups struct {
+	Groups []nameAndARN `json:"thingGroups"`
+}
+
+type nameAndARN struct {
+	Name string `json:"groupName"`
+	ARN  string `json:"groupArn"`
+}
+
+func (b *backend) groupsOfThing(t registry.Thing) thingGroups {
+	g := thingGroups{Groups: []nameAndARN{}}
+	for _, name := range t.Groups {
+		g.Groups = append(g.Groups, nameAndARN{name, b.registry.ARN("thinggroup/" + name)})
+	}
+	return g
 }
