@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"time"
 
 	"github.com/thingloom/thingloom/actions"
 	"github.com/thingloom/thingloom/actions/table"
@@ -188,4 +189,20 @@ func (d deadLetters) Do(ctx context.Context, r *actions.Request) error {
 		return actions.Permanent(err)
 	}
 	return d.tables.Put(ctx, "dead-letters", record.Action, record.ID, r.Payload)
+}
+
+// publisher lets rules republish with properties.
+type publisher struct{ *broker.Broker }
+
+func (p publisher) PublishProperties(ctx context.Context, topic string, payload []byte, given actions.Properties, expiry time.Duration) error {
+	m := broker.Message{Topic: topic, Payload: payload, QoS: 1, Properties: broker.Properties{Expiry: expiry, ContentType: given.ContentType,
+		ResponseTopic: given.ResponseTopic, CorrelationData: given.CorrelationData}}
+	if given.UTF8 {
+		m.Properties.PayloadFormat = new(byte)
+		*m.Properties.PayloadFormat = 1
+	}
+	for _, u := range given.User {
+		m.Properties.User = append(m.Properties.User, broker.UserProperty(u))
+	}
+	return p.PublishMessage(ctx, m)
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -105,6 +107,44 @@ func TestTemplatesSeeProperties(t *testing.T) {
 	if line := next(t, got); line != `devices/s1/b/UTF8_DATA/c7 {"type":"text/x"}` {
 		t.Errorf("got %s", line)
 	}
+}
+
+// Rules as AWS has them: its names of actions, its parameters, roles and all.
+func TestActionsOfAWS(t *testing.T) {
+	posted := newReceiver(t)
+	p := start(t)
+	d := p.device("s1")
+	const role = `"roleArn":"arn:aws:iam::123456789012:role/x"`
+	rule := `{"sql":"SELECT temperature FROM 'sensors/+/x'","awsIotSqlVersion":"2016-03-23","actions":[
+		{"republish":{"topic":"devices/${topic(2)}/out","qos":1,"headers":{"payloadFormatIndicator":"UTF8_DATA","contentType":"application/json","responseTopic":"r/${topic(2)}",
+			"correlationData":"${encode(topic(2), 'base64')}","messageExpiry":"60","userProperties":[{"key":"thing","value":"${topic(2)}"}]},` + role + `}},
+		{"http":{"url":"` + posted.url + `/in","headers":[{"key":"X-Thing","value":"${topic(2)}"}]}},
+		{"dynamoDB":{"tableName":"readings","hashKeyField":"thing","hashKeyType":"STRING","hashKeyValue":"${topic(2)}","rangeKeyField":"n","rangeKeyType":"NUMBER","rangeKeyValue":"${n}",` + role + `}},
+		{"lambda":{"functionArn":"arn:aws:lambda:us-east-1:123456789012:function:check-config:prod"}}]}`
+	if status, answer := p.curl("POST", "/rules/aws", rule); status != 200 {
+		t.Fatalf("%d %s", status, answer)
+	}
+	flags := append(d.flags(), "-V", "5")
+	got := p.subFormat(flags, "%t %p F%F C%C R%R D%D E%E P%P", "devices/s1/#")
+	d.mustPub("sensors/s1/x", `{"temperature":21.50,"n":7}`)
+	if line := next(t, got); !regexp.MustCompile(`^devices/s1/out \{"temperature":21.50\} F1 Capplication/json Rr/s1 Ds1 E(60|59) Pthing:s1 ?$`).MatchString(line) {
+		t.Errorf("republished %s", line)
+	}
+	if body := next(t, posted.bodies); body != `{"temperature":21.50}` {
+		t.Errorf("posted %s", body)
+	}
+	p.eventually("the item is in the table", func() error {
+		if _, answer := p.curl("GET", "/tables/readings/s1", ""); !strings.Contains(answer, `"payload":{"temperature":21.50}`) {
+			return errors.New(answer)
+		}
+		return nil
+	})
+	p.eventually("the function was invoked", func() error {
+		if _, answer := p.curl("GET", "/api/stats", ""); !strings.Contains(answer, `"check-config":{"Invoked":1`) {
+			return errors.New(answer)
+		}
+		return nil
+	})
 }
 
 // What nobody answers is refused when the rule is put, not when it fires.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/thingloom/thingloom/actions/function"
 	"github.com/thingloom/thingloom/actions/table"
 	"github.com/thingloom/thingloom/registry"
 	"github.com/thingloom/thingloom/rules"
@@ -19,7 +20,7 @@ import (
 func (b *backend) functionsOfSQL() *rules.Funcs {
 	funcs := &rules.Funcs{
 		Lambda: func(ctx context.Context, arn string, input json.RawMessage) (json.RawMessage, error) {
-			return b.functions.Invoke(ctx, nameOf(arn), input)
+			return b.functions.Invoke(ctx, function.NameOf(arn), input)
 		},
 		Shadow: func(ctx context.Context, thing, name, _ string) (json.RawMessage, error) {
 			doc, err := b.shadows.Get(ctx, shadow.Ref{Thing: thing, Name: name})
@@ -51,7 +52,7 @@ func (b *backend) functionsOfSQL() *rules.Funcs {
 		},
 		// A model is a function, invoked with the record.
 		Predict: func(ctx context.Context, model, _ string, record json.RawMessage) (json.RawMessage, error) {
-			answer, err := b.functions.Invoke(ctx, nameOf(model), record)
+			answer, err := b.functions.Invoke(ctx, function.NameOf(model), record)
 			if err == nil && !bytes.HasPrefix(bytes.TrimSpace(answer), []byte("{")) {
 				err = fmt.Errorf("machinelearning_predict: %s answered %.100s, which is no object", model, answer)
 			}
@@ -66,7 +67,7 @@ func (b *backend) functionsOfSQL() *rules.Funcs {
 	return funcs
 }
 
-// nameOf is the last part of an ARN, as in arn:aws:lambda:us-east-1:1:function:check-config, or the name that stands for it.
+// nameOf is the last part of an ARN, as in arn:aws:secretsmanager:us-east-1:1:secret:api, or the name that stands for it.
 func nameOf(arn string) string { return arn[strings.LastIndexByte(arn, ':')+1:] }
 
 // keyText is a key as tables have it.
