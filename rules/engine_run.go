@@ -84,9 +84,15 @@ func (h *handling) end() {
 
 // one offers the message to one rule.
 func (h *handling) one(en *entry) error {
+	en.ledger.matched.Add(1)
+	if en.asks {
+		if a := h.beside(en); a != nil {
+			return h.e.held(h.await([]*aside{a}))
+		}
+		return nil
+	}
 	h.begin()
 	defer h.end()
-	en.ledger.matched.Add(1)
 	return h.e.held(h.fire(en, &sql.RunOptions{Variables: en.vars}))
 }
 
@@ -121,13 +127,24 @@ func (h *handling) many(ix *index, groups []*group) error {
 		w.in.Time = time.Now() // the same for all
 	}
 	var lost []error
+	var asking []*aside
 	h.left = len(w.hits)
 	for _, en := range w.hits {
+		if en.asks {
+			if a := h.beside(en); a != nil {
+				asking = append(asking, a)
+			}
+			h.left--
+			continue
+		}
 		err := h.fire(en, &sql.RunOptions{Variables: en.vars, Scan: &w.scan, Slots: en.slots, Preds: len(en.preds) > 0})
 		if err != nil {
 			lost = append(lost, err)
 		}
 		h.left--
+	}
+	if asking != nil {
+		lost = append(lost, h.await(asking))
 	}
 	return h.e.held(errors.Join(lost...))
 }

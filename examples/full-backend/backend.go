@@ -195,11 +195,13 @@ func (b *backend) openRules(ctx context.Context) (err error) {
 		return err
 	}
 	catalog, err := actions.NewCatalog(
-		republish.Spec(b.broker),
+		republish.Spec(publisher{b.broker}),
 		function.Spec(b.functions),
 		table.Spec(b.tables),
 		table.DynamoDBSpec(b.tables),
 		webhook.Spec(nil),
+		webhook.Spec(&webhook.Options{Name: "http"}), // as AWS calls it
+		function.LambdaSpec(b.functions),
 		notify.Spec(&notify.Options{URL: b.cfg.NotifyURL}),
 		actionlog.Spec(b.log, nil),
 		stream.Spec(b.pipeline.telemetry, &stream.Options{Refused: func(err error) bool { return errors.Is(err, telemetry.ErrInvalidRecord) }}),

@@ -169,6 +169,10 @@ func (s *Statement) Steady() bool {
 	return !s.body.prog.unsteady && len(s.preds) == len(s.Preds())
 }
 
+// Asks reports whether the statement calls functions of the host, which may
+// take their time.
+func (s *Statement) Asks() bool { return s.body.prog.asks }
+
 // Version is the language version in force.
 func (s *Statement) Version() string { return s.body.prog.version }
 
