@@ -99,7 +99,7 @@ func TestJSONAgainstLibrary(t *testing.T) {
 }
 
 // TestMixedNesting: objects and arrays in each other, where the words of the
-// stack of skipNested begin and end.
+// stack of container begin and end.
 func TestMixedNesting(t *testing.T) {
 	for n := 60; n < 260; n++ {
 		for bits := range 4 {
