@@ -80,7 +80,7 @@ func TestJSONAgainstLibrary(t *testing.T) {
 			t.Fatalf("%q: %s, %v, want %s", doc, out, err, wantOut)
 		}
 		scan.Read(paths, in.Payload)
-		res, err := st.Run(context.Background(), in, &RunOptions{Scan: &scan, Slots: slots})
+		res, err := (&Evaluation{Input: *in}).Run(context.Background(), st, &RunOptions{Scan: &scan, Slots: slots})
 		if err != nil || string(res.Out) != string(out) {
 			t.Fatalf("%q with a Scan: %s, %v, want %s", doc, res.Out, err, out)
 		}
