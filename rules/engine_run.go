@@ -26,7 +26,7 @@ type handling struct {
 // A work is what a call of Handle needs and leaves to the next.
 type work struct {
 	lookup
-	in      sql.Input
+	ev      sql.Evaluation
 	out     []byte
 	answers []answer
 	spare   *flight // or nil
@@ -51,25 +51,14 @@ const (
 // begin takes a work and describes the message to it.
 func (h *handling) begin() {
 	h.w = h.e.works.Get().(*work)
-	m, in := h.m, &h.w.in
-	in.Payload, in.Topic, in.ClientID, in.Principal = m.Payload, m.Topic, m.ClientID, m.Principal
-	in.SourceIP, in.TraceID, in.AccountID, in.Time = m.SourceIP, m.TraceID, h.e.account, m.Time
-	p := &m.Properties
-	in.Properties.UTF8, in.Properties.ContentType = p.UTF8, p.ContentType
-	in.Properties.ResponseTopic, in.Properties.CorrelationData = p.ResponseTopic, p.CorrelationData
-	for _, u := range p.User {
-		in.Properties.User = append(in.Properties.User, sql.UserProperty(u))
-	}
+	h.m.put(&h.w.ev.Input, h.e.account)
 }
 
 // end gives the work back without what it points to.
 func (h *handling) end() {
 	w := h.w
 	w.scan.Reset()
-	user := w.in.Properties.User
-	clear(user)
-	w.in = sql.Input{}
-	w.in.Properties.User = user[:0]
+	w.ev.Forget()
 	clear(w.hits)
 	clear(w.answers)
 	w.hits, w.answers = w.hits[:0], w.answers[:0]
@@ -123,8 +112,8 @@ func (h *handling) many(ix *index, groups []*group) error {
 			}
 		}
 	}
-	if w.in.Time.IsZero() && len(w.hits) > 1 {
-		w.in.Time = time.Now() // the same for all
+	if w.ev.Input.Time.IsZero() && len(w.hits) > 1 {
+		w.ev.Input.Time = time.Now() // the same for all
 	}
 	var lost []error
 	var asking []*aside
@@ -173,16 +162,21 @@ func (h *handling) fire(en *entry, opts *sql.RunOptions) error {
 	if a.vars != nil {
 		f.extra().vars = a.vars
 	}
+	delivered := uint64(0)
 	for i, action := range en.actions {
-		err := invoke(&h.launch.ctx, action, f.firing(i, h.m, a.out, a.vars))
-		if err == nil {
+		firing := f.firing(i, h.m, a.out, a.vars)
+		err := invoke(&h.launch.ctx, action, &firing)
+		switch {
+		case err == nil && i == len(en.actions)-1:
+			delivered = 1 << i // land is next
+		case err == nil:
 			f.report(f.gen, i, h.m, nil)
-		} else if !errors.Is(err, ErrPending) {
+		case !errors.Is(err, ErrPending):
 			f.report(f.gen, i, h.m, &failure{action: i, inline: true, err: err, resource: resource(err, action)})
 		}
 	}
-	err := f.land(h.m)
-	if f.spent() {
+	spent, err := f.land(h.m, delivered)
+	if spent {
 		h.open--
 		if f != &h.launch.first {
 			h.w.spare = f
@@ -260,7 +254,7 @@ func (h *handling) eval(en *entry, opts *sql.RunOptions, keep bool) (a answer) {
 		w.out = make([]byte, 0, 512)
 	}
 	opts.Buf = w.out[:0]
-	r, err := en.st.Run(h.ctx, &w.in, opts)
+	r, err := w.ev.Run(h.ctx, en.st, opts)
 	if err != nil {
 		return answer{err: evalError(err)}
 	}

@@ -24,7 +24,6 @@ type env struct {
 	ctx context.Context
 	p   *program
 	in  *Input
-	own *Input // room for a copy
 
 	payload string // shares the memory of in.Payload, without space around JSON
 	state   payloadState
@@ -49,30 +48,53 @@ func (e *env) push(v Value) {
 	e.stack, e.pushed = append(e.stack, v), true
 }
 
-var envs = sync.Pool{New: func() any { return new(env) }}
-
-// env is an evaluation on a copy of in, so that the caller's need not be on the
-// heap.
-func (p *program) env(ctx context.Context, in *Input) *env {
-	e := envs.Get().(*env)
-	if e.own == nil {
-		e.own = new(Input)
-	}
-	*e.own = *in
-	e.begin(ctx, p, e.own)
-	return e
+// An Evaluation is memory for the evaluations of statements on one message,
+// one after the other, and for those on later messages. The zero Evaluation is
+// ready.
+type Evaluation struct {
+	Input Input // the message
+	env   env
 }
 
-// envOn is an evaluation on in itself.
-func (p *program) envOn(ctx context.Context, in *Input) *env {
-	e := envs.Get().(*env)
-	e.begin(ctx, p, in)
-	return e
+var evaluations = sync.Pool{New: func() any { return new(Evaluation) }}
+
+// Borrow takes an Evaluation from those that are free.
+func Borrow() *Evaluation { return evaluations.Get().(*Evaluation) }
+
+// Free gives back what Borrow took.
+func (ev *Evaluation) Free() {
+	ev.Forget()
+	evaluations.Put(ev)
 }
 
-func (e *env) begin(ctx context.Context, p *program, in *Input) {
-	e.ctx, e.p, e.in = ctx, p, in
-	e.payload = view(in.Payload)
+// Forget lets go of the message.
+func (ev *Evaluation) Forget() {
+	user := ev.Input.Properties.User
+	clear(user)
+	ev.Input = Input{}
+	ev.Input.Properties.User = user[:0]
+}
+
+// begin is an evaluation on a copy of in, so that the caller's need not be on
+// the heap; end ends it.
+func (p *program) begin(ctx context.Context, in *Input) *Evaluation {
+	ev := Borrow()
+	user := append(ev.Input.Properties.User, in.Properties.User...)
+	ev.Input = *in
+	ev.Input.Properties.User = user // Forget clears it
+	ev.begin(ctx, p)
+	return ev
+}
+
+func (ev *Evaluation) end() {
+	ev.env.reset()
+	ev.Free()
+}
+
+func (ev *Evaluation) begin(ctx context.Context, p *program) {
+	e := &ev.env
+	e.ctx, e.p, e.in = ctx, p, &ev.Input
+	e.payload = view(ev.Input.Payload)
 	if cap(e.slots) < p.slots {
 		e.slots = make([]string, p.slots)
 	}
@@ -83,8 +105,8 @@ func (e *env) begin(ctx context.Context, p *program, in *Input) {
 	e.elems = e.elems[:p.queries]
 }
 
-// release forgets the evaluation and everything it pointed to.
-func (e *env) release() {
+// reset forgets the evaluation and everything it pointed to.
+func (e *env) reset() {
 	clear(e.slots)
 	clear(e.elems)
 	clear(e.vars)
@@ -94,14 +116,11 @@ func (e *env) release() {
 		e.stack, e.pushed = e.stack[:0], false
 	}
 	e.sc.reset()
-	if e.in == e.own {
-		*e.own = Input{}
-	}
 	// One by one: slices that stay the same need no write.
 	e.ctx, e.p, e.in, e.payload, e.state = nil, nil, nil, "", unscanned
 	e.now, e.work, e.err, e.calls = 0, 0, nil, [numLimited]int8{}
-	if cap(e.stack) <= 256 && cap(e.slots) <= 1024 && e.smallBufs() {
-		envs.Put(e)
+	if cap(e.stack) > 256 || cap(e.slots) > 1024 || !e.smallBufs() {
+		*e = env{}
 	}
 }
 

@@ -46,7 +46,7 @@ func (n *nested) enter(e *env, raw string) bool {
 	}
 	if raw[0] == '{' && !n.paths.leaf() {
 		f := search{slots: e.slots}
-		f.object(raw, 0, 0, n.paths)
+		f.container(raw, 0, 0, n.paths)
 	}
 	return n.where == nil || n.where(e) == yes
 }
