@@ -34,8 +34,7 @@ type conn struct {
 	own           atomic.Pointer[Authorizer] // of this connection, from its Admission
 	stopAdmission func()
 	access        *Access // what all accesses of this client have in common
-	will          *Message
-	willWait      time.Duration
+	will          *lastWill
 	expiry        time.Duration // of the session after this connection
 	noWill        bool
 
@@ -78,10 +77,10 @@ type conn struct {
 	busy    bool               // the reader works on a batch
 	closing bool               // the socket is closed once buf is written
 	stop    stop
-	resumed bool // with a takeover: the session goes on
 	// finished says that no writer may begin any more: finish waits for those
 	// that have.
 	finished bool
+	detached sync.Once
 	writers  sync.WaitGroup
 }
 
