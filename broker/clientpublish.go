@@ -126,9 +126,8 @@ func (c *conn) mayPublish(name string) error {
 func (c *conn) mayRetain(r *route) error {
 	if !r.retainKnown {
 		c.aside()
-		r.retain = c.may(ActionRetainPublish, "topic/"+r.topic)
-		if c.b.opts.ReservedTopics && r.topic[0] == '$' {
-			r.retain = fmt.Errorf("%w: no retained message on a reserved topic", ErrNotAuthorized)
+		if r.retain = c.b.mayRetainReserved(r.topic); r.retain == nil {
+			r.retain = c.may(ActionRetainPublish, "topic/"+r.topic)
 		}
 		r.retainKnown = r.retain == nil || errors.Is(r.retain, ErrNotAuthorized)
 	}

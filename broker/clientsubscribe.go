@@ -33,6 +33,7 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 		return &ConnError{Reason: DuplicateClientID, Err: errClosed}
 	}
 	undo := map[string]*Subscription{} // what was there before
+	changed := false
 	for i := range p.Filters {
 		sub, code, err := c.checkSubscription(&p.Filters[i], p.Identifier)
 		if err != nil {
@@ -43,7 +44,8 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 		if code < wire.Unspecified && old == nil && s.subs.len() >= b.opts.MaxSubscriptions {
 			code = wire.QuotaExceeded
 		}
-		if code < wire.Unspecified {
+		same := old != nil && old.sub == sub // as devices do that subscribe whenever they connect
+		if code < wire.Unspecified && !same {
 			if err := b.addSubscription(s, sub); err != nil {
 				code = wire.TopicFilterInvalid
 			}
@@ -51,6 +53,7 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 		if codes[i] = code; code >= wire.Unspecified {
 			continue
 		}
+		changed = changed || !same
 		if _, seen := undo[sub.Filter]; !seen {
 			undo[sub.Filter] = nil
 			if old != nil {
@@ -62,7 +65,7 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 			scans = append(scans, scan)
 		}
 	}
-	err := c.saveSubscriptions(len(granted) > 0)
+	err := c.saveSubscriptions(changed)
 	if err != nil {
 		for filter, old := range undo {
 			if old == nil {

@@ -33,8 +33,7 @@ type conn struct {
 	trusted       *Admission                 // of ServeTrusted
 	own           atomic.Pointer[Authorizer] // of this connection, from its Admission
 	stopAdmission func()
-	will          *Message
-	willWait      time.Duration
+	will          *lastWill
 
 	*work                     // nil while nothing is worked on
 	routes  map[string]*route // by topic of this client's publishes
@@ -75,10 +74,10 @@ type conn struct {
 	busy    bool // the reader works on a batch
 	closing bool // the socket is closed once buf is written
 	leaves  bool // by the reader, who looks at it next: see gone
-	resumed bool // with a takeover: the session goes on
 	// finished says that no writer may begin any more: finish waits for those
 	// that have.
 	finished bool
+	detached sync.Once
 	writers  sync.WaitGroup
 }
 

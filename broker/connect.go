@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/thingloom/thingloom/broker/internal/wire"
@@ -190,11 +191,7 @@ func (c *conn) authorize(p *wire.Connect, a *Admission) error {
 		return c.authError(err)
 	}
 	if w := p.Will; w != nil {
-		err := c.may(ActionPublish, "topic/"+string(w.Topic))
-		if err == nil && w.Retain {
-			err = c.may(ActionRetainPublish, "topic/"+string(w.Topic))
-		}
-		if err != nil {
+		if err := c.b.mayWill(string(w.Topic), w.Retain, c.may); err != nil {
 			return c.authError(fmt.Errorf("will: %w", err))
 		}
 	}
@@ -235,15 +232,7 @@ func (c *conn) times(p *wire.Connect, ack *wire.Connack) {
 // begins gives the connection its session, and tells.
 func (c *conn) begins(p *wire.Connect, ack *wire.Connack) error {
 	b := c.b
-	prev, will, err := c.takeSession(p, ack)
-	if prev != nil {
-		// What it has routed is noted, and durable, before the client sends it again here [MQTT-4.3.3-10].
-		prev.waitIdle()
-	}
-	if will != nil { // of a session that has ended now
-		b.publishWill(c.context(), &will.Message)
-	}
-	if err != nil {
+	if err := c.takeSession(p, ack); err != nil {
 		return err
 	}
 	b.count.connects[p.Version-4].Add(1)
@@ -258,30 +247,24 @@ func (c *conn) begins(p *wire.Connect, ack *wire.Connack) error {
 	return nil
 }
 
-// takeSession finds or makes the session, takes over from an earlier connection of the
-// same client id, and says CONNACK. It returns that connection, and a delayed will that is due.
-func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) (prev *conn, will *PendingWill, err error) {
+// takeSession finds or makes the session, and says CONNACK.
+func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) error {
 	b, id := c.b, c.info.ClientID
-	defer b.admit(id).Unlock()
-
-	old := b.session(id)
-	s, resumed := old, false
-	if old != nil {
-		prev, resumed, will = c.takeOver(old, p)
-		if !resumed {
-			if err := b.endSession(old); err != nil {
-				return prev, will, c.refuse(wire.ServerUnavailable, ServerError, err)
-			}
+	s, resumed, lock := c.vacate(p)
+	defer lock.Unlock()
+	if s != nil && !resumed {
+		if err := b.endSession(s); err != nil {
+			return c.refuse(wire.ServerUnavailable, ServerError, err)
 		}
 	}
 	if !resumed {
 		s = &session{id: id, principal: c.info.Principal, version: p.Version, durable: c.info.Expiry > 0}
 	}
 	s.mu.Lock()
-	s.expiry = c.info.Expiry
-	s.disconnectedAt = time.Time{}
-	s.standing = c.standing()
-	s.willStored = !s.durable && s.standing != nil
+	expiry, will, since := s.expiry, s.will, s.disconnectedAt
+	s.expiry, s.disconnectedAt = c.info.Expiry, time.Time{}
+	s.will = c.will // a delayed one is not published: its client is back in time [MQTT-3.1.3-9]
+	s.willStored = !s.durable && s.will != nil
 	var saved Session
 	if s.durable || s.willStored {
 		saved = s.stored()
@@ -295,40 +278,51 @@ func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) (prev *conn, will
 		if err != nil {
 			b.count.storeErrors.Add(1)
 			s.mu.Lock()
-			s.disconnectedAt, s.standing = b.now(), nil
+			s.expiry, s.will, s.disconnectedAt = expiry, will, since
 			s.mu.Unlock()
-			return prev, will, c.refuse(wire.ServerUnavailable, ServerError, err)
+			return c.refuse(wire.ServerUnavailable, ServerError, err)
 		}
 	}
 	c.attach(s, p, ack, resumed)
 	if resumed {
 		b.subsGen.Add(1) // others' routes must ask what this connection may receive
 	}
-	return prev, will, nil
+	return nil
 }
 
-// takeOver ends the connection that old has, and says whether the session goes on.
-func (c *conn) takeOver(old *session, p *wire.Connect) (prev *conn, resumed bool, will *PendingWill) {
-	now := c.b.now()
-	old.mu.Lock()
-	defer old.mu.Unlock()
-	resumed = !p.CleanStart && old.durable && old.principal == c.info.Principal && old.version == p.Version &&
-		(old.conn != nil || now.Before(old.disconnectedAt.Add(old.expiry)))
-	if prev = old.conn; prev != nil {
-		old.conn = nil
-		old.online.Store(false)
-		old.out.Detach()
-		old.held.set(&c.b.memory, 0)
-		prev.mu.Lock()
-		prev.resumed = resumed
-		prev.mu.Unlock()
-		prev.end(byte(wire.SessionTakenOver), DuplicateClientID, errTakenOver) // [MQTT-3.1.4-3]
+// vacate sees to it that the session that the client id has, if any, is without connection, and that a will that is due, or
+// that is not to survive this CONNECT, is published. Only then is anything stored that forgets it. resumed
+// says that the session goes on. The admission is locked when it returns.
+func (c *conn) vacate(p *wire.Connect) (old *session, resumed bool, lock *sync.Mutex) {
+	b, id := c.b, c.info.ClientID
+	for {
+		lock = b.admit(id)
+		if old = b.session(id); old == nil {
+			return nil, false, lock
+		}
+		now := b.now()
+		old.mu.Lock()
+		resumed = !p.CleanStart && old.durable && !old.ended && old.principal == c.info.Principal && old.version == p.Version && !old.over(now)
+		prev, saying := old.conn, old.saying
+		will := old.takeWill(now, !resumed)
+		if will != nil && !resumed {
+			old.expiry = 0 // it ends with its will
+		}
+		old.mu.Unlock()
+		if prev == nil && saying == nil && will == nil {
+			return old, resumed, lock
+		}
+		lock.Unlock()
+		switch {
+		case prev != nil:
+			prev.displace()
+		case saying != nil:
+			<-saying
+		default:
+			b.publishWill(c.context(), will)
+			_ = b.attend(old, true) // a session that could not be deleted is met again
+		}
 	}
-	if old.will != nil && (!resumed || !now.Before(old.will.Due)) {
-		will = old.will
-	}
-	old.will = nil // published, or its client is back in time [MQTT-3.1.3-9]
-	return prev, resumed, will
 }
 
 // attach makes c the connection of s. CONNACK is the first thing in the

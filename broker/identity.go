@@ -31,18 +31,7 @@ func (i *identity) describe() ClientInfo {
 // access is action on resource, asked for by this connection.
 func (i *identity) access(action, resource string) Access {
 	return Access{Principal: i.Principal, ClientID: i.ClientID, Thing: i.Thing, SourceIP: i.SourceIP,
-		ConnectAttributes: i.connectAttributes(), Action: action, Resource: resource}
-}
-
-// connectAttributes are the values of the policies' iot:ConnectAttributes.
-func (i *identity) connectAttributes() (list []string) {
-	if i.persistent {
-		list = append(list, "PersistentConnect")
-	}
-	if i.lastWill {
-		list = append(list, "LastWill")
-	}
-	return list
+		ConnectAttributes: connectAttributes(i.persistent, i.lastWill), Action: action, Resource: resource}
 }
 
 // setAddr notes the peer's address.

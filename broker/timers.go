@@ -154,54 +154,6 @@ func (b *Broker) overdue(now time.Time) {
 		}
 		s := heap.Pop(&b.timers).(*session)
 		b.mu.Unlock()
-		b.due(s, now)
+		b.chore("timers of "+s.id, func() { _ = b.due(s, now) }) // counted and logged; a session left in the store expires
 	}
-}
-
-// due does for s what has fallen due.
-func (b *Broker) due(s *session, now time.Time) {
-	defer b.caught("timers of " + s.id)
-	if will, over := s.dueWill(now); will != nil {
-		// Published before it is forgotten: a crash between repeats it and does not lose it.
-		b.publishWill(context.Background(), &will.Message)
-		if !over {
-			b.saveAway(s)
-		}
-	}
-	b.dueRest(s, now)
-}
-
-// dueWill takes the will that is to be published now, if there is one, and says whether the session is over.
-func (s *session) dueWill(now time.Time) (will *PendingWill, over bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conn != nil || s.ended {
-		return nil, false
-	}
-	over = !now.Before(s.disconnectedAt.Add(s.expiry))
-	if will = s.will; will == nil || !over && now.Before(will.Due) {
-		return nil, over
-	}
-	s.will = nil
-	return will, over
-}
-
-// dueRest ends s if it is time, and else sees when it will be.
-func (b *Broker) dueRest(s *session, now time.Time) {
-	defer b.admit(s.id).Unlock()
-	s.mu.Lock()
-	away, over := s.conn == nil && !s.ended, !now.Before(s.disconnectedAt.Add(s.expiry))
-	s.mu.Unlock()
-	if !away {
-		return
-	}
-	if over {
-		if err := b.endSession(s); err == nil {
-			b.opts.Logger.Info("session expired", "client_id", s.id)
-		}
-		return
-	}
-	b.mu.Lock()
-	b.schedule(s)
-	b.mu.Unlock()
 }

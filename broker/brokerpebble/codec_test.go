@@ -30,7 +30,10 @@ func samples() (ms []broker.Message, ss []broker.Session) {
 			{Filter: "#", QoS: 2, NoLocal: true, RetainAsPublished: true, RetainHandling: 2, Identifier: math.MaxUint32}, {Filter: "a"},
 		},
 		Will: &broker.PendingWill{Message: full, Due: full.Time},
+	}, {
+		ClientID: "c", Version: 4, Will: &broker.PendingWill{Message: full, Due: full.Time, Delay: time.Second, Thing: "t", OwnAuthorizer: true},
 	}}
+	ss[2].Will.Message.SourceIP = "192.0.2.1"
 	return ms, ss
 }
 
