@@ -79,6 +79,7 @@ func (c *conn) detach(why stop) {
 	defer b.caught("end of the connection of " + s.id)
 	b.mu.Lock()
 	delete(b.conns, c)
+	b.seats--
 	b.mu.Unlock()
 	now := b.now()
 	l := c.leave(why, now)
