@@ -45,6 +45,7 @@ type Broker struct {
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
+	seats    int // conns, and those that are being let in
 	sessions map[string]*session
 	versions map[string]versionNumber
 	timers   timers

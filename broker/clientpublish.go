@@ -167,15 +167,8 @@ func (c *conn) route(p *wire.Publish, r *route) error {
 	pub := &c.pub
 	*pub = publication{b: c.b, r: r, qos: p.QoS, retain: p.Retain, lenient: p.QoS == 0,
 		now: c.now.UnixNano(), commit: &c.batch, client: c}
-	if p.QoS == 0 {
-		pub.msg, pub.borrowed = &c.scratch, true
-		*pub.msg = engine.Message{Topic: r.topic, Payload: p.Payload, Props: p.Props}
-	} else {
-		mem := make([]byte, len(p.Payload)+len(p.Props)) // one piece of memory for both
-		n := copy(mem, p.Payload)
-		copy(mem[n:], p.Props)
-		pub.msg = &engine.Message{Topic: r.topic, Payload: mem[:n:n], Props: mem[n:]}
-	}
+	pub.msg = &c.scratch
+	*pub.msg = engine.Message{Topic: r.topic, Payload: p.Payload, Props: p.Props, Borrowed: true}
 	if p.HasExpiry {
 		pub.expiry = min(max(seconds(p.Expiry), time.Second), c.b.opts.MaxMessageExpiry)
 		pub.msg.Expires = c.now.Add(pub.expiry).UnixNano()

@@ -90,15 +90,17 @@ func (c *conn) admit(p *wire.Connect, ack *wire.Connack, a *Admission) error {
 	if err := c.authorize(p, a); err != nil {
 		return err
 	}
-	b.mu.Lock()
-	full := len(b.conns) >= b.opts.MaxConnections
-	b.mu.Unlock()
 	if b.tight() {
 		return c.refuse(wire.ServerBusy, Throttled, errMemory)
 	}
-	if full {
+	if !b.takeSeat(c.info.ClientID) {
 		return c.refuse(wire.QuotaExceeded, Throttled, errors.New("broker: too many connections"))
 	}
+	defer func() {
+		if c.sess == nil {
+			b.leaveSeat()
+		}
+	}()
 	c.times(p, ack)
 	if f := b.opts.Hooks.OnConnect; f != nil {
 		if err := f(c.context(), c.info.describe()); err != nil {
@@ -119,6 +121,26 @@ func (c *conn) admit(p *wire.Connect, ack *wire.Connack, a *Admission) error {
 	}
 	c.admission(a)
 	return nil
+}
+
+// takeSeat counts a client in before it is let in, so that a storm of them lets in no more than Options.MaxConnections.
+// One that takes its own place over has it: its earlier connection may be dead, and is about to end.
+func (b *Broker) takeSeat(clientID string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.seats >= b.opts.MaxConnections {
+		if s := b.sessions[clientID]; s == nil || !s.online.Load() {
+			return false
+		}
+	}
+	b.seats++
+	return true
+}
+
+func (b *Broker) leaveSeat() {
+	b.mu.Lock()
+	b.seats--
+	b.mu.Unlock()
 }
 
 // clientID checks the client id, or makes one up [MQTT-3.1.3-6].

@@ -103,6 +103,7 @@ func (c *conn) goAway(why stop) {
 	b, s := c.b, c.sess
 	b.mu.Lock()
 	delete(b.conns, c)
+	b.seats--
 	b.mu.Unlock()
 	now := b.now()
 	will := c.leave(why, now)

@@ -23,7 +23,7 @@ type Options struct {
 	// and announced as Maximum Packet Size. Zero means 1 MiB.
 	MaxPacketBytes int
 	// MaxConnections refuses clients above it with 0x97 (3.1.1: 3, server
-	// unavailable). Zero is no limit.
+	// unavailable), but not one that takes over its own connection. Zero is no limit.
 	MaxConnections int
 	// ConnectTimeout is how long a peer may take until its CONNECT is
 	// complete, TLS handshake included. Zero means 10 s.

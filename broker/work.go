@@ -21,7 +21,7 @@ type work struct {
 	dirty   []*conn        // given something in this batch, and not flushed yet
 	flushed time.Time      // when they were
 	pub     publication    // the one being routed
-	scratch engine.Message // of QoS 0 messages that nobody keeps
+	scratch engine.Message // of messages that nobody keeps
 }
 
 // An ack is owed for a publish or a PUBREL of this batch.
