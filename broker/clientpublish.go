@@ -78,7 +78,7 @@ func (c *conn) refusedQoS0(err error) error {
 	case errors.Is(err, ErrNotAuthorized):
 		return &ConnError{Reason: AuthError, Code: notAuthorized, Err: err}
 	case errors.Is(err, ErrTopic):
-		return &ConnError{Reason: ClientError, Code: topicNameInvalid, Err: err}
+		return &ConnError{Reason: ClientError, Code: refusal(err), Err: err}
 	}
 	c.b.count.refused.Add(1)
 	c.b.opts.Logger.Warn("publish at QoS 0", "client_id", c.info.ClientID, "err", err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/thingloom/thingloom/broker/internal/wire"
+	"github.com/thingloom/thingloom/internal/topic"
 )
 
 // connect answers a CONNECT. An error refuses it; its code is said in CONNACK.
@@ -55,7 +56,10 @@ func (c *conn) accept(p *wire.Connect) error {
 	c.info.setAddr(c.nc)
 	c.mu.Unlock()
 	if w := p.Will; w != nil {
-		if err := b.checkName(string(w.Topic)); err != nil {
+		if err := topic.CheckName(string(w.Topic)); err != nil {
+			return c.refuse(wire.Malformed, ClientError, fmt.Errorf("%w: will: %w: %w", ErrProtocol, ErrTopic, err))
+		}
+		if err := b.checkLimits(string(w.Topic)); err != nil {
 			return c.refuse(wire.TopicNameInvalid, ClientError, fmt.Errorf("will: %w", err))
 		}
 		if !b.mayPublishReserved(string(w.Topic)) {

@@ -276,6 +276,8 @@ func refusal(err error) byte {
 		return quotaExceeded
 	case errors.Is(err, ErrNotAuthorized):
 		return notAuthorized
+	case errors.Is(err, ErrProtocol): // 0x90 is for names that are well formed, but not accepted
+		return malformed
 	case errors.Is(err, ErrTopic):
 		return topicNameInvalid
 	}
