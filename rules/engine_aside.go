@@ -46,7 +46,7 @@ func (h *handling) beside(en *entry) *aside {
 	ctx := context.WithoutCancel(h.ctx)
 	var at time.Time // the same for all rules of the message
 	if h.w != nil {
-		at = h.w.in.Time
+		at = h.w.ev.Input.Time
 	}
 	en.refs.Add(1)
 	a := &aside{en: en, done: make(chan struct{})}
@@ -56,7 +56,7 @@ func (h *handling) beside(en *entry) *aside {
 		own.begin()
 		defer own.end()
 		if !at.IsZero() {
-			own.w.in.Time = at
+			own.w.ev.Input.Time = at
 		}
 		a.err = own.fire(en, &sql.RunOptions{Variables: en.vars})
 	}()
