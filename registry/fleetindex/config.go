@@ -117,6 +117,9 @@ func (ix *Index) Rebuild(ctx context.Context) error {
 			return fmt.Errorf("fleetindex: rebuild: %w", err)
 		}
 	}
+	if err := ix.store.Apply(ctx, registry.Op{Key: keyFormat, Value: []byte(format), Prev: registry.Any}); err != nil {
+		return fmt.Errorf("fleetindex: rebuild: %w", err)
+	}
 	if c.Things && ix.opts.Feed != nil {
 		if err := ix.opts.Feed(ctx, ix); err != nil {
 			return fmt.Errorf("fleetindex: rebuild: %w", err)
@@ -130,8 +133,17 @@ func (ix *Index) Rebuild(ctx context.Context) error {
 	return nil
 }
 
+// A prefixDeleter is a registry.Store that deletes at once what begins with a prefix. Only those implement it that need
+// not read the keys for it.
+type prefixDeleter interface {
+	DeletePrefix(ctx context.Context, prefix string) error
+}
+
 // clear deletes the keys of a kind.
 func (ix *Index) clear(ctx context.Context, kind string) error {
+	if d, ok := ix.store.(prefixDeleter); ok {
+		return d.DeletePrefix(ctx, kind)
+	}
 	for {
 		var ops []registry.Op
 		for e, err := range ix.store.Scan(ctx, kind, "") {

@@ -216,7 +216,7 @@ func TestAgainstFullScan(t *testing.T) {
 			}
 		}
 		for e := range ix.store.Scan(ctx, "", "") {
-			if e.Key != keyOpen && e.Key != keyConfig {
+			if e.Key != keyOpen && e.Key != keyConfig && e.Key != keyFormat {
 				t.Fatalf("seed %d: %q is left", seed, e.Key)
 			}
 		}

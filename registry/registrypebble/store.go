@@ -165,6 +165,21 @@ func (s *Store) apply(b *pebble.Batch, ops []registry.Op) (written bool, err err
 	return true, nil
 }
 
+// DeletePrefix deletes all entries whose keys begin with prefix, in one step that neither
+// reads nor checks them.
+func (s *Store) DeletePrefix(ctx context.Context, prefix string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lower := s.key(prefix)
+	if err := s.db.DeleteRange(lower, after(lower), s.sync); err != nil {
+		return fmt.Errorf("registrypebble: delete %q: %w", prefix, err)
+	}
+	return nil
+}
+
 func (s *Store) check(op *registry.Op) error {
 	holds := true
 	switch {
