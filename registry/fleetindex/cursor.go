@@ -20,23 +20,23 @@ type keys struct {
 	store  registry.Store
 	prefix string
 	page   []string // names that were read and not passed
-	size   int      // of the next page
+	seeks  int      // that the page has answered
+	size   int      // of the page, one of pages
 	end    bool     // nothing comes behind page
 }
 
-// The sizes of pages: most searches need a few names.
-const firstPage, maxPage = 16, 256
+// pages are how many names are read at once: the fewest where a page answers one question only, as beside a condition
+// that is much rarer, the most where it answers many.
+var pages = [...]int{16, 80, 336}
 
 func (k *keys) seek(ctx context.Context, name string) (string, error) {
 	i, _ := slices.BinarySearch(k.page, name)
-	if i > 1 && i == len(k.page) {
-		k.size = 0 // a leap, as others may follow: no large pages for them
-	}
 	if k.page = k.page[i:]; len(k.page) == 0 && !k.end {
 		if err := k.read(ctx, name); err != nil {
 			return "", err
 		}
 	}
+	k.seeks++
 	if len(k.page) == 0 {
 		return "", nil
 	}
@@ -45,8 +45,15 @@ func (k *keys) seek(ctx context.Context, name string) (string, error) {
 
 // read reads a page of names from one on.
 func (k *keys) read(ctx context.Context, name string) error {
-	k.page = k.page[:0]
-	k.size = min(max(firstPage, 2*k.size), maxPage)
+	switch {
+	case k.seeks == 0: // the first page
+		k.size = 1
+	case k.seeks == 1:
+		k.size = max(k.size-1, 0)
+	default:
+		k.size = min(k.size+1, len(pages)-1)
+	}
+	k.page, k.seeks = k.page[:0], 0
 	for e, err := range k.store.Scan(ctx, k.prefix, k.prefix+before(name)) {
 		if err != nil {
 			return fmt.Errorf("fleetindex: search: %w", err)
@@ -54,7 +61,7 @@ func (k *keys) read(ctx context.Context, name string) error {
 		if at := e.Key[len(k.prefix):]; at >= name {
 			k.page = append(k.page, at)
 		}
-		if len(k.page) == k.size {
+		if len(k.page) == pages[k.size] {
 			return nil
 		}
 	}
