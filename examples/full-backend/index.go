@@ -92,7 +92,7 @@ func (b *backend) readThing(ctx context.Context, name string, k *fleetindex.Know
 
 // indexShadow tells of a shadow.
 func indexShadow(ctx context.Context, ix *fleetindex.Index, ref shadow.Ref, d shadow.Document) error {
-	if c := ix.Config(); ref.Name == "" && !c.Shadows || ref.Name != "" && !c.NamedShadows {
+	if !ix.Config().Shadow(ref.Name) {
 		return nil
 	}
 	text, err := indexedShadow(d)
@@ -194,6 +194,9 @@ func (b *backend) feedThing(ctx context.Context, ix *fleetindex.Index, shadows *
 		c := ix.Config()
 		k.Shadows = map[string]json.RawMessage{}
 		read := func(shadowName string) error {
+			if !c.Shadow(shadowName) {
+				return nil
+			}
 			d, err := shadows.Load(ctx, shadow.Ref{Thing: name, Name: shadowName})
 			if errors.Is(err, shadow.ErrNotFound) {
 				return nil
@@ -207,13 +210,8 @@ func (b *backend) feedThing(ctx context.Context, ix *fleetindex.Index, shadows *
 			}
 			return err
 		}
-		if c.Shadows {
-			if err := read(""); err != nil {
-				return err
-			}
-		}
-		if !c.NamedShadows {
-			return nil
+		if err := read(""); err != nil || !c.NamedShadows {
+			return err
 		}
 		for shadowName, err := range shadows.Names(ctx, name, "") {
 			if err == nil {

@@ -17,11 +17,15 @@ import (
 
 // An Index is the index of one registry. It is safe for concurrent use.
 type Index struct {
-	store  registry.Store
-	opts   Options
-	state  atomic.Pointer[state]
-	build  chan struct{} // asks Run for a rebuild
+	store registry.Store
+	opts  Options
+	state atomic.Pointer[state]
+	build chan struct{} // asks Run for a rebuild
+
+	configuring sync.Mutex // one SetConfig at a time
+
 	seed   maphash.Seed
+	bounds bounds
 	things [256]sync.Mutex // by name: changes of one document come one after the other
 }
 
@@ -52,7 +56,7 @@ func Open(ctx context.Context, store registry.Store, opts *Options) (*Index, err
 	if store == nil {
 		return nil, errors.New("fleetindex: Open needs a store")
 	}
-	ix := &Index{store: store, seed: maphash.MakeSeed(), build: make(chan struct{}, 1)}
+	ix := &Index{store: store, seed: maphash.MakeSeed(), build: make(chan struct{}, 1), bounds: defaultBounds}
 	if opts != nil {
 		ix.opts = *opts
 	}
@@ -138,8 +142,7 @@ func (ix *Index) DeleteThing(ctx context.Context, name string) error {
 
 // PutShadow takes a shadow, the classic one for an empty name, in the form of Known.Shadows; nil for one that was deleted.
 func (ix *Index) PutShadow(ctx context.Context, thing, name string, doc json.RawMessage) error {
-	c := ix.Config()
-	return ix.put(ctx, thing, name == "" && c.Shadows || name != "" && c.NamedShadows, func(k *Known) {
+	return ix.put(ctx, thing, ix.Config().Shadow(name), func(k *Known) {
 		switch {
 		case doc == nil:
 			delete(k.Shadows, name)
@@ -211,7 +214,7 @@ func (ix *Index) Change(ctx context.Context, thing string, f func(*Known) error)
 // check takes out what is not indexed, and refuses what is not JSON.
 func (k *Known) check(c Config) error {
 	for name, doc := range k.Shadows {
-		if name == "" && !c.Shadows || name != "" && !c.NamedShadows {
+		if !c.Shadow(name) {
 			delete(k.Shadows, name)
 		} else if !json.Valid(doc) {
 			return fmt.Errorf("shadow %q is not JSON", name)

@@ -13,13 +13,18 @@ import (
 // Conditions are of two kinds. The entries of one value are in the order of names, so that they are walked, and several
 // of them at once. Those of a range or a beginning are in the order of values: their names are collected and sorted.
 
-// How many names of a condition are collected. few is where another condition is there to be walked instead, or a
-// smaller one to be collected: beyond it, what the condition rules out is found by reading documents.
-const few, many = 1024, 128 << 10
+// Bounds are how much a search does of what may be for nothing.
+type bounds struct {
+	// few and many are how many names of a condition are collected: few where another condition is there to be walked,
+	// or a smaller one to be collected. Beyond that, what it rules out is found by reading documents.
+	few, many int
 
-// dense is how many documents are read, in the order of names, where a condition has more names than are collected: as
-// it has so many, they often fill a page.
-const dense = 4096
+	// dense is how many documents are read, in the order of names, where a condition has more names than are collected:
+	// as it has so many, they often fill a page.
+	dense int
+}
+
+var defaultBounds = bounds{few: 1024, many: 128 << 10, dense: 4096}
 
 // candidates yields the names that come after one and hold all things that q matches, in order, each once.
 func (ix *Index) candidates(ctx context.Context, q *fleet.Query, after string) iter.Seq2[string, error] {
@@ -75,7 +80,7 @@ func (ix *Index) cursor(ctx context.Context, p *fleet.Plan, from string, limit i
 
 // all walks what all plans find, or some of them if the others find too much.
 func (ix *Index) all(ctx context.Context, plans []*fleet.Plan, from string, limit int) (cursor, bool, error) {
-	for _, most := range []int{min(few, limit), min(many, limit)} {
+	for _, most := range []int{min(ix.bounds.few, limit), min(ix.bounds.many, limit)} {
 		var of intersection
 		for _, p := range plans {
 			c, ok, err := ix.cursor(ctx, p, from, most)
@@ -148,7 +153,7 @@ func (ix *Index) term(t fleet.Term) (walked []cursor, collected []stretch) {
 
 // collected walks the names of a stretch.
 func (ix *Index) collected(ctx context.Context, r stretch, from string, limit int) (cursor, bool, error) {
-	names, whole, err := ix.lowest(ctx, r, from, min(limit, many), limit < math.MaxInt)
+	names, whole, err := ix.lowest(ctx, r, from, min(limit, ix.bounds.many), limit < math.MaxInt)
 	switch {
 	case err != nil:
 		return nil, false, err
@@ -157,7 +162,7 @@ func (ix *Index) collected(ctx context.Context, r stretch, from string, limit in
 	case limit < math.MaxInt:
 		return nil, false, nil
 	}
-	return &parts{ix: ix, stretch: r, names: names, docs: ix.keys(keyDoc), budget: dense}, true, nil
+	return &parts{ix: ix, stretch: r, names: names, docs: ix.keys(keyDoc), budget: ix.bounds.dense}, true, nil
 }
 
 // A parts walks the names of a stretch that has too many, after the first documents, which are cheaper.
@@ -180,7 +185,7 @@ func (p *parts) seek(ctx context.Context, name string) (string, error) {
 		if err != nil || at != "" || p.last {
 			return at, err
 		}
-		names, whole, err := p.ix.lowest(ctx, p.stretch, name, many, false)
+		names, whole, err := p.ix.lowest(ctx, p.stretch, name, p.ix.bounds.many, false)
 		if err != nil {
 			return "", err
 		}
