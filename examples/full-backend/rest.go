@@ -80,7 +80,7 @@ func (b *backend) putConfig(w http.ResponseWriter, r *http.Request) {
 		}
 		answer(w, http.StatusOK, map[string]any{"published": "devices/" + thing + "/config"})
 	case "", "shadow":
-		change, err := b.shadows.Update(r.Context(), shadow.Ref{Thing: thing}, fmt.Appendf(nil, `{"state":{"desired":{"config":%s}}}`, config))
+		change, err := b.shadows.Update(shadow.WithPrincipal(r.Context(), adminPrincipal), shadow.Ref{Thing: thing}, fmt.Appendf(nil, `{"state":{"desired":{"config":%s}}}`, config))
 		if err != nil {
 			status, message := shadow.Code(err)
 			refuse(w, status, errors.New(message))

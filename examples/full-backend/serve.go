@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/thingloom/thingloom/broker"
 	"github.com/thingloom/thingloom/broker/brokernet"
 	"github.com/thingloom/thingloom/broker/brokerws"
 )
