@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -28,9 +27,10 @@ type work struct {
 	lookup
 	ev      sql.Evaluation
 	out     []byte
-	answers []answer
-	spare   *flight // or nil
-	idle    *launch // of an earlier message, or nil
+	answers []answer // that rules may share
+	answer  answer   // that they do not
+	spare   *flight  // or nil
+	idle    *launch  // of an earlier message, or nil
 }
 
 // An answer is what the statement of a shape makes of the message, be it asked
@@ -61,6 +61,7 @@ func (h *handling) end() {
 	w.ev.Forget()
 	clear(w.hits)
 	clear(w.answers)
+	w.answer = answer{}
 	w.hits, w.answers = w.hits[:0], w.answers[:0]
 	if h.launch != nil && h.open == 0 && h.m.TraceID != "" {
 		h.launch.trace = ""
@@ -218,35 +219,38 @@ func (h *handling) start(n int) []byte {
 	return room
 }
 
-// ask is the answer of the statement of en. Rules of one shape get the same
-// one, if it is the same each time, and the same output.
-func (h *handling) ask(en *entry, opts *sql.RunOptions) answer {
+// ask is the answer of the statement of en, until the next is asked for. Rules
+// of one shape get the same one, if it is the same each time, and the same
+// output.
+func (h *handling) ask(en *entry, opts *sql.RunOptions) *answer {
 	w := h.w
+	a := &w.answer
 	share := (h.left > 1 || len(w.answers) > 0) && en.st.Steady()
 	if share {
 		for i := range w.answers {
 			if w.answers[i].shape == en.shape {
-				return w.answers[i]
+				return &w.answers[i]
 			}
 		}
+		if len(w.answers) < maxAnswers {
+			w.answers = append(w.answers, answer{})
+			a = &w.answers[len(w.answers)-1]
+		}
 	}
-	a := h.eval(en, opts, share || len(en.actions) > 0)
-	a.shape = en.shape
-	if share && len(w.answers) < maxAnswers {
-		w.answers = append(w.answers, a)
-	}
+	*a = answer{shape: en.shape}
+	h.eval(a, en, opts, share || len(en.actions) > 0)
 	return a
 }
 
 // maxAnswers bounds the search among them.
 const maxAnswers = 16
 
-// eval is the statement, and a panic in one of its functions is an error. The
-// output is only given if it is to be kept.
-func (h *handling) eval(en *entry, opts *sql.RunOptions, keep bool) (a answer) {
+// eval puts into a, which has none, the answer of the statement. A panic in one
+// of its functions is an error. The output is only given if it is to be kept.
+func (h *handling) eval(a *answer, en *entry, opts *sql.RunOptions, keep bool) {
 	defer func() {
 		if v := recover(); v != nil {
-			a = answer{err: newPanicError(v)}
+			a.yes, a.err = false, newPanicError(v)
 		}
 	}()
 	w := h.w
@@ -256,21 +260,23 @@ func (h *handling) eval(en *entry, opts *sql.RunOptions, keep bool) (a answer) {
 	opts.Buf = w.out[:0]
 	r, err := w.ev.Run(h.ctx, en.st, opts)
 	if err != nil {
-		return answer{err: evalError(err)}
+		a.err = evalError(err)
+		return
 	}
 	if !r.Matched {
-		return answer{}
+		return
 	}
 	a.yes = true
-	a.vars = variables(r.Variables)
+	if r.Variables != nil {
+		a.vars = variables(r.Variables)
+	}
 	if r.Whole {
 		a.out = r.Out
-		return a
+		return
 	}
 	if w.out = r.Out; keep {
 		a.out = h.keep(r.Out)
 	}
-	return a
 }
 
 // keep copies an output to where it may stay.
@@ -281,8 +287,7 @@ func (h *handling) keep(out []byte) []byte {
 			return room[:len(out):len(out)]
 		}
 	}
-	if len(out) == 0 {
-		return []byte{}
-	}
-	return bytes.Clone(out)
+	kept := make([]byte, len(out))
+	copy(kept, out)
+	return kept
 }

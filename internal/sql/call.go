@@ -104,6 +104,9 @@ func (c *compiler) builtin(n *Call, b builtin) code {
 	if special := prepared[n.Name]; special != nil {
 		fn = special(args, fn)
 	}
+	if len(args) == 0 && !b.pure {
+		return evaluated(func(e *env) Value { return fn(e, nil) })
+	}
 	r := evaluated(func(e *env) Value {
 		base := len(e.stack)
 		for i := range args {

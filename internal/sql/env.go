@@ -28,13 +28,13 @@ type env struct {
 	payload string // shares the memory of in.Payload, without space around JSON
 	state   payloadState
 
-	slots []string // raw JSON found at the program's paths, empty where nothing is
-	elems []string // raw JSON of the current element of each query, by its number
-	vars  []Value  // of the SET clause
-	stack []Value  // arguments of the calls under way, see push
-	sc    arena
-	bufs  [][]byte // free buffers
-	now   int64    // what timestamp() returns
+	search          // slots is for the program's paths
+	elems  []string // raw JSON of the current element of each query, by its number
+	vars   []Value  // of the SET clause
+	stack  []Value  // arguments of the calls under way, see push
+	sc     arena
+	bufs   [][]byte // free buffers
+	now    int64    // what timestamp() returns
 
 	work  int   // spent of program.maxWork
 	err   error // abandons the evaluation
@@ -242,19 +242,18 @@ func (e *env) slot(i int) string {
 
 // scan checks the payload and fills the slots, in one pass.
 func (e *env) scan() {
-	f := search{slots: e.slots}
 	e.work += len(e.payload)
-	e.payload, e.state = read(e.payload, &f, e.p.paths)
+	e.payload, e.state = read(e.payload, &e.search, e.p.paths)
 }
 
 // refute is scan, and reports whether it ended early because one of preds does
 // not hold, or whether all are known to.
 func (e *env) refute(preds []Pred) (refuted, held bool) {
-	f := search{slots: e.slots, refuter: refuter{preds: preds}}
-	e.work += len(e.payload)
-	e.payload, e.state = read(e.payload, &f, e.p.paths)
-	held = e.state == isObject && f.held == 1<<len(preds)-1 && len(preds) < 64
-	return f.refuter.refuted, held
+	e.refuter = refuter{preds: preds}
+	e.scan()
+	e.preds = nil
+	held = e.state == isObject && e.held == 1<<len(preds)-1 && len(preds) < 64
+	return e.refuted, held
 }
 
 // adopt takes what a Scan has found in place of scan; slots says where.

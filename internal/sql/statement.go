@@ -1,7 +1,6 @@
 package sql
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 )
@@ -257,7 +256,8 @@ func (s *Statement) run(e *env, opts *RunOptions) (r Result, err error) {
 		r.Out = b.output(e, opts.Buf)
 	default:
 		buf := b.output(e, e.buffer())
-		r.Out = bytes.Clone(buf)
+		r.Out = make([]byte, len(buf))
+		copy(r.Out, buf)
 		e.done(buf)
 	}
 	if e.err != nil {
