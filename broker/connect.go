@@ -145,9 +145,9 @@ func (b *Broker) throttle(clientID string) (wire.Code, error) {
 	}
 	if b.opts.ConnectInterval > 0 {
 		b.mu.Lock()
-		last := b.versions[clientID].seen
+		last := b.versions[clientID].connected
 		b.mu.Unlock()
-		if since := b.now().Sub(last); since < b.opts.ConnectInterval {
+		if since := time.Duration(b.now().UnixNano() - last); last != 0 && since < b.opts.ConnectInterval {
 			return wire.QuotaExceeded, fmt.Errorf("broker: %q connected %v ago", clientID, since)
 		}
 	}

@@ -17,6 +17,10 @@ func (c *conn) finish(err error) error {
 	c.mu.Lock()
 	if !c.stop.set {
 		c.stop = reasonFor(err)
+		if p, ok := c.nc.(interface{ PeerClosed() bool }); ok && p.PeerClosed() {
+			c.stop.reason = ClientInitiatedDisconnect
+			c.noWill = c.b.opts.CloseFrameDiscardsWill
+		}
 	}
 	c.busy, c.closing, c.finished = false, true, true
 	c.wake()
@@ -109,6 +113,10 @@ func (c *conn) goAway(why stop) {
 	b.opts.Logger.Info("disconnected", "client_id", s.id, "reason", string(why.reason), "err", why.err)
 	info := c.info
 	info.Connected, info.DisconnectedAt, info.DisconnectReason = false, now, why.reason
+	s.mu.Lock()
+	expiry := s.expiry
+	s.mu.Unlock()
+	b.leaveVersion(s.id, now, expiry)
 	if will != nil {
 		b.publishWill(c.base, will)
 		_ = b.attend(s, true) // counted and logged; a session left in the store expires

@@ -10,25 +10,41 @@ import (
 // A versionNumber counts the connections of a client id, also of sessions that
 // do not outlive them: what orders lifecycle events.
 type versionNumber struct {
-	next uint64
-	seen time.Time
+	next      uint64
+	connected int64 // when the last connection began, in Unix nanoseconds
+	until     int64 // when a client that is gone begins at 0 again; 0 while it is connected
 }
 
 const (
-	versionMemory = time.Hour // after it a client id begins at 0 again
+	versionMemory = time.Hour // that a client id without a persistent session may be gone; one with may as long as that lasts
 	versionsKept  = 100_000   // above it all are looked through for old ones
 )
+
+func (v *versionNumber) over(now int64) bool { return v.until > 0 && now > v.until }
 
 func (b *Broker) nextVersion(clientID string) uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.now()
+	now := b.now().UnixNano()
 	v := b.versions[clientID]
-	if now.Sub(v.seen) > versionMemory {
+	if v.over(now) {
 		v.next = 0
 	}
-	b.versions[clientID] = versionNumber{v.next + 1, now}
+	b.versions[clientID] = versionNumber{v.next + 1, now, 0}
 	return v.next
+}
+
+// leaveVersion notes that a client has gone, whose session lasts for as long as expiry.
+func (b *Broker) leaveVersion(clientID string, now time.Time, expiry time.Duration) {
+	if expiry == 0 {
+		expiry = versionMemory
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if v, ok := b.versions[clientID]; ok {
+		v.until = now.Add(expiry).UnixNano()
+		b.versions[clientID] = v
+	}
 }
 
 // forgetVersions bounds the memory of version numbers.
@@ -39,7 +55,7 @@ func (b *Broker) forgetVersions(now time.Time) {
 		return
 	}
 	for id, v := range b.versions {
-		if now.Sub(v.seen) > versionMemory {
+		if v.over(now.UnixNano()) {
 			delete(b.versions, id)
 		}
 	}
