@@ -36,6 +36,7 @@ type Admitter interface {
 func (c *conn) admission(a *Admission) {
 	c.actsAs(a.Authorizer)
 	c.stopAdmission()
+	a = c.withLifetime(a)
 	if a.Lifetime <= 0 && a.RefreshAfter <= 0 {
 		return
 	}
@@ -46,6 +47,17 @@ func (c *conn) admission(a *Admission) {
 		defer close(over)
 		c.watchAdmission(ctx, *a)
 	}()
+}
+
+// withLifetime is a with the lifetime of the network connection, if it has one and that is shorter.
+func (c *conn) withLifetime(a *Admission) *Admission {
+	l, ok := c.nc.(interface{ Lifetime() time.Duration })
+	if !ok || l.Lifetime() <= 0 || a.Lifetime > 0 && a.Lifetime <= l.Lifetime() {
+		return a
+	}
+	own := *a
+	own.Lifetime, own.Reason = l.Lifetime(), WebSocketTTLExpiration
+	return &own
 }
 
 // actsAs sets who decides for this connection alone, nil for nobody.

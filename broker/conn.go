@@ -106,7 +106,8 @@ const (
 
 // ServeConn serves one client on nc, whatever it is: TCP, TLS (*tls.Conn, or
 // anything with its ConnectionState method), a WebSocket's net.Conn, one end of a net.Pipe. It blocks until
-// the connection is over and closes nc. When ctx is done the client is told 0x8B and
+// the connection is over and closes nc. An nc with a method Lifetime() time.Duration may last that long, and one with
+// PeerClosed() bool may say that its client has closed it in order; a WebSocket has both. When ctx is done the client is told 0x8B and
 // disconnected. It returns nil for an orderly end and a [*ConnError] otherwise.
 func (b *Broker) ServeConn(ctx context.Context, nc net.Conn) error {
 	defer b.keepHouse()()

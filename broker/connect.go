@@ -173,7 +173,8 @@ func (b *Broker) throttle(clientID string) (wire.Code, error) {
 		return wire.ConnectRateExceeded, fmt.Errorf("broker: more than %d clients connect in a second", b.opts.MaxConnectRate)
 	}
 	if b.opts.ConnectInterval > 0 {
-		if since := b.now().Sub(b.version(clientID).seen); since < b.opts.ConnectInterval {
+		last := b.version(clientID).connected
+		if since := time.Duration(b.now().UnixNano() - last); last != 0 && since < b.opts.ConnectInterval {
 			return wire.QuotaExceeded, fmt.Errorf("broker: %q connected %v ago", clientID, since)
 		}
 	}

@@ -17,6 +17,10 @@ func (c *conn) finish(err error) error {
 	c.mu.Lock()
 	if !c.stop.set {
 		c.stop = reasonFor(err)
+		if p, ok := c.nc.(interface{ PeerClosed() bool }); ok && p.PeerClosed() {
+			c.stop.reason = ClientInitiatedDisconnect
+			c.noWill = c.b.opts.CloseFrameDiscardsWill
+		}
 	}
 	c.busy, c.closing, c.finished = false, true, true
 	c.wake()
@@ -161,6 +165,7 @@ func (c *conn) letGo(why stop, now time.Time) (will *lastWill, over bool, saved 
 	if c.forget.Load() {
 		s.expiry = 0
 	}
+	info.Expiry = s.expiry
 	over = s.expiry == 0
 	if s.durable && !over {
 		s.out.Detach()

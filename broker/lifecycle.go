@@ -11,14 +11,17 @@ import (
 // do not outlive them: what orders lifecycle events. That of a client that has a session
 // is its last connection's; Broker.versions has the others.
 type versionNumber struct {
-	next uint64
-	seen time.Time
+	next      uint64
+	connected int64 // when the last connection began, in Unix nanoseconds
+	until     int64 // when a client that is gone begins at 0 again; 0 while it is connected
 }
 
 const (
-	versionMemory = time.Hour // after it a client id begins at 0 again
+	versionMemory = time.Hour // that a client id without a persistent session may be gone; one with may as long as that lasts
 	versionsKept  = 100_000   // above it all are looked through for old ones
 )
+
+func (v *versionNumber) over(now int64) bool { return v.until > 0 && now > v.until }
 
 func (b *Broker) version(clientID string) versionNumber {
 	b.mu.Lock()
@@ -32,19 +35,27 @@ func (b *Broker) version(clientID string) versionNumber {
 }
 
 // versionNumber is of the last connection of s, if there was one in this process.
-func (s *session) versionNumber() (versionNumber, bool) {
+func (s *session) versionNumber() (v versionNumber, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.info == nil {
-		return versionNumber{}, false
+		return v, false
 	}
-	return versionNumber{s.info.Connections + 1, s.info.ConnectedAt}, true
+	v = versionNumber{next: s.info.Connections + 1, connected: s.info.ConnectedAt.UnixNano()}
+	if s.conn == nil {
+		memory := s.info.Expiry // as it was when the client left
+		if memory == 0 {
+			memory = versionMemory
+		}
+		v.until = s.disconnectedAt.Add(memory).UnixNano()
+	}
+	return v, true
 }
 
 // nextVersion is the number of a connection that begins now.
 func (b *Broker) nextVersion(clientID string, now time.Time) uint64 {
 	v := b.version(clientID)
-	if now.Sub(v.seen) > versionMemory {
+	if v.over(now.UnixNano()) {
 		return 0
 	}
 	return v.next
@@ -58,7 +69,7 @@ func (b *Broker) forgetVersions(now time.Time) {
 		return
 	}
 	for id, v := range b.versions {
-		if now.Sub(v.seen) > versionMemory {
+		if v.over(now.UnixNano()) {
 			delete(b.versions, id)
 		}
 	}

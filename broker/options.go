@@ -95,6 +95,10 @@ type Options struct {
 	// and MaxTopicLevels.
 	ReservedTopics bool
 
+	// CloseFrameDiscardsWill has the close frame of a WebSocket discard the will of its client, as AWS IoT has it. MQTT leaves
+	// that to DISCONNECT [MQTT-3.1.2-8].
+	CloseFrameDiscardsWill bool
+
 	// MaxPayloadBytes is the largest payload of a PUBLISH or will; above it the
 	// connection ends with 0x95. Zero is no limit but MaxPacketBytes.
 	MaxPayloadBytes int

@@ -69,7 +69,7 @@ func (c willCase) play(t *testing.T) (first, second bool) {
 			keep = 300
 		}
 		watch := c.dial(t, srv)
-		watch.say(connectFrame(c.v, "watch", false, keep, 0))
+		watch.say(connectFrame(c.v, "watch", false, keep, 0, nil))
 		watch.hear(connack)
 		watch.say(frame(0x82, u16(1), props(c.v), str("w"), []byte{1}))
 		watch.hear(suback)
@@ -112,7 +112,7 @@ func (c willCase) play(t *testing.T) (first, second bool) {
 				}
 			}()
 			q := c.dial(t, srv)
-			q.say(connectFrame(c.v, "dev", c.next != resumed, keep, 0))
+			q.say(connectFrame(c.v, "dev", c.next != resumed, keep, 0, nil))
 			c.hears(t, srv, q)
 			defer q.nc.Close()
 		}
@@ -128,7 +128,7 @@ func (c willCase) play(t *testing.T) (first, second bool) {
 		srv = c.reboot(t, srv)
 
 		watch = c.dial(t, srv)
-		watch.say(connectFrame(c.v, "watch", false, keep, 0))
+		watch.say(connectFrame(c.v, "watch", false, keep, 0, nil))
 		if k := watch.hear(connack); k.body[0] != 1 {
 			t.Errorf("%+v: the session is gone", c)
 		}
