@@ -54,7 +54,8 @@ func (c *conn) actsAs(a Authorizer) {
 		c.own.Store(nil)
 		return
 	}
-	c.own.Store(&a)
+	own := a // a alone would be moved to the heap in the other case, too
+	c.own.Store(&own)
 }
 
 // watchAdmission refreshes an admission until it is over, or ctx done.
@@ -75,7 +76,7 @@ func (c *conn) watchAdmission(ctx context.Context, a Admission) {
 			if ctx.Err() != nil {
 				return
 			}
-			if err == nil && next.Principal != c.access.Principal {
+			if err == nil && next.Principal != c.info.Principal {
 				err = errors.New("broker: refreshed as somebody else")
 			}
 			if err != nil {
@@ -108,8 +109,7 @@ func alarm(d, limit time.Duration) <-chan time.Time {
 // may asks whoever decides for this connection.
 func (c *conn) may(action, resource string) (err error) {
 	defer c.b.caughtAs(&err, "Authorizer")
-	a := *c.access
-	a.Action, a.Resource = action, resource
+	a := c.info.access(action, resource)
 	if own := c.own.Load(); own != nil && *own != nil {
 		return (*own).Authorize(c.base, a)
 	}

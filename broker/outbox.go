@@ -125,7 +125,7 @@ func (c *conn) drain(buf *buffer) {
 			c.inWrite = len(buf.b)
 		}
 	}
-	over := buf == nil && c.closing && c.in.sock != nil
+	over := buf == nil && c.closing && c.in.sock != nil && !c.leaves
 	c.mu.Unlock()
 	if over {
 		c.in.closeWrite(c.nc)

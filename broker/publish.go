@@ -23,7 +23,6 @@ type publication struct {
 	dirty   *[]*conn // of an in-process publisher
 	commit  *commit
 
-	borrowed bool    // msg's memory is that of a read buffer
 	whole    Message // msg as a Message, once complete
 	complete bool
 	client   *conn // publisher, if whole is not complete
@@ -66,7 +65,8 @@ func (p *publication) run(ctx context.Context) error {
 		b.dropped(id, r.topic, DropNotAuthorized)
 	}
 	if p.qos == 1 && r.durables == len(r.targets) && r.durables > 0 && !p.retain && len(r.shared) == 0 && b.opts.Hooks.OnDeliver == nil && !b.anyFull(r) {
-		p.commit.add(p.message(), p.msg, r.targets, r.ids) // the common case, without a copy
+		m := p.message()
+		p.commit.add(m, p.msg, r.targets, r.ids) // the common case
 		return nil
 	}
 	p.deliver()
@@ -76,22 +76,13 @@ func (p *publication) run(ctx context.Context) error {
 // message is p as a Message, for those who keep it.
 func (p *publication) message() Message {
 	if !p.complete {
-		p.keep()
+		p.msg = p.msg.Keep()
 		c := p.client
-		p.whole = Message{Topic: p.r.topic, ClientID: c.info.ClientID, Principal: c.info.Principal, SourceIP: c.access.SourceIP,
+		p.whole = Message{Topic: p.r.topic, ClientID: c.info.ClientID, Principal: c.info.Principal, SourceIP: c.info.SourceIP,
 			Payload: p.msg.Payload, QoS: p.qos, Retain: p.retain, Time: c.now, Properties: toProperties(p.msg.Props, p.expiry)}
 		p.complete = true
 	}
 	return p.whole
-}
-
-// keep makes p.msg safe to be kept.
-func (p *publication) keep() {
-	if p.borrowed {
-		own := *p.msg
-		own.Payload, own.Props = slices.Clone(own.Payload), slices.Clone(own.Props)
-		p.msg, p.borrowed = &own, false
-	}
 }
 
 // deliver sends to each target what need not be stored, and collects the others.
@@ -104,11 +95,9 @@ func (p *publication) deliver() {
 		retain := p.retain && t.retain
 		qos := min(p.qos, t.qos)
 		if qos == 0 || !t.durable {
-			if qos > 0 {
-				p.keep()
-			}
 			d := engine.Delivery{Msg: p.msg, QoS: qos, Retain: retain, SubIDs: t.ids}
 			p.flushLater(p.b.deliver(t.s, p.now, &d))
+			p.msg = d.Msg // one copy for all that keep it
 			return
 		}
 		if p.b.full(t.s) {
@@ -287,6 +276,8 @@ func refusal(err error) byte {
 		return quotaExceeded
 	case errors.Is(err, ErrNotAuthorized):
 		return notAuthorized
+	case errors.Is(err, ErrProtocol): // 0x90 is for names that are well formed, but not accepted
+		return malformed
 	case errors.Is(err, ErrTopic):
 		return topicNameInvalid
 	}

@@ -66,22 +66,32 @@ func (c *conn) pumpRetained() error {
 	for len(c.backlog) > 0 {
 		c.aside()
 		scan := c.backlog[0]
-		if scan.next == nil {
-			scan.next, scan.stop = iter.Pull2(c.b.Retained(c.base, scan.sub.Filter))
+		if all := c.b.Retained(c.base, scan.sub.Filter); scan.next != nil || !empty(all) {
+			if scan.next == nil {
+				scan.next, scan.stop = iter.Pull2(all)
+			}
+			done, err := c.pumpScan(scan)
+			if err != nil {
+				return &ConnError{Reason: ServerError, Code: unspecified, Err: err}
+			}
+			if !done {
+				return nil
+			}
+			scan.close()
 		}
-		done, err := c.pumpScan(scan)
-		if err != nil {
-			return &ConnError{Reason: ServerError, Code: unspecified, Err: err}
-		}
-		if !done {
-			return nil
-		}
-		scan.close()
 		c.backlog[0] = nil
 		c.backlog = c.backlog[1:]
 	}
 	c.backlog = nil
 	return nil
+}
+
+// empty reports whether there is nothing in all, as mostly with what is retained: to pull takes a coroutine.
+func empty(all iter.Seq2[Message, error]) bool {
+	for range all {
+		return false
+	}
+	return true
 }
 
 // pumpScan reports whether the scan is over.

@@ -72,9 +72,13 @@ type Subscription struct {
 // A PendingWill is a will to be published at Due unless its client is back. While the client is connected
 // Due is zero, and the will is to be published Delay after the end of the connection.
 type PendingWill struct {
-	Message Message
+	Message Message // Message.SourceIP is stored, too
 	Due     time.Time
 	Delay   time.Duration
+	// Thing is that of Access, for when the Authorizer is asked again, before the will is published.
+	Thing string
+	// OwnAuthorizer says that the connection had an Authorizer of its own, which a later process cannot ask.
+	OwnAuthorizer bool
 }
 
 // An Entry is one message for the queues of one or more sessions.

@@ -15,7 +15,7 @@ type subscriber struct {
 	group   string // name of a shared subscription
 	inner   string // filter without $share/{group}/
 	handler *handler
-	remove  func() // from the tree
+	at      *topic.Entry[*subscriber] // in the tree
 }
 
 // addSubscriber puts one into the tree.
@@ -23,14 +23,14 @@ func (b *Broker) addSubscriber(filter string, one *subscriber) {
 	b.subs.Lock()
 	b.subs.last++
 	one.order = b.subs.last
-	one.remove = b.subs.tree.Add(filter, one)
+	one.at = b.subs.tree.Add(filter, one)
 	b.subs.Unlock()
 	b.subsGen.Add(1)
 }
 
 func (b *Broker) removeSubscriber(one *subscriber) {
 	b.subs.Lock()
-	one.remove()
+	b.subs.tree.Remove(one.at)
 	b.subs.Unlock()
 	b.subsGen.Add(1)
 }
@@ -79,7 +79,7 @@ func (b *Broker) removeSubscriptions(s *session) {
 	}
 	b.subs.Lock()
 	for one := range all.all() {
-		one.remove()
+		b.subs.tree.Remove(one.at)
 	}
 	b.subs.Unlock()
 	b.subsGen.Add(1)

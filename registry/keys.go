@@ -8,6 +8,7 @@ import "strings"
 //	t/{thing}                  Thing
 //	y/{type}                   ThingType
 //	g/{group}                  Group
+//	b/{billing group}          BillingGroup
 //	x/{group}                  a deleted group whose members are being released
 //	c/{certificate}            Certificate
 //	ca/{certificate}           CACertificate
@@ -32,6 +33,7 @@ import "strings"
 //	gd                         names of the dynamic groups, the oldest first
 const (
 	keyThing, keyType, keyGroup        = "t/", "y/", "g/"
+	keyBillingGroup                    = "b/"
 	keyReleased                        = "x/"
 	keyCert, keyCA, keyPolicy          = "c/", "ca/", "p/"
 	keyAttached                        = "ap/"

@@ -211,6 +211,10 @@ func TestThingQueries(t *testing.T) {
 	ctx := t.Context()
 	_, err := f.CreateThingType(ctx, ThingType{Name: "Lamp"})
 	f.ok(err)
+	for _, name := range []string{"b", "bLamp"} {
+		_, err := f.CreateBillingGroup(ctx, BillingGroup{Name: name})
+		f.ok(err)
+	}
 	for i, room := range []string{"hall", "hall/1", "kitchen", "hall"} {
 		typ := ""
 		if i%2 == 0 {

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"maps"
 	"slices"
@@ -20,17 +21,12 @@ type Thing struct {
 }
 
 // CreateThing adds a thing. Name is required; Type must exist and not be
-// deprecated; ID, Groups and Version are the registry's to set. If the thing
+// deprecated, BillingGroup must exist; ID, Groups and Version are the registry's to set. If the thing
 // exists with the same type, attributes and billing group, it is returned as
 // it is; else the error is ErrExists.
 func (r *Registry) CreateThing(ctx context.Context, t Thing) (Thing, error) {
 	if err := checkName("thingName", t.Name); err != nil {
 		return Thing{}, err
-	}
-	if t.BillingGroup != "" {
-		if err := checkName("billingGroupName", t.BillingGroup); err != nil {
-			return Thing{}, err
-		}
 	}
 	if len(t.Groups) > 0 {
 		return Thing{}, invalid("Groups", "cannot be given to CreateThing: use AddThingToGroup")
@@ -54,7 +50,7 @@ func (r *Registry) CreateThing(ctx context.Context, t Thing) (Thing, error) {
 			return &ExistsError{Kind: "thing", ID: t.Name, ARN: r.ARN("thing/" + t.Name)}
 		}
 		made = Thing{Name: t.Name, ID: newID(), Type: t.Type, Attributes: attrs, BillingGroup: t.BillingGroup, Version: 1}
-		if err := x.useType(t.Type); err != nil {
+		if err := errors.Join(x.useType(t.Type), x.useBillingGroup(t.BillingGroup)); err != nil {
 			return err
 		}
 		if err := x.putThing(nil, &made); err != nil {
@@ -148,24 +144,6 @@ func (r *Registry) UpdateThing(ctx context.Context, u ThingUpdate) (Thing, error
 		return x.association("ADDED", &now, now.Type)
 	})
 	return now, err
-}
-
-// SetBillingGroup labels the thing; an empty group removes the label.
-func (r *Registry) SetBillingGroup(ctx context.Context, thing, group string) error {
-	if group != "" {
-		if err := checkName("billingGroupName", group); err != nil {
-			return err
-		}
-	}
-	return r.update(ctx, func(x *tx) error {
-		old, err := x.thing(thing)
-		if err != nil || old.BillingGroup == group {
-			return err
-		}
-		now := old
-		now.BillingGroup = group
-		return x.putThing(&old, &now)
-	})
 }
 
 // DeleteThing removes a thing and its memberships. A name that does not exist

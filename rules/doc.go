@@ -69,6 +69,11 @@
 // failure should keep the publisher from being told that its message arrived
 // is explained at [Engine.Handle].
 //
+// A rule whose statement asks the outside, or calls a function of yours that is
+// not Inline, is evaluated beside Handle: a function that is slow, or never
+// returns, keeps neither the other rules nor the publisher waiting for more than
+// Options.Patience, once. What the rule could not take counts as [ReasonSlow].
+//
 // Actions run on the goroutine of the publisher. One that is slow queues the
 // delivery, returns [ErrPending], and reports through [Firing.Done], or, from
 // a durable queue, through [Engine.Settle], in a later process if need be. One

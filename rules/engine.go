@@ -21,7 +21,8 @@ type Binder interface {
 }
 
 // An Engine holds the rules of a [Store], compiled, and offers messages to
-// them. It is safe for concurrent use and starts no goroutine.
+// them. It is safe for concurrent use. It starts goroutines for rules that ask
+// the outside alone, see Options.Patience.
 type Engine struct {
 	store  Store
 	binder Binder
@@ -44,6 +45,7 @@ type Engine struct {
 	account string    // CompileOptions.AccountID
 
 	flights flights
+	asides  asides
 	stats   stats
 }
 
@@ -101,20 +103,26 @@ func (ix *index) close() {
 
 // Close closes the actions of all rules, each when the last message that uses
 // it is done. From then on edits return [ErrClosed] and messages meet no rule.
-// It leaves the store open.
+// It waits for the evaluations that Handle has left behind (see
+// Options.Patience), and leaves the store open.
 func (e *Engine) Close() error {
 	e.editing <- struct{}{}
-	defer func() { <-e.editing }()
-	if e.closed {
-		return nil
+	if !e.closed {
+		e.closed = true
+		e.clear()
 	}
-	e.closed = true
+	<-e.editing
+	e.asides.wait()
+	return nil
+}
+
+// clear takes all rules out of the index.
+func (e *Engine) clear() {
 	var all []*entry
 	for _, en := range e.index.Load().rules.All() {
 		all = append(all, en)
 	}
 	e.swap(new(index), nil, all...)
-	return nil
 }
 
 // Info is what an Engine knows of one rule.

@@ -228,6 +228,7 @@ func (e *Engine) prepare(ctx context.Context, r Rule) (*entry, error) {
 		return nil, &RuleError{Rule: r.Name, Field: "sql", Err: err}
 	}
 	en := &entry{name: r.Name, rule: r, query: q, vars: len(q.Variables()) > 0}
+	en.asks = q.st.Asks() && e.opts.Patience > 0
 	en.actions = en.single[:0]
 	en.shape = e.shapes.of(q.st)
 	q.st = q.st.Share(en.shape.st)

@@ -71,4 +71,10 @@ type Function struct {
 	Name string // lower case; letters, digits and _
 	Doc  string // one line, for people
 	Fn   any
+
+	// Inline says that Fn is as quick as a built-in function and waits for
+	// nothing, so that it need not be kept from holding up others: it is called
+	// on the goroutine of Handle, which saves some microseconds. See
+	// Options.Patience.
+	Inline bool
 }

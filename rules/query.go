@@ -66,12 +66,18 @@ const basicIngest = "$aws/rules/"
 // message: it wraps what a function that asks the outside returned, a
 // [*PanicError], [ErrLimit] or [ErrNotJSON].
 func (q *Query) Eval(ctx context.Context, m *Message) (out []byte, matched bool, err error) {
-	in := q.input(m)
-	out, matched, err = q.st.Eval(ctx, &in)
+	r, err := q.run(ctx, m, &sql.RunOptions{})
 	if err != nil {
 		return nil, false, evalError(err)
 	}
-	return out, matched, nil
+	return r.Out, r.Matched, nil
+}
+
+func (q *Query) run(ctx context.Context, m *Message, opts *sql.RunOptions) (sql.Result, error) {
+	ev := sql.Borrow()
+	defer ev.Free()
+	m.put(&ev.Input, q.account)
+	return ev.Run(ctx, q.st, opts)
 }
 
 // A Variable is a variable of a SET clause and its value as JSON, nil for
@@ -84,12 +90,11 @@ type Variable struct {
 // EvalVariables is Eval, and returns the values of the SET clause, which
 // templates of the rule's actions may use.
 func (q *Query) EvalVariables(ctx context.Context, m *Message) (out []byte, vars []Variable, matched bool, err error) {
-	in := q.input(m)
-	out, set, matched, err := q.st.EvalVariables(ctx, &in)
+	r, err := q.run(ctx, m, &sql.RunOptions{Variables: true})
 	if err != nil {
 		return nil, nil, false, evalError(err)
 	}
-	return out, variables(set), matched, nil
+	return r.Out, variables(r.Variables), r.Matched, nil
 }
 
 func variables(set []sql.Variable) []Variable {

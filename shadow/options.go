@@ -61,12 +61,33 @@ type Options struct {
 	// Now gives the time written into documents. Nil means time.Now.
 	Now func() time.Time
 
-	// Principal names who makes a change, for Document.By: as a rule it reads
-	// what the endpoint or the broker put into the context. Nil means nobody.
+	// Principal names who makes a change, for Document.By, where no endpoint
+	// has told with WithPrincipal: as a rule it reads what a broker put into the
+	// context. Nil means nobody.
 	Principal func(context.Context) string
 
 	// Logger receives what an observer did wrong. Nil is silence.
 	Logger *slog.Logger
+}
+
+type principalKey struct{}
+
+// WithPrincipal returns a context whose updates and deletions are made by
+// principal, which becomes Document.By. It is for endpoints that know who asks;
+// an empty principal changes nothing.
+func WithPrincipal(ctx context.Context, principal string) context.Context {
+	if principal == "" {
+		return ctx
+	}
+	return context.WithValue(ctx, principalKey{}, principal)
+}
+
+// principal is who makes a change.
+func (o *Options) principal(ctx context.Context) string {
+	if p, ok := ctx.Value(principalKey{}).(string); ok {
+		return p
+	}
+	return o.Principal(ctx)
 }
 
 func (o *Options) filled() (Options, error) {

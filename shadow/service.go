@@ -127,7 +127,7 @@ func (s *Service) updateWith(ctx context.Context, ref Ref, make func(stored Docu
 			if err != nil {
 				return Change{}, err
 			}
-			c.After.By = s.opts.Principal(ctx)
+			c.After.By = s.opts.principal(ctx)
 			return c, accept(c)
 		})
 	}
@@ -210,7 +210,7 @@ func (s *Service) write(ctx context.Context, ref Ref, clientToken string,
 			s.lanes.drop(op)
 			return Change{}, err
 		}
-		c.After.By = s.opts.Principal(ctx)
+		c.After.By = s.opts.principal(ctx)
 		s.lanes.attempt(op, prev, c.After.Version <= prev)
 		err = s.store.Save(ctx, ref, c.After, prev)
 		switch {

@@ -152,6 +152,18 @@ func TestHistory(t *testing.T) {
 	if _, err := svc.At(t.Context(), ref, 5); !errors.Is(err, shadow.ErrNoHistory) {
 		t.Errorf("version 5: %v", err)
 	}
+	// An endpoint that knows who asks has the last word, in deletions too.
+	who = "nobody"
+	other := shadow.Ref{Thing: "u"}
+	for ctx, want := range map[context.Context]string{shadow.WithPrincipal(t.Context(), "anna"): "anna", shadow.WithPrincipal(t.Context(), ""): "nobody"} {
+		c, err := svc.Update(ctx, other, []byte(`{"state":{}}`))
+		if err != nil || c.After.By != want {
+			t.Errorf("by %q, %v, want %q", c.After.By, err, want)
+		}
+		if c, err = svc.Delete(ctx, other); err != nil || c.After.By != want {
+			t.Errorf("deleted by %q, %v, want %q", c.After.By, err, want)
+		}
+	}
 	n := 0
 	for doc, err := range svc.History(t.Context(), ref) {
 		if err != nil || doc.Version != int64(30-n) {

@@ -159,7 +159,7 @@ func (r *reader) session() (s broker.Session) {
 	r.format()
 	s.Version = r.byte()
 	flags := r.byte()
-	if flags&^(sessDisconnected|sessWill|sessDelay) != 0 || flags&(sessWill|sessDelay) == sessDelay {
+	if flags&^(sessDisconnected|sessWill|sessOfWill) != 0 || flags&sessWill == 0 && flags&sessOfWill != 0 {
 		r.fail("unknown flag")
 	}
 	s.ClientID, s.Principal = r.string(), r.string()
@@ -192,9 +192,16 @@ func (r *reader) session() (s broker.Session) {
 				r.fail("will delay out of range")
 			}
 		}
-		s.Will = &broker.PendingWill{Delay: time.Duration(delay), Due: r.time()}
+		var thing, ip string
+		if flags&sessWillBy != 0 {
+			if thing, ip = r.string(), r.string(); thing == "" && ip == "" {
+				r.fail("will by nobody")
+			}
+		}
+		s.Will = &broker.PendingWill{Delay: time.Duration(delay), Due: r.time(), Thing: thing, OwnAuthorizer: flags&sessWillOwn != 0}
 		inner := reader{rec: r.view()}
 		s.Will.Message = inner.message()
+		s.Will.Message.SourceIP = ip
 		if inner.corrupt(nil) != nil {
 			r.at -= len(inner.rec) - inner.at
 			r.fail("will: " + inner.reason)

@@ -78,7 +78,9 @@
 //
 //	byte    format, 0x01
 //	byte    protocol level
-//	byte    bit 0 disconnected follows, 1 will follows, 2 will delay follows
+//	byte    bit 0 disconnected follows, 1 will follows, 2 will delay follows,
+//	        3 will's thing and source IP follow, 4 will's connection had an
+//	        authorizer of its own
 //	string  client ID
 //	string  principal
 //	varint  expiry in nanoseconds
@@ -87,6 +89,7 @@
 //	        string filter; byte: bits 0-1 QoS, 2 no local, 3 retain as published,
 //	        4-5 retain handling; uvarint identifier
 //	[uvarint] will delay in nanoseconds, not 0
+//	[string thing, string source IP] of the will, not both empty
 //	[time when it is due, then a message as a string] will
 //
 // Nothing may follow. A record that does not read so is a [*CorruptError] and

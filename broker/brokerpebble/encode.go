@@ -27,6 +27,9 @@ const (
 	sessDisconnected = 1 << 0
 	sessWill         = 1 << 1
 	sessDelay        = 1 << 2
+	sessWillBy       = 1 << 3
+	sessWillOwn      = 1 << 4
+	sessOfWill       = sessDelay | sessWillBy | sessWillOwn
 
 	subQoS               = 0b11
 	subNoLocal           = 1 << 2
@@ -126,6 +129,12 @@ func appendSession(b []byte, s *broker.Session) []byte {
 		if s.Will.Delay > 0 {
 			flags |= sessDelay
 		}
+		if s.Will.Thing != "" || s.Will.Message.SourceIP != "" {
+			flags |= sessWillBy
+		}
+		if s.Will.OwnAuthorizer {
+			flags |= sessWillOwn
+		}
 	}
 	b = append(b, recordFormat, s.Version, flags)
 	b = appendString(b, s.ClientID)
@@ -149,6 +158,10 @@ func appendSession(b []byte, s *broker.Session) []byte {
 	}
 	if flags&sessDelay != 0 {
 		b = binary.AppendUvarint(b, uint64(s.Will.Delay))
+	}
+	if flags&sessWillBy != 0 {
+		b = appendString(b, s.Will.Thing)
+		b = appendString(b, s.Will.Message.SourceIP)
 	}
 	if s.Will != nil {
 		b = appendTime(b, s.Will.Due)

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
+	"github.com/thingloom/thingloom/broker"
 	"github.com/thingloom/thingloom/registry"
 	"github.com/thingloom/thingloom/registry/defender/defenderhttp"
 	"github.com/thingloom/thingloom/registry/dynamicgroup/dynamicgrouphttp"
@@ -12,6 +15,15 @@ import (
 	"github.com/thingloom/thingloom/registry/provision/provisionhttp"
 	"github.com/thingloom/thingloom/registry/registryhttp"
 )
+
+// connection is what the broker knows of the client that is named as a thing.
+func (b *backend) connection(_ context.Context, thing string) (fleetindexhttp.Connection, bool, error) {
+	c, err := b.broker.Client(thing)
+	if errors.Is(err, broker.ErrNotFound) {
+		return fleetindexhttp.Connection{}, false, nil
+	}
+	return fleetindexhttp.Connection{ClientID: c.ClientID, RemoteAddr: c.RemoteAddr, KeepAlive: c.KeepAlive, SessionExpiry: c.Expiry, CleanSession: c.CleanStart}, err == nil, err
+}
 
 // awsHandler is the control plane of AWS IoT: what no other handler serves
 // goes to the registry, which answers unknown operations as AWS does.
@@ -34,7 +46,7 @@ func (b *backend) awsHandler() (http.Handler, error) {
 	mux.Handle("/", things)
 	provisionhttp.Mount(mux, b.provisioning, &provisionhttp.Options{Logger: b.log})
 	jobshttp.Mount(mux, b.jobs, &jobshttp.Options{Logger: b.log})
-	fleetindexhttp.Mount(mux, b.index, b.registry, &fleetindexhttp.Options{Logger: b.log})
+	fleetindexhttp.Mount(mux, b.index, b.registry, &fleetindexhttp.Options{Connection: b.connection, Logger: b.log})
 	dynamicgrouphttp.Mount(mux, b.dynamic, b.registry, &dynamicgrouphttp.Options{Logger: b.log})
 	defenderhttp.Mount(mux, b.defender, &defenderhttp.Options{Logger: b.log})
 	devices := b.deviceJobs(nil)

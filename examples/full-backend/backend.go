@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -49,6 +50,7 @@ type backend struct {
 	provisioning *provision.Service
 	jobs         *jobs.Service
 	defender     *defender.Service
+	violations   sync.Mutex // held while the index is told of them
 	watcher      *watcher
 	index        *fleetindex.Index
 	dynamic      *dynamicgroup.Service
@@ -193,11 +195,13 @@ func (b *backend) openRules(ctx context.Context) (err error) {
 		return err
 	}
 	catalog, err := actions.NewCatalog(
-		republish.Spec(b.broker),
+		republish.Spec(publisher{b.broker}),
 		function.Spec(b.functions),
 		table.Spec(b.tables),
 		table.DynamoDBSpec(b.tables),
 		webhook.Spec(nil),
+		webhook.Spec(&webhook.Options{Name: "http"}), // as AWS calls it
+		function.LambdaSpec(b.functions),
 		notify.Spec(&notify.Options{URL: b.cfg.NotifyURL}),
 		actionlog.Spec(b.log, nil),
 		stream.Spec(b.pipeline.telemetry, &stream.Options{Refused: func(err error) bool { return errors.Is(err, telemetry.ErrInvalidRecord) }}),

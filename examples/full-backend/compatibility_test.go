@@ -101,7 +101,7 @@ func TestCompatibilityDocument(t *testing.T) {
 // specification's control plane paths.
 func TestNotImplemented(t *testing.T) {
 	p := start(t)
-	for _, path := range []string{"/billing-groups/x", "/domainConfigurations/x", "/authorizer/x", "/streams/x", "/custom-nothing"} {
+	for _, path := range []string{"/packages/x", "/domainConfigurations/x", "/authorizer/x", "/streams/x", "/custom-nothing"} {
 		status, answer := p.curl("POST", path, "{}")
 		if status != 501 || !strings.Contains(answer, "not implemented") {
 			t.Errorf("%s: %d %s", path, status, answer)

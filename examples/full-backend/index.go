@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/thingloom/thingloom/broker"
 	"github.com/thingloom/thingloom/registry"
@@ -37,11 +40,6 @@ func (b *backend) openIndex(ctx context.Context, shadows *shadowpebble.Store) er
 	if b.dynamic, err = dynamicgroup.New(ctx, b.registry, b.index, &dynamicgroup.Options{Logger: b.log}); err != nil {
 		return err
 	}
-	failed := func(what string, err error) {
-		if err != nil {
-			b.log.Error("fleet index", "thing", what, "err", err)
-		}
-	}
 	b.registry.Observe(func(ctx context.Context, e registry.Event) {
 		thing := e.Name
 		switch e.Kind {
@@ -51,16 +49,23 @@ func (b *backend) openIndex(ctx context.Context, shadows *shadowpebble.Store) er
 		default:
 			return
 		}
-		failed(thing, b.indexThing(ctx, thing))
+		b.indexed(thing, b.indexThing(ctx, thing))
 	})
 	b.shadows.Observe(func(ctx context.Context, c shadow.Change) {
-		failed(c.Ref.Thing, indexShadow(ctx, b.index, c.Ref, c.After))
+		b.indexed(c.Ref.Thing, indexShadow(ctx, b.index, c.Ref, c.After))
 	})
 	_, err = b.broker.SubscribeMessages("$aws/events/presence/+/+", func(ctx context.Context, m broker.Message) error {
-		failed(m.ClientID, b.indexPresence(ctx, m.Payload))
+		b.indexed(m.ClientID, b.indexPresence(ctx, m.Payload))
 		return nil
 	})
 	return err
+}
+
+// indexed logs what the index was not told of a thing.
+func (b *backend) indexed(thing string, err error) {
+	if err != nil {
+		b.log.Error("fleet index", "thing", thing, "err", err)
+	}
 }
 
 // membershipThing is the thing of .../thingGroup/{group}/thing/{thing}/added.
@@ -69,30 +74,46 @@ func membershipThing(topic string) string {
 	return parts[max(0, len(parts)-2)]
 }
 
+// indexThing has the index take what the registry has of a thing. That is read while the index takes no other change of
+// it: else, of two changes, the older one could be put last.
 func (b *backend) indexThing(ctx context.Context, name string) error {
+	return b.index.Change(ctx, name, func(k *fleetindex.Known) error { return b.readThing(ctx, name, k) })
+}
+
+// readThing sets what the registry has of a thing.
+func (b *backend) readThing(ctx context.Context, name string, k *fleetindex.Known) error {
 	t, err := b.registry.Thing(ctx, name)
-	if errors.Is(err, registry.ErrNotFound) {
-		return b.index.DeleteThing(ctx, name)
+	switch k.Thing = nil; {
+	case err == nil:
+		k.Thing = &t
+	case errors.Is(err, registry.ErrNotFound):
+		err = nil
 	}
+	return err
+}
+
+// indexShadow tells of a shadow.
+func indexShadow(ctx context.Context, ix *fleetindex.Index, ref shadow.Ref, d shadow.Document) error {
+	if !ix.Config().Shadow(ref.Name) {
+		return nil
+	}
+	text, err := indexedShadow(d)
 	if err != nil {
 		return err
 	}
-	return b.index.PutThing(ctx, t)
+	return ix.PutShadow(ctx, ref.Thing, ref.Name, text)
 }
 
-// indexShadow tells of a shadow as fleet indexing has it.
-func indexShadow(ctx context.Context, ix *fleetindex.Index, ref shadow.Ref, d shadow.Document) error {
-	if c := ix.Config(); ref.Name == "" && !c.Shadows || ref.Name != "" && !c.NamedShadows {
-		return nil
-	}
-	if d.Deleted || d.Version == 0 {
-		return ix.PutShadow(ctx, ref.Thing, ref.Name, nil)
+// indexedShadow is a shadow as fleet indexing has it, nil if there is none.
+func indexedShadow(d shadow.Document) (json.RawMessage, error) {
+	if !d.Exists() {
+		return nil, nil
 	}
 	delta, err := shadow.Delta(d.Desired, d.Reported)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	text, err := json.Marshal(struct {
+	return json.Marshal(struct {
 		Desired  json.RawMessage `json:"desired,omitempty"`
 		Reported json.RawMessage `json:"reported,omitempty"`
 		Delta    json.RawMessage `json:"delta,omitempty"`
@@ -100,10 +121,6 @@ func indexShadow(ctx context.Context, ix *fleetindex.Index, ref shadow.Ref, d sh
 		HasDelta bool            `json:"hasDelta"`
 		Version  int64           `json:"version"`
 	}{d.Desired, d.Reported, delta, d.Metadata, delta != nil, d.Version})
-	if err != nil {
-		return err
-	}
-	return ix.PutShadow(ctx, ref.Thing, ref.Name, text)
 }
 
 // indexPresence takes a lifecycle event. Clients count that are named as a thing.
@@ -118,25 +135,47 @@ func (b *backend) indexPresence(ctx context.Context, payload []byte) error {
 	return b.index.PutConnectivity(ctx, e.ClientID, fleet.Connectivity{Connected: e.EventType == "connected", Timestamp: e.Timestamp, DisconnectReason: e.DisconnectReason})
 }
 
-// feedIndex tells of all that there is.
+// indexViolations tells of what a thing does that is not normal. Who comes last
+// also reads last.
+func (b *backend) indexViolations(ctx context.Context, ix *fleetindex.Index, thing string) error {
+	b.violations.Lock()
+	defer b.violations.Unlock()
+	return ix.PutDefender(ctx, thing, b.defender.IndexDocument(thing))
+}
+
+// feedIndex tells of all that there is, each thing with its shadows in one step.
 func (b *backend) feedIndex(ctx context.Context, ix *fleetindex.Index, shadows *shadowpebble.Store) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
 	for t, err := range b.registry.Things(ctx, registry.ThingQuery{}) {
-		if err == nil {
-			err = ix.PutThing(ctx, t)
+		if err != nil {
+			return errors.Join(err, group.Wait())
+		}
+		group.Go(func() error { return b.feedThing(ctx, ix, shadows, t.Name) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	// Shadows of things that the registry does not have are found once it has them.
+	last := ""
+	for ref, err := range shadows.Refs(ctx) {
+		if err != nil {
+			return err
+		}
+		if ref.Thing == last {
+			continue
+		}
+		last = ref.Thing
+		_, known, err := ix.Thing(ctx, last)
+		if err == nil && !known {
+			err = b.feedThing(ctx, ix, shadows, last)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	for ref, err := range shadows.Refs(ctx) {
-		if err != nil {
-			return err
-		}
-		d, err := b.shadows.Get(ctx, ref)
-		if err == nil {
-			err = indexShadow(ctx, ix, ref, d)
-		}
-		if err != nil && !errors.Is(err, shadow.ErrNotFound) {
+	for _, thing := range b.defender.InViolation() {
+		if err := b.indexViolations(ctx, ix, thing); err != nil {
 			return err
 		}
 	}
@@ -148,9 +187,55 @@ func (b *backend) feedIndex(ctx context.Context, ix *fleetindex.Index, shadows *
 		if at.IsZero() {
 			at = time.Now()
 		}
-		if err := ix.PutConnectivity(ctx, c.ClientID, fleet.Connectivity{Connected: c.Connected, Timestamp: at.UnixMilli(), DisconnectReason: string(c.DisconnectReason)}); err != nil {
+		err := ix.Change(ctx, c.ClientID, func(k *fleetindex.Known) error {
+			if k.Connectivity == nil { // else an event has told, which is newer
+				k.Connectivity = &fleet.Connectivity{Connected: c.Connected, Timestamp: at.UnixMilli(), DisconnectReason: string(c.DisconnectReason)}
+			}
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// feedThing has the index take what registry and shadows have of a thing.
+func (b *backend) feedThing(ctx context.Context, ix *fleetindex.Index, shadows *shadowpebble.Store, name string) error {
+	return ix.Change(ctx, name, func(k *fleetindex.Known) error {
+		if err := b.readThing(ctx, name, k); err != nil {
+			return err
+		}
+		c := ix.Config()
+		k.Shadows = map[string]json.RawMessage{}
+		read := func(shadowName string) error {
+			if !c.Shadow(shadowName) {
+				return nil
+			}
+			d, err := shadows.Load(ctx, shadow.Ref{Thing: name, Name: shadowName})
+			if errors.Is(err, shadow.ErrNotFound) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			text, err := indexedShadow(d)
+			if text != nil {
+				k.Shadows[shadowName] = text
+			}
+			return err
+		}
+		if err := read(""); err != nil || !c.NamedShadows {
+			return err
+		}
+		for shadowName, err := range shadows.Names(ctx, name, "") {
+			if err == nil {
+				err = read(shadowName)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -32,7 +32,10 @@ func (b *backend) openOperations(ctx context.Context) error {
 	if store, err = registrypebble.Open(ctx, b.db, "defender/", nil); err != nil {
 		return err
 	}
-	if b.defender, err = defender.Open(ctx, store, b.registry, &defender.Options{Logger: b.log}); err != nil {
+	if b.defender, err = defender.Open(ctx, store, b.registry, &defender.Options{
+		Changed: func(ctx context.Context, thing string) { b.indexed(thing, b.indexViolations(ctx, b.index, thing)) },
+		Logger:  b.log,
+	}); err != nil {
 		return err
 	}
 	if _, err := defendermqtt.New(b.defender, b.broker, &defendermqtt.Options{Logger: b.log}); err != nil {

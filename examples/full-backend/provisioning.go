@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"os"
+	"path"
 
 	"github.com/thingloom/thingloom/broker"
 	"github.com/thingloom/thingloom/registry/provision"
@@ -18,7 +21,7 @@ func (b *backend) openProvisioning(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if b.provisioning, err = provision.New(b.registry, store, &provision.Options{Logger: b.log}); err != nil {
+	if b.provisioning, err = provision.New(b.registry, store, &provision.Options{Input: b.imports, Logger: b.log}); err != nil {
 		return err
 	}
 	b.provisioning.JustInTime()
@@ -27,6 +30,17 @@ func (b *backend) openProvisioning(ctx context.Context) error {
 	}
 	_, err = provision.Serve(b.provisioning, claimBus{b.broker})
 	return err
+}
+
+// imports opens the files of registration tasks: a bucket is a folder below
+// imports in the data folder, whose files somebody has put there.
+func (b *backend) imports(_ context.Context, bucket, key string) (io.ReadCloser, error) {
+	root, err := os.OpenRoot(b.cfg.path("imports"))
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.Open(path.Join(bucket, key))
 }
 
 // claimBus lets provisioning answer one client alone.

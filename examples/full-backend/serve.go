@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/thingloom/thingloom/broker"
 	"github.com/thingloom/thingloom/broker/brokernet"
 	"github.com/thingloom/thingloom/broker/brokerws"
 )
@@ -101,10 +102,10 @@ func (b *backend) listen() (all []*listener, err error) {
 	return all, errors.Join(
 		add("http", b.cfg.HTTP, listenTCP, func(ctx context.Context, l net.Listener) error { return serveHTTP(ctx, l, admin) }),
 		add("mqtt", b.cfg.MQTT, b.listenBehindProxy, func(ctx context.Context, l net.Listener) error {
-			return b.broker.Serve(ctx, tls.NewListener(l, b.tlsConfig()))
+			return b.broker.Serve(ctx, tls.NewListener(broker.ForTLS(l), b.tlsConfig()))
 		}),
 		add("https", b.cfg.HTTPS, b.listenBehindProxy, func(ctx context.Context, l net.Listener) error {
-			mux, err := brokernet.NewMux(l, b.tlsConfig(), &brokernet.MuxOptions{Logger: b.log})
+			mux, err := brokernet.NewMux(broker.ForTLS(l), b.tlsConfig(), &brokernet.MuxOptions{Logger: b.log})
 			if err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -35,6 +36,9 @@ type Options struct {
 	// Errors is the table of errors; the first row that fits counts. What is
 	// in none is an internal failure, whose text goes to the log only.
 	Errors []ErrorRow
+	// Members are what the body of an error has beside its message. Nil is
+	// nothing.
+	Members func(err error) map[string]string
 	// MaxBodyBytes is the largest body accepted. Zero means 1 MiB.
 	MaxBodyBytes int64
 	// Logger is told of internal failures. Nil is silence.
@@ -84,6 +88,13 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, op Operation) {
 		s.fail(w, r, err)
 		return
 	}
+	if raw, ok := out.(Raw); ok {
+		if err := raw(w); err != nil {
+			s.opts.Logger.Error("answer cut short", "method", r.Method, "path", r.URL.Path, "err", err)
+			panic(http.ErrAbortHandler) // who reads must not take it for the whole
+		}
+		return
+	}
 	if out == nil {
 		out = struct{}{}
 	}
@@ -96,12 +107,14 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, op Operation) {
 	w.Write(body)
 }
 
-// classify returns the status and name of an error.
-func (s *server) classify(err error) (status int, name string) {
+func (s *server) classify(err error) (status int, name string) { return Classify(s.opts.Errors, err) }
+
+// Classify returns the status and name of an error by a table.
+func Classify(rows []ErrorRow, err error) (status int, name string) {
 	if _, ok := errors.AsType[*InputError](err); ok {
 		return http.StatusBadRequest, "InvalidRequestException"
 	}
-	for _, row := range s.opts.Errors {
+	for _, row := range rows {
 		if errors.Is(err, row.Err) {
 			return row.Status, row.Name
 		}
@@ -111,19 +124,33 @@ func (s *server) classify(err error) (status int, name string) {
 
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, name := s.classify(err)
-	message := err.Error()
+	message, members := err.Error(), map[string]string(nil)
+	if s.opts.Members != nil {
+		members = s.opts.Members(err)
+	}
 	if status == http.StatusInternalServerError {
 		s.opts.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
-		message = "internal failure"
+		message, members = "internal failure", nil
 	}
-	WriteError(w, status, name, message)
+	writeError(w, status, name, message, members)
+}
+
+// NotImplemented answers as the service does where nothing answers an
+// operation.
+func NotImplemented(w http.ResponseWriter, r *http.Request) {
+	WriteError(w, http.StatusNotImplemented, "NotImplementedException", "operation not implemented: "+r.Method+" "+r.URL.Path)
 }
 
 // WriteError answers with an error in the shape that AWS clients read.
 func WriteError(w http.ResponseWriter, status int, name, message string) {
-	body, err := json.Marshal(struct {
-		Message string `json:"message"`
-	}{message})
+	writeError(w, status, name, message, nil)
+}
+
+func writeError(w http.ResponseWriter, status int, name, message string, members map[string]string) {
+	all := map[string]string{}
+	maps.Copy(all, members)
+	all["message"] = message
+	body, err := json.Marshal(all)
 	if err != nil {
 		body = []byte(`{}`)
 	}
@@ -137,6 +164,10 @@ func WriteError(w http.ResponseWriter, status int, name, message string) {
 type InputError struct{ Field, Reason string }
 
 func (e *InputError) Error() string { return e.Field + " " + e.Reason }
+
+// A Raw is an answer that an operation writes itself, where it is no JSON
+// object. An error cuts it short.
+type Raw func(w http.ResponseWriter) error
 
 // A Call is one request being answered.
 type Call struct{ *http.Request }

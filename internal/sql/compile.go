@@ -17,6 +17,7 @@ type program struct {
 	maxWork    int
 
 	unsteady bool // calls what may answer differently each time
+	asks     bool // calls a function of the host, which may take its time
 
 	paths   *path // wanted of the payload
 	slots   int

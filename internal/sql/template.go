@@ -110,8 +110,9 @@ func (t *Template) Expand(ctx context.Context, in *Input) (string, error) {
 	if s, ok := t.Constant(); ok {
 		return s, nil
 	}
-	e := t.prog.env(ctx, in)
-	defer e.release()
+	ev := t.prog.begin(ctx, in)
+	defer ev.end()
+	e := &ev.env
 	b := e.buffer()
 	for _, p := range t.parts {
 		if p.expr == nil {

@@ -24,12 +24,13 @@ type node[T any] struct {
 	children map[string]*node[T] // by literal level
 	plus     *node[T]
 	hash     *node[T]
-	entries  []*entry[T] // of the filters that end here
+	entries  []*Entry[T] // of the filters that end here
 	parent   *node[T]
 	level    string
 }
 
-type entry[T any] struct {
+// An Entry is a value's place in a [Tree].
+type Entry[T any] struct {
 	value T
 	at    *node[T] // nil once removed
 	index int      // in at.entries
@@ -39,19 +40,18 @@ type entry[T any] struct {
 func (t *Tree[T]) Len() int { return t.size }
 
 // Add puts v under filter, which must be valid ([CheckFilter]). The same filter
-// may have many values, also equal ones. The function returned takes v out
-// again; calling it twice does nothing the second time.
-func (t *Tree[T]) Add(filter string, v T) (remove func()) {
+// may have many values, also equal ones. What it returns is for [Tree.Remove].
+func (t *Tree[T]) Add(filter string, v T) *Entry[T] {
 	n := &t.root
 	for rest, more := filter, true; more; {
 		var level string
 		level, rest, more = strings.Cut(rest, "/")
 		n = n.child(level)
 	}
-	e := &entry[T]{value: v, at: n, index: len(n.entries)}
+	e := &Entry[T]{value: v, at: n, index: len(n.entries)}
 	n.entries = append(n.entries, e)
 	t.size++
-	return func() { t.remove(e) }
+	return e
 }
 
 // child is the child for one level of a filter, made if it is not there.
@@ -79,7 +79,8 @@ func (n *node[T]) child(level string) *node[T] {
 	return c
 }
 
-func (t *Tree[T]) remove(e *entry[T]) {
+// Remove takes out what Add has put in. A second time it does nothing.
+func (t *Tree[T]) Remove(e *Entry[T]) {
 	n := e.at
 	if n == nil {
 		return

@@ -13,14 +13,22 @@ import (
 // judge takes a data point into account.
 func (s *Service) judge(ctx context.Context, p point, threshold float64) error {
 	normal := p.behavior.Criteria.normal(p.value, threshold)
-	event, err := s.count(ctx, p, normal)
-	if err == nil && event != nil {
+	event, changed, err := s.count(ctx, p, normal)
+	if err != nil {
+		return err
+	}
+	if changed {
+		s.opts.Changed(ctx, p.thing)
+	}
+	if event != nil {
 		s.tell(ctx, *event)
 	}
-	return err
+	return nil
 }
 
-func (s *Service) count(ctx context.Context, p point, normal bool) (*ViolationEvent, error) {
+// count takes one data point more of a behavior, and tells whether the active
+// violations are others now.
+func (s *Service) count(ctx context.Context, p point, normal bool) (event *ViolationEvent, changed bool, err error) {
 	s.eval.Lock()
 	defer s.eval.Unlock()
 	now := s.opts.Now()
@@ -37,34 +45,49 @@ func (s *Service) count(ctx context.Context, p point, normal bool) (*ViolationEv
 		}
 		t.streaks[key] = run
 	})
-	id := streakKeyOf{p.thing, key}
-	active := s.active[id]
+	active := s.active[p.thing][key]
 	switch {
-	case active == nil && run.bad >= max(1, p.behavior.Criteria.ToAlarm):
+	case active == nil && run.bad >= max(1, p.behavior.Criteria.ToAlarm) && s.config.Load().has(p.profile, p.behavior):
 		v := &Violation{rand.Text(), p.thing, p.profile, p.behavior, p.value, now, now}
 		s.violations.Add(1)
-		return s.change(ctx, id, v, InAlarm, now)
+		event, err = s.change(ctx, p.thing, key, v, InAlarm, now)
 	case active != nil && !normal:
 		v := *active
 		v.Value, v.Last = p.value, now
-		_, err := s.change(ctx, id, &v, "", now)
-		return nil, err
+		_, err = s.change(ctx, p.thing, key, &v, "", now)
 	case active != nil && run.good >= max(1, p.behavior.Criteria.ToClear):
-		return s.change(ctx, id, nil, Cleared, now)
+		event, err = s.change(ctx, p.thing, key, nil, Cleared, now)
+	default:
+		return nil, false, nil
 	}
-	return nil, nil
+	return event, err == nil, err
+}
+
+// setActive notes a violation, or its end. It is called with eval held.
+func (s *Service) setActive(thing string, key streakKey, v *Violation) {
+	mine := s.active[thing]
+	switch {
+	case v == nil:
+		if delete(mine, key); len(mine) == 0 {
+			delete(s.active, thing)
+		}
+	case mine == nil:
+		s.active[thing] = map[streakKey]*Violation{key: v}
+	default:
+		mine[key] = v
+	}
 }
 
 // change stores a violation, nil for its end, and the event if there is one. It
 // is called with eval held.
-func (s *Service) change(ctx context.Context, id streakKeyOf, v *Violation, event string, now time.Time) (*ViolationEvent, error) {
-	key := keyViolation + escape(id.thing) + "/" + id.profile + "/" + id.behavior
+func (s *Service) change(ctx context.Context, thing string, key streakKey, v *Violation, event string, now time.Time) (*ViolationEvent, error) {
+	stored := keyViolation + escape(thing) + "/" + key.profile + "/" + key.behavior
 	about := v
-	ops := []registry.Op{remove(key)}
+	ops := []registry.Op{remove(stored)}
 	if v == nil {
-		about = s.active[id]
+		about = s.active[thing][key]
 	} else {
-		op, err := put(key, v)
+		op, err := put(stored, v)
 		if err != nil {
 			return nil, err
 		}
@@ -82,11 +105,7 @@ func (s *Service) change(ctx context.Context, id streakKeyOf, v *Violation, even
 	if err := s.store.Apply(ctx, ops...); err != nil {
 		return nil, err
 	}
-	if v == nil {
-		delete(s.active, id)
-	} else {
-		s.active[id] = v
-	}
+	s.setActive(thing, key, v)
 	return e, nil
 }
 
@@ -95,13 +114,19 @@ func (s *Service) change(ctx context.Context, id streakKeyOf, v *Violation, even
 func (s *Service) invalidate(ctx context.Context) error {
 	c := s.config.Load()
 	return s.end(ctx, func(v *Violation) (bool, error) {
-		p := c.profiles[v.Profile]
-		if p == nil || !slices.ContainsFunc(p.Behaviors, func(b Behavior) bool { return reflect.DeepEqual(b, v.Behavior) }) {
+		if !c.has(v.Profile, v.Behavior) {
 			return true, nil
 		}
 		profiles, err := s.profilesFor(ctx, c, v.Thing)
-		return !slices.Contains(profiles, p), err
+		return !slices.Contains(profiles, c.profiles[v.Profile]), err
 	})
+}
+
+// has reports whether a profile has a behavior just like that. What judges with
+// an older configuration begins no violation that invalidate would not see.
+func (c *config) has(profile string, behavior Behavior) bool {
+	p := c.profiles[profile]
+	return p != nil && slices.ContainsFunc(p.Behaviors, func(b Behavior) bool { return reflect.DeepEqual(b, behavior) })
 }
 
 // stale ends the violations that no data point has confirmed for long.
@@ -111,27 +136,37 @@ func (s *Service) stale(ctx context.Context) error {
 }
 
 func (s *Service) end(ctx context.Context, over func(*Violation) (bool, error)) error {
-	s.eval.Lock()
-	var events []ViolationEvent
-	var err error
-	for id, v := range s.active {
-		var ends bool
-		if ends, err = over(v); err != nil {
-			break
+	events, err := s.endActive(ctx, over)
+	for i, e := range events {
+		if i == 0 || events[i-1].Thing != e.Thing {
+			s.opts.Changed(ctx, e.Thing)
 		}
-		if !ends {
-			continue
-		}
-		var e *ViolationEvent
-		if e, err = s.change(ctx, id, nil, Invalidated, s.opts.Now()); err != nil {
-			break
-		}
-		s.watch.look(id.thing, func(t *watched) { delete(t.streaks, id.streakKey) })
-		events = append(events, *e)
-	}
-	s.eval.Unlock()
-	for _, e := range events {
 		s.tell(ctx, e)
 	}
 	return err
+}
+
+// endActive ends the violations that are over, and returns the events, those of
+// one thing after one another.
+func (s *Service) endActive(ctx context.Context, over func(*Violation) (bool, error)) (events []ViolationEvent, err error) {
+	s.eval.Lock()
+	defer s.eval.Unlock()
+	for thing, mine := range s.active {
+		for key, v := range mine {
+			ends, err := over(v)
+			if err != nil {
+				return events, err
+			}
+			if !ends {
+				continue
+			}
+			e, err := s.change(ctx, thing, key, nil, Invalidated, s.opts.Now())
+			if err != nil {
+				return events, err
+			}
+			s.watch.look(thing, func(t *watched) { delete(t.streaks, key) })
+			events = append(events, *e)
+		}
+	}
+	return events, nil
 }

@@ -43,6 +43,10 @@ type Options struct {
 	// Now gives the time. Nil means time.Now. Run waits by the clock of package time.
 	Now func() time.Time
 
+	// Changed hears of each thing whose active violations have changed, once that
+	// is stored; suppressed ones count. It may call the Service. Nil is nobody.
+	Changed func(ctx context.Context, thing string)
+
 	// Logger is told what Run could not do. Nil is silence.
 	Logger *slog.Logger
 }
@@ -65,6 +69,9 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	if out.Now == nil {
 		out.Now = time.Now
+	}
+	if out.Changed == nil {
+		out.Changed = func(context.Context, string) {}
 	}
 	if out.Logger == nil {
 		out.Logger = slog.New(slog.DiscardHandler)
@@ -117,7 +124,7 @@ type Service struct {
 	// stored: that is once in five minutes for a thing, and a write only where
 	// it begins, goes on or ends a violation.
 	eval       sync.Mutex
-	active     map[streakKeyOf]*Violation
+	active     map[string]map[streakKey]*Violation // by thing
 	thresholds atomic.Pointer[map[streakKey]float64]
 	judged     atomic.Int64 // the last slot that Evaluate took
 
@@ -126,12 +133,6 @@ type Service struct {
 		fns []*func(context.Context, Event)
 	}
 	observed, dropped, reports, refused, violations, faults atomic.Uint64
-}
-
-// streakKeyOf is the behavior of a profile on one thing.
-type streakKeyOf struct {
-	thing string
-	streakKey
 }
 
 // Open returns a Service over store, which is for it alone, with the things,
@@ -145,7 +146,7 @@ func Open(ctx context.Context, store registry.Store, reg *registry.Registry, opt
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{store: store, reg: reg, opts: o, active: map[streakKeyOf]*Violation{}}
+	s := &Service{store: store, reg: reg, opts: o, active: map[string]map[streakKey]*Violation{}}
 	s.watch.seed, s.watch.limit = maphash.MakeSeed(), max(1, o.MaxThings/len(s.watch.shards))
 	c := &config{map[string]*Profile{}, map[string]map[string]bool{}, map[string]CustomMetric{}, map[string]TopicDimension{}}
 	for p, err := range values[Profile](ctx, s, keyProfile, "") {
@@ -177,7 +178,7 @@ func Open(ctx context.Context, store registry.Store, reg *registry.Registry, opt
 		if err != nil {
 			return nil, err
 		}
-		s.active[streakKeyOf{v.Thing, streakKey{v.Profile, v.Behavior.Name}}] = &v
+		s.setActive(v.Thing, streakKey{v.Profile, v.Behavior.Name}, &v)
 	}
 	s.publish(c)
 	return s, nil

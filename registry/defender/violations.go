@@ -31,8 +31,10 @@ func (q *ViolationQuery) matches(v *Violation, found Verification) bool {
 // with what was found out about them.
 func (s *Service) ActiveViolations(ctx context.Context, q ViolationQuery) (out []Violation, found []Verification, err error) {
 	s.eval.Lock()
-	for _, v := range s.active {
-		out = append(out, *v)
+	for _, mine := range s.active {
+		for _, v := range mine {
+			out = append(out, *v)
+		}
 	}
 	s.eval.Unlock()
 	slices.SortFunc(out, func(a, b Violation) int { return cmp.Compare(a.ID, b.ID) })
@@ -181,9 +183,11 @@ func (s *Service) purge(ctx context.Context) error {
 func (s *Service) isActive(id string) bool {
 	s.eval.Lock()
 	defer s.eval.Unlock()
-	for _, v := range s.active {
-		if v.ID == id {
-			return true
+	for _, mine := range s.active {
+		for _, v := range mine {
+			if v.ID == id {
+				return true
+			}
 		}
 	}
 	return false

@@ -38,8 +38,13 @@ type Document struct {
 type Value struct {
 	Text   string // lower case
 	Number float64
-	// Numeric tells that the value is a number.
-	Numeric bool
+	// What the value is. A text of the registry may be several of them.
+	Numeric, Boolean, String bool
+}
+
+// NumberValue is the value of a number.
+func NumberValue(f float64) Value {
+	return Value{Text: strconv.FormatFloat(f, 'f', -1, 64), Number: f, Numeric: true}
 }
 
 // Values returns the values of a field: do not modify.
@@ -63,9 +68,9 @@ func NewDocument(t Thing) *Document {
 		d.tree("deviceDefender", gjson.ParseBytes(t.Defender), maxDepth)
 	}
 	if c := t.Connectivity; c != nil {
-		d.add("connectivity.connected", Value{Text: strconv.FormatBool(c.Connected)})
+		d.add("connectivity.connected", Value{Text: strconv.FormatBool(c.Connected), Boolean: true})
 		if c.Timestamp != 0 {
-			d.add("connectivity.timestamp", Value{Text: strconv.FormatInt(c.Timestamp, 10), Number: float64(c.Timestamp), Numeric: true})
+			d.add("connectivity.timestamp", NumberValue(float64(c.Timestamp)))
 		}
 		d.text("connectivity.disconnectReason", c.DisconnectReason)
 	}
@@ -95,15 +100,16 @@ func (d *Document) add(field string, v Value) { d.fields[field] = append(d.field
 
 func (d *Document) text(field, s string) {
 	if s != "" {
-		d.add(field, Value{Text: strings.ToLower(s)})
+		d.add(field, Value{Text: strings.ToLower(s), String: true})
 	}
 }
 
 func (d *Document) attributes(attrs map[string]string) {
 	for name, s := range attrs {
-		v := Value{Text: strings.ToLower(s)}
-		// Attributes are texts; those that read as a JSON number are one too.
+		v := Value{Text: strings.ToLower(s), String: true}
+		// Attributes are texts; those that read as a JSON number or Boolean are one too.
 		v.Number, v.Numeric = number(s)
+		v.Boolean = s == "true" || s == "false"
 		d.add("attributes."+name, v)
 	}
 }
@@ -173,13 +179,13 @@ func (d *Document) tree(field string, v gjson.Result, depth int) {
 func leaf(v gjson.Result) (Value, bool) {
 	switch v.Type {
 	case gjson.String:
-		return Value{Text: strings.ToLower(v.Str)}, true
+		return Value{Text: strings.ToLower(v.Str), String: true}, true
 	case gjson.Number:
 		out := Value{Text: strings.ToLower(v.Raw)}
 		out.Number, out.Numeric = number(v.Raw)
 		return out, true
 	case gjson.True, gjson.False:
-		return Value{Text: v.Raw}, true
+		return Value{Text: v.Raw, Boolean: true}, true
 	}
 	return Value{}, false
 }

@@ -97,7 +97,7 @@ func (s *Service) applyCertificate(ctx context.Context, p *CertificatePlan) (cer
 }
 
 func (s *Service) applyThing(ctx context.Context, p *ThingPlan) error {
-	made, err := s.reg.CreateThing(ctx, registry.Thing{Name: p.Name, Type: p.Type, Attributes: p.Attributes})
+	made, err := s.reg.CreateThing(ctx, registry.Thing{Name: p.Name, Type: p.Type, Attributes: p.Attributes, BillingGroup: p.BillingGroup})
 	if errors.Is(err, registry.ErrExists) {
 		return s.overrideThing(ctx, p)
 	}

@@ -1,11 +1,8 @@
 package provision
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -37,52 +34,21 @@ func (s *Service) Bulk(ctx context.Context, body string, lines io.Reader, worker
 	if workers <= 0 {
 		workers = 8
 	}
-	type line struct {
-		n    int
-		text []byte
-	}
 	var mu sync.Mutex
-	done := func(r BulkResult) {
+	err = eachLine(ctx, lines, workers, func(n int, text []byte) {
+		result, err := s.bulkLine(ctx, t, text)
 		mu.Lock()
 		defer mu.Unlock()
-		if r.Err != nil {
+		if err != nil {
 			report.Failed++
 		} else {
 			report.Registered++
 		}
 		if each != nil {
-			each(r)
+			each(BulkResult{n, result, err})
 		}
-	}
-	work := make(chan line)
-	var wg sync.WaitGroup
-	for range workers {
-		wg.Go(func() {
-			for l := range work {
-				result, err := s.bulkLine(ctx, t, l.text)
-				done(BulkResult{l.n, result, err})
-			}
-		})
-	}
-	n := 0
-	in := bufio.NewScanner(lines)
-	in.Buffer(make([]byte, 0, 4096), maxLine)
-	for ctx.Err() == nil && in.Scan() {
-		n++
-		text := bytes.TrimSpace(in.Bytes())
-		if len(text) == 0 {
-			continue
-		}
-		work <- line{n, bytes.Clone(text)}
-	}
-	close(work)
-	wg.Wait()
-	if err := in.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return report, fmt.Errorf("%w: line %d has more than %d bytes", ErrInvalid, n+1, maxLine)
-	} else if err != nil {
-		return report, fmt.Errorf("provision: line %d: %w", n+1, err)
-	}
-	return report, ctx.Err()
+	})
+	return report, err
 }
 
 func (s *Service) bulkLine(ctx context.Context, t *Template, text []byte) (Result, error) {

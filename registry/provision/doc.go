@@ -5,7 +5,8 @@
 //     certificate gets one of its own over MQTT ([Serve]);
 //   - just-in-time provisioning: a device whose certificate a registered CA has
 //     signed is provisioned when it first connects ([Service.JustInTime]);
-//   - bulk: a file of parameters, a line a device ([Service.Bulk]);
+//   - bulk: a file of parameters, a line a device ([Service.Bulk]), or as a task
+//     that is stored, with a report, and goes on after a restart ([Service.StartTask]);
 //   - by hand: [Service.RegisterThing].
 //
 // A template, its values and what becomes of them:

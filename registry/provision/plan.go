@@ -20,9 +20,10 @@ type Plan struct {
 
 // A ThingPlan is a thing to be made, or to be changed as the overrides say.
 type ThingPlan struct {
-	Name, Type string
-	Attributes map[string]string
-	Groups     []string
+	Name, Type   string
+	Attributes   map[string]string
+	Groups       []string
+	BillingGroup string // of a thing that is made: one that exists keeps its own
 
 	OverrideAttributes, OverrideType, OverrideGroups Override
 }
@@ -108,7 +109,7 @@ func (r *thingResource) resolve(s *scope) (*ThingPlan, error) {
 		return nil, nil
 	}
 	p := &ThingPlan{OverrideAttributes: r.overrideAttributes, OverrideType: r.overrideType, OverrideGroups: r.overrideGroups}
-	if err := fill(s, "ThingName", slot{&p.Name, r.name}, slot{&p.Type, r.thingType}); err != nil {
+	if err := fill(s, "ThingName", slot{&p.Name, r.name}, slot{&p.Type, r.thingType}, slot{&p.BillingGroup, r.billing}); err != nil {
 		return nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.attributes)) {

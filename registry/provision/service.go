@@ -27,6 +27,13 @@ type Options struct {
 	// means 5 min, as at AWS.
 	ClaimTTL time.Duration
 
+	// Input opens the files of registration tasks. Nil refuses the tasks.
+	Input Input
+
+	// TaskRetention is how long a registration task is kept after its end,
+	// with its report. Zero means 30 days.
+	TaskRetention time.Duration
+
 	// Now gives the time that is written into data. Nil means time.Now.
 	Now func() time.Time
 
@@ -44,17 +51,20 @@ type Service struct {
 
 	mu     sync.Mutex
 	parsed map[string]*Template // by body; small, and emptied when it is not
+
+	tasks runner
 }
 
 // New returns a service over the registry. The store keeps templates and
 // ownership tokens and belongs to it alone: a registrypebble store with a
 // prefix of its own, or registry.NewMemStore. Run it to have certificates
-// deleted that nobody came to own.
+// deleted that nobody came to own, and registration tasks done.
 func New(reg *registry.Registry, store registry.Store, opts *Options) (*Service, error) {
 	if reg == nil || store == nil {
 		return nil, errors.New("provision: New needs a registry and a store")
 	}
 	s := &Service{reg: reg, store: store, parsed: map[string]*Template{}}
+	s.tasks.wake = make(chan struct{}, 1)
 	if opts != nil {
 		s.opts = *opts
 	}
@@ -62,7 +72,7 @@ func New(reg *registry.Registry, store registry.Store, opts *Options) (*Service,
 	for _, d := range []struct {
 		to  *time.Duration
 		def time.Duration
-	}{{&o.HookTimeout, 5 * time.Second}, {&o.TokenTTL, time.Hour}, {&o.ClaimTTL, 5 * time.Minute}} {
+	}{{&o.HookTimeout, 5 * time.Second}, {&o.TokenTTL, time.Hour}, {&o.ClaimTTL, 5 * time.Minute}, {&o.TaskRetention, 30 * 24 * time.Hour}} {
 		if *d.to < 0 {
 			return nil, errors.New("provision: Options has a negative duration")
 		}
@@ -80,13 +90,17 @@ func New(reg *registry.Registry, store registry.Store, opts *Options) (*Service,
 }
 
 // Run deletes, once a minute, the certificates whose ownership tokens have
-// expired unused, and the claims that have. It blocks until ctx is done, and
-// returns nil then.
+// expired unused, the claims that have, and old registration tasks; and it does
+// the tasks. It blocks until ctx is done and the lines under way are, and returns
+// nil then.
 func (s *Service) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { s.runTasks(ctx) })
+	defer wg.Wait()
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
-		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+		if err := errors.Join(s.Sweep(ctx), s.purgeTasks(ctx, s.opts.Now().Add(-s.opts.TaskRetention))); err != nil && ctx.Err() == nil {
 			s.opts.Logger.Error("provision: sweep", "err", err)
 		}
 		select {

@@ -446,3 +446,27 @@ func TestRejections(t *testing.T) {
 		}
 	}
 }
+
+// A thing that is made comes into the billing group that the template names;
+// one that exists keeps its own.
+func TestBillingGroup(t *testing.T) {
+	f := setup(t, Options{})
+	const body = `{"Parameters":{"n":{"Type":"String"},"b":{"Type":"String"}},"Resources":{"t":{"Type":"AWS::IoT::Thing","Properties":{
+		"ThingName":{"Ref":"n"},"BillingGroup":{"Ref":"b"}}}}}`
+	for _, name := range []string{"north", "south"} {
+		_, err := f.reg.CreateBillingGroup(t.Context(), registry.BillingGroup{Name: name})
+		f.ok(err)
+	}
+	for _, c := range []struct {
+		thing, group, want string
+		err                error
+	}{
+		{"a", "north", "north", nil}, {"a", "south", "north", nil}, {"b", "west", "", registry.ErrNotFound},
+	} {
+		_, err := f.RegisterThing(t.Context(), body, map[string]string{"n": c.thing, "b": c.group})
+		thing, _ := f.reg.Thing(t.Context(), c.thing)
+		if !errors.Is(err, c.err) || thing.BillingGroup != c.want {
+			t.Errorf("%s to %s: in %q, %v", c.thing, c.group, thing.BillingGroup, err)
+		}
+	}
+}

@@ -21,10 +21,14 @@ import (
 //	                         seconds since 1970 as 10 digits, so that the
 //	                         oldest come first
 //	c/{expiry}/{certificate} claim certificate of CreateClaim
+//	k/{task}                 Task
+//	l/{task}/{line}          TaskLine; the number of the line as 10 digits
 const (
 	keyTemplate = "t/"
 	keyOwner    = "o/"
 	keyClaim    = "c/"
+	keyTask     = "k/"
+	keyTaskLine = "l/"
 )
 
 // maxVersions is how many versions a template has at most.

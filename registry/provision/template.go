@@ -39,6 +39,7 @@ const (
 
 type thingResource struct {
 	name, thingType expr // thingType may be nil
+	billing         expr // may be nil
 	attributes      map[string]expr
 	groups          expr // nil, or a list
 
@@ -174,8 +175,8 @@ func (t *Template) thingResource(path string, raw json.RawMessage, overridesPath
 	if r.groups, err = optional(path+".ThingGroups", p.ThingGroups); err != nil {
 		return err
 	}
-	if len(p.BillingGroup) > 0 {
-		return invalidTemplate(path+".BillingGroup", "is not supported")
+	if r.billing, err = optional(path+".BillingGroup", p.BillingGroup); err != nil {
+		return err
 	}
 	for name, raw := range p.AttributePayload {
 		if r.attributes[name], err = parseExpr(path+".AttributePayload."+name, raw, 0); err != nil {
@@ -317,6 +318,7 @@ func (t *Template) checkRefs() error {
 	if r := t.thing; r != nil {
 		check(r.name)
 		check(r.thingType)
+		check(r.billing)
 		check(r.groups)
 		for _, name := range slices.Sorted(maps.Keys(r.attributes)) {
 			check(r.attributes[name])

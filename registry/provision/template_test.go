@@ -50,7 +50,7 @@ func TestResolve(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"Thing":{"Name":"sensor-7","Type":"","Attributes":{"site":"oslo","zone":"no"},"Groups":["sensors"],` +
-		`"OverrideAttributes":"MERGE","OverrideType":"","OverrideGroups":"REPLACE"},` +
+		`"BillingGroup":"","OverrideAttributes":"MERGE","OverrideType":"","OverrideGroups":"REPLACE"},` +
 		`"Certificate":{"CSR":"","ID":"abc","PEM":"","CAPEM":"","Status":"ACTIVE","OverrideStatus":""},` +
 		`"Policies":[{"Name":"` + p.Policies[0].Name + `","Document":"{\"Version\": \"2012-10-17\", \"Statement\": [{\"Effect\": \"Allow\", \"Action\": \"iot:*\", \"Resource\": \"*\"}]}"}],` +
 		`"Device":{"n":"5","url":"https://oslo.example/${x}"}}`

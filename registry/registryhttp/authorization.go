@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -37,18 +38,18 @@ func testAuthorization(c *call) (any, error) {
 		AuthInfos                           []authInfo
 		PolicyNamesToAdd, PolicyNamesToSkip []string
 	}
-	if err := c.body(&in); err != nil {
+	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
 	if len(in.AuthInfos) < 1 || len(in.AuthInfos) > 10 {
-		return nil, &registry.InvalidError{Field: "authInfos", Reason: fmt.Sprintf("has %d entries, not 1 to 10", len(in.AuthInfos))}
+		return nil, &awshttp.InputError{Field: "authInfos", Reason: fmt.Sprintf("has %d entries, not 1 to 10", len(in.AuthInfos))}
 	}
 	results := []authResult{}
 	for _, info := range in.AuthInfos {
-		a := registry.Access{Principal: in.Principal, ClientID: c.query("clientId")}
+		a := registry.Access{Principal: in.Principal, ClientID: c.Query("clientId")}
 		var ok bool
 		if a.Action, ok = actionTypes[info.Action]; !ok {
-			return nil, &registry.InvalidError{Field: "actionType", Reason: fmt.Sprintf("%q is unknown", info.Action)}
+			return nil, &awshttp.InputError{Field: "actionType", Reason: fmt.Sprintf("%q is unknown", info.Action)}
 		}
 		res, err := c.authorize(a, info, in.PolicyNamesToAdd, in.PolicyNamesToSkip)
 		if err != nil {
@@ -66,12 +67,12 @@ func (c *call) authorize(a registry.Access, info authInfo, add, skip []string) (
 	out := authResult{Info: info, Decision: "ALLOWED", Missing: []string{}}
 	out.Allowed.Policies, out.Denied.Implicit.Policies, out.Denied.Explicit.Policies = []policyRef{}, []policyRef{}, []policyRef{}
 	if len(info.Resources) == 0 {
-		return out, &registry.InvalidError{Field: "resources", Reason: "is empty"}
+		return out, &awshttp.InputError{Field: "resources", Reason: "is empty"}
 	}
 	for _, resource := range info.Resources {
 		var ok bool
 		if a.Resource, ok = strings.CutPrefix(resource, c.reg.ARN("")); !ok {
-			return out, &registry.InvalidError{Field: "resources", Reason: resource + " is not an ARN of this account"}
+			return out, &awshttp.InputError{Field: "resources", Reason: resource + " is not an ARN of this account"}
 		}
 		d, err := c.reg.TestAuthorization(c.Context(), a, add, skip)
 		if err != nil {

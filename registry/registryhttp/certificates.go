@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -21,15 +22,15 @@ type keyPair struct {
 }
 
 type validity struct {
-	NotBefore seconds `json:"notBefore"`
-	NotAfter  seconds `json:"notAfter"`
+	NotBefore awshttp.Seconds `json:"notBefore"`
+	NotAfter  awshttp.Seconds `json:"notAfter"`
 }
 
 func (c *call) certARN(id string) string { return c.reg.ARN("cert/" + id) }
 
 // status reads setAsActive.
 func (c *call) status() (registry.CertificateStatus, error) {
-	active, err := c.flag("setAsActive")
+	active, err := c.Flag("setAsActive")
 	if active {
 		return registry.StatusActive, err
 	}
@@ -49,7 +50,7 @@ func createCertificateFromCsr(c *call) (any, error) {
 	var in struct{ CertificateSigningRequest string }
 	status, err := c.status()
 	if err == nil {
-		err = c.body(&in)
+		err = c.Body(&in)
 	}
 	if err != nil {
 		return nil, err
@@ -65,7 +66,7 @@ func registerCertificate(c *call) (any, error) {
 	}
 	status, err := c.status()
 	if err == nil {
-		err = c.body(&in)
+		err = c.Body(&in)
 	}
 	if err != nil {
 		return nil, err
@@ -82,7 +83,7 @@ func registerCertificateWithoutCA(c *call) (any, error) {
 		CertificatePem string
 		Status         registry.CertificateStatus
 	}
-	if err := c.body(&in); err != nil {
+	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
 	cert, err := c.reg.RegisterCertificateWithoutCA(c.Context(), []byte(in.CertificatePem), in.Status)
@@ -92,34 +93,34 @@ func registerCertificateWithoutCA(c *call) (any, error) {
 func describeCertificate(c *call) (any, error) {
 	cert, err := c.reg.Certificate(c.Context(), c.PathValue("certificateId"))
 	type description struct {
-		ARN        string   `json:"certificateArn"`
-		ID         string   `json:"certificateId"`
-		CA         string   `json:"caCertificateId,omitempty"`
-		Status     string   `json:"status"`
-		PEM        string   `json:"certificatePem"`
-		Created    seconds  `json:"creationDate"`
-		Modified   seconds  `json:"lastModifiedDate"`
-		Version    int      `json:"customerVersion"`
-		Generation string   `json:"generationId"`
-		Validity   validity `json:"validity"`
-		Mode       string   `json:"certificateMode"`
+		ARN        string          `json:"certificateArn"`
+		ID         string          `json:"certificateId"`
+		CA         string          `json:"caCertificateId,omitempty"`
+		Status     string          `json:"status"`
+		PEM        string          `json:"certificatePem"`
+		Created    awshttp.Seconds `json:"creationDate"`
+		Modified   awshttp.Seconds `json:"lastModifiedDate"`
+		Version    int             `json:"customerVersion"`
+		Generation string          `json:"generationId"`
+		Validity   validity        `json:"validity"`
+		Mode       string          `json:"certificateMode"`
 	}
 	return struct {
 		Description description `json:"certificateDescription"`
-	}{description{c.certARN(cert.ID), cert.ID, cert.CA, string(cert.Status), cert.PEM, seconds(cert.Created), seconds(cert.Modified),
-		cert.Version, fmt.Sprint(cert.Version), validity{seconds(cert.NotBefore), seconds(cert.NotAfter)}, cert.Mode}}, err
+	}{description{c.certARN(cert.ID), cert.ID, cert.CA, string(cert.Status), cert.PEM, awshttp.Seconds(cert.Created), awshttp.Seconds(cert.Modified),
+		cert.Version, fmt.Sprint(cert.Version), validity{awshttp.Seconds(cert.NotBefore), awshttp.Seconds(cert.NotAfter)}, cert.Mode}}, err
 }
 
 func updateCertificate(c *call) (any, error) {
-	return none{}, c.reg.UpdateCertificate(c.Context(), c.PathValue("certificateId"), registry.CertificateStatus(c.query("newStatus")))
+	return nil, c.reg.UpdateCertificate(c.Context(), c.PathValue("certificateId"), registry.CertificateStatus(c.Query("newStatus")))
 }
 
 func deleteCertificate(c *call) (any, error) {
-	force, err := c.flag("forceDelete")
+	force, err := c.Flag("forceDelete")
 	if err != nil {
 		return nil, err
 	}
-	return none{}, c.reg.DeleteCertificate(c.Context(), c.PathValue("certificateId"), force)
+	return nil, c.reg.DeleteCertificate(c.Context(), c.PathValue("certificateId"), force)
 }
 
 // listCertificates serves ListCertificates and, with a CA in the path,
@@ -132,20 +133,20 @@ func listCertificates(c *call) (any, error) {
 		}
 	}
 	type view struct {
-		ARN     string  `json:"certificateArn"`
-		ID      string  `json:"certificateId"`
-		Status  string  `json:"status"`
-		Mode    string  `json:"certificateMode"`
-		Created seconds `json:"creationDate"`
+		ARN     string          `json:"certificateArn"`
+		ID      string          `json:"certificateId"`
+		Status  string          `json:"status"`
+		Mode    string          `json:"certificateMode"`
+		Created awshttp.Seconds `json:"creationDate"`
 	}
-	items, marker, err := page(c, byMarker,
+	items, marker, err := awshttp.Page(c.Call, awshttp.ByMarker,
 		func(after string) iter.Seq2[registry.Certificate, error] {
 			q.After = after
 			return c.reg.Certificates(c.Context(), q)
 		},
 		func(cert registry.Certificate) string { return cert.ID },
 		func(cert registry.Certificate) view {
-			return view{c.certARN(cert.ID), cert.ID, string(cert.Status), cert.Mode, seconds(cert.Created)}
+			return view{c.certARN(cert.ID), cert.ID, string(cert.Status), cert.Mode, awshttp.Seconds(cert.Created)}
 		})
 	return struct {
 		Certificates []view `json:"certificates"`
@@ -165,13 +166,13 @@ func registerCACertificate(c *call) (any, error) {
 		CaCertificate, VerificationCertificate, CertificateMode string
 		RegistrationConfig                                      registrationConfig
 	}
-	active, err := c.flag("setAsActive")
+	active, err := c.Flag("setAsActive")
 	if err != nil {
 		return nil, err
 	}
-	auto, err := c.flag("allowAutoRegistration")
+	auto, err := c.Flag("allowAutoRegistration")
 	if err == nil {
-		err = c.body(&in)
+		err = c.Body(&in)
 	}
 	if err != nil {
 		return nil, err
@@ -198,11 +199,11 @@ func (c *call) registration(in registrationConfig) (registry.RegistrationConfig,
 	if in == (registrationConfig{}) {
 		return config, nil
 	}
-	if c.s.opts.CheckRegistration == nil {
+	if c.opts.CheckRegistration == nil {
 		return config, fmt.Errorf("%w: registrationConfig", errNotImplemented)
 	}
-	if err := c.s.opts.CheckRegistration(c.Context(), config); err != nil {
-		return config, &registry.InvalidError{Field: "registrationConfig", Reason: err.Error()}
+	if err := c.opts.CheckRegistration(c.Context(), config); err != nil {
+		return config, &awshttp.InputError{Field: "registrationConfig", Reason: err.Error()}
 	}
 	return config, nil
 }
@@ -210,17 +211,17 @@ func (c *call) registration(in registrationConfig) (registry.RegistrationConfig,
 func describeCACertificate(c *call) (any, error) {
 	ca, err := c.reg.CACertificate(c.Context(), c.PathValue("caCertificateId"))
 	type description struct {
-		ARN        string   `json:"certificateArn"`
-		ID         string   `json:"certificateId"`
-		Status     string   `json:"status"`
-		PEM        string   `json:"certificatePem"`
-		Created    seconds  `json:"creationDate"`
-		Auto       string   `json:"autoRegistrationStatus"`
-		Modified   seconds  `json:"lastModifiedDate"`
-		Version    int      `json:"customerVersion"`
-		Generation string   `json:"generationId"`
-		Validity   validity `json:"validity"`
-		Mode       string   `json:"certificateMode"`
+		ARN        string          `json:"certificateArn"`
+		ID         string          `json:"certificateId"`
+		Status     string          `json:"status"`
+		PEM        string          `json:"certificatePem"`
+		Created    awshttp.Seconds `json:"creationDate"`
+		Auto       string          `json:"autoRegistrationStatus"`
+		Modified   awshttp.Seconds `json:"lastModifiedDate"`
+		Version    int             `json:"customerVersion"`
+		Generation string          `json:"generationId"`
+		Validity   validity        `json:"validity"`
+		Mode       string          `json:"certificateMode"`
 	}
 	var config *registrationConfig
 	if r := ca.Registration; r != (registry.RegistrationConfig{}) {
@@ -229,8 +230,8 @@ func describeCACertificate(c *call) (any, error) {
 	return struct {
 		Description  description         `json:"certificateDescription"`
 		Registration *registrationConfig `json:"registrationConfig,omitempty"`
-	}{description{c.reg.ARN("cacert/" + ca.ID), ca.ID, string(ca.Status), ca.PEM, seconds(ca.Created), autoStatus(ca.AutoRegister),
-		seconds(ca.Modified), ca.Version, fmt.Sprint(ca.Version), validity{seconds(ca.NotBefore), seconds(ca.NotAfter)}, ca.Mode}, config}, err
+	}{description{c.reg.ARN("cacert/" + ca.ID), ca.ID, string(ca.Status), ca.PEM, awshttp.Seconds(ca.Created), autoStatus(ca.AutoRegister),
+		awshttp.Seconds(ca.Modified), ca.Version, fmt.Sprint(ca.Version), validity{awshttp.Seconds(ca.NotBefore), awshttp.Seconds(ca.NotAfter)}, ca.Mode}, config}, err
 }
 
 func updateCACertificate(c *call) (any, error) {
@@ -238,17 +239,17 @@ func updateCACertificate(c *call) (any, error) {
 		RegistrationConfig     *registrationConfig
 		RemoveAutoRegistration bool
 	}
-	if err := c.body(&in); err != nil {
+	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
-	u := registry.CAUpdate{Status: registry.CertificateStatus(c.query("newStatus"))}
-	switch s := c.query("newAutoRegistrationStatus"); s {
+	u := registry.CAUpdate{Status: registry.CertificateStatus(c.Query("newStatus"))}
+	switch s := c.Query("newAutoRegistrationStatus"); s {
 	case "":
 	case "ENABLE", "DISABLE":
 		on := s == "ENABLE"
 		u.AutoRegister = &on
 	default:
-		return nil, &registry.InvalidError{Field: "newAutoRegistrationStatus", Reason: fmt.Sprintf("%q is not ENABLE or DISABLE", s)}
+		return nil, &awshttp.InputError{Field: "newAutoRegistrationStatus", Reason: fmt.Sprintf("%q is not ENABLE or DISABLE", s)}
 	}
 	if in.RegistrationConfig != nil {
 		config, err := c.registration(*in.RegistrationConfig)
@@ -260,27 +261,42 @@ func updateCACertificate(c *call) (any, error) {
 	if in.RemoveAutoRegistration {
 		u.AutoRegister, u.Registration = new(bool), &registry.RegistrationConfig{}
 	}
-	return none{}, c.reg.UpdateCACertificate(c.Context(), c.PathValue("caCertificateId"), u)
+	return nil, c.reg.UpdateCACertificate(c.Context(), c.PathValue("caCertificateId"), u)
 }
 
 func deleteCACertificate(c *call) (any, error) {
-	return none{}, c.reg.DeleteCACertificate(c.Context(), c.PathValue("caCertificateId"))
+	return nil, c.reg.DeleteCACertificate(c.Context(), c.PathValue("caCertificateId"))
+}
+
+// ofTemplate leaves the CA certificates that have the template the query asks for.
+func (c *call) ofTemplate(list iter.Seq2[registry.CACertificate, error]) iter.Seq2[registry.CACertificate, error] {
+	template := c.Query("templateName")
+	return func(yield func(registry.CACertificate, error) bool) {
+		for ca, err := range list {
+			if err == nil && template != "" && ca.Registration.Template != template {
+				continue
+			}
+			if !yield(ca, err) {
+				return
+			}
+		}
+	}
 }
 
 func listCACertificates(c *call) (any, error) {
 	type view struct {
-		ARN     string  `json:"certificateArn"`
-		ID      string  `json:"certificateId"`
-		Status  string  `json:"status"`
-		Created seconds `json:"creationDate"`
+		ARN     string          `json:"certificateArn"`
+		ID      string          `json:"certificateId"`
+		Status  string          `json:"status"`
+		Created awshttp.Seconds `json:"creationDate"`
 	}
-	items, marker, err := page(c, byMarker,
+	items, marker, err := awshttp.Page(c.Call, awshttp.ByMarker,
 		func(after string) iter.Seq2[registry.CACertificate, error] {
-			return c.reg.CACertificates(c.Context(), after)
+			return c.ofTemplate(c.reg.CACertificates(c.Context(), after))
 		},
 		func(ca registry.CACertificate) string { return ca.ID },
 		func(ca registry.CACertificate) view {
-			return view{c.reg.ARN("cacert/" + ca.ID), ca.ID, string(ca.Status), seconds(ca.Created)}
+			return view{c.reg.ARN("cacert/" + ca.ID), ca.ID, string(ca.Status), awshttp.Seconds(ca.Created)}
 		})
 	return struct {
 		Certificates []view `json:"certificates"`
@@ -296,5 +312,5 @@ func getRegistrationCode(c *call) (any, error) {
 }
 
 func deleteRegistrationCode(c *call) (any, error) {
-	return none{}, c.reg.DeleteRegistrationCode(c.Context())
+	return nil, c.reg.DeleteRegistrationCode(c.Context())
 }

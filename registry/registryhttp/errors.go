@@ -1,74 +1,44 @@
 package registryhttp
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 
+	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/registry"
 )
 
 // errNotImplemented reports an operation that is not answered here.
 var errNotImplemented = errors.New("registryhttp: operation not implemented")
 
-// statuses is the one table from errors to what goes over the wire. The first
+// errorRows is the one table from errors to what goes over the wire. The first
 // row that fits counts: what is not authorized is so whatever the reason.
-var statuses = []struct {
-	err    error
-	status int
-	name   string
-}{
-	{registry.ErrNotAuthorized, http.StatusUnauthorized, "UnauthorizedException"},
-	{registry.ErrUnknownCertificate, http.StatusUnauthorized, "UnauthorizedException"},
-	{registry.ErrInactive, http.StatusUnauthorized, "UnauthorizedException"},
-	{registry.ErrRevoked, http.StatusUnauthorized, "UnauthorizedException"},
-	{registry.ErrExpired, http.StatusUnauthorized, "UnauthorizedException"},
-	{registry.ErrNotFound, http.StatusNotFound, "ResourceNotFoundException"},
-	{registry.ErrExists, http.StatusConflict, "ResourceAlreadyExistsException"},
-	{registry.ErrVersionConflict, http.StatusConflict, "VersionConflictException"},
-	{registry.ErrInvalid, http.StatusBadRequest, "InvalidRequestException"},
-	{registry.ErrLimit, http.StatusGone, "LimitExceededException"},
-	{registry.ErrDeleteConflict, http.StatusConflict, "DeleteConflictException"},
-	{registry.ErrMalformedPolicy, http.StatusBadRequest, "MalformedPolicyException"},
-	{registry.ErrVersionsLimit, http.StatusConflict, "VersionsLimitExceededException"},
-	{registry.ErrCertificateState, http.StatusNotAcceptable, "CertificateStateException"},
-	{registry.ErrCertificateValidation, http.StatusBadRequest, "CertificateValidationException"},
-	{registry.ErrRegistrationCode, http.StatusBadRequest, "RegistrationCodeValidationException"},
-	{registry.ErrNoCA, http.StatusBadRequest, "InvalidRequestException"},
-	{errNotImplemented, http.StatusNotImplemented, "NotImplementedException"},
+var errorRows = []awshttp.ErrorRow{
+	{Err: registry.ErrNotAuthorized, Status: http.StatusUnauthorized, Name: "UnauthorizedException"},
+	{Err: registry.ErrUnknownCertificate, Status: http.StatusUnauthorized, Name: "UnauthorizedException"},
+	{Err: registry.ErrInactive, Status: http.StatusUnauthorized, Name: "UnauthorizedException"},
+	{Err: registry.ErrRevoked, Status: http.StatusUnauthorized, Name: "UnauthorizedException"},
+	{Err: registry.ErrExpired, Status: http.StatusUnauthorized, Name: "UnauthorizedException"},
+	{Err: registry.ErrNotFound, Status: http.StatusNotFound, Name: "ResourceNotFoundException"},
+	{Err: registry.ErrExists, Status: http.StatusConflict, Name: "ResourceAlreadyExistsException"},
+	{Err: registry.ErrVersionConflict, Status: http.StatusConflict, Name: "VersionConflictException"},
+	{Err: registry.ErrInvalid, Status: http.StatusBadRequest, Name: "InvalidRequestException"},
+	{Err: registry.ErrLimit, Status: http.StatusGone, Name: "LimitExceededException"},
+	{Err: registry.ErrDeleteConflict, Status: http.StatusConflict, Name: "DeleteConflictException"},
+	{Err: registry.ErrMalformedPolicy, Status: http.StatusBadRequest, Name: "MalformedPolicyException"},
+	{Err: registry.ErrVersionsLimit, Status: http.StatusConflict, Name: "VersionsLimitExceededException"},
+	{Err: registry.ErrCertificateState, Status: http.StatusNotAcceptable, Name: "CertificateStateException"},
+	{Err: registry.ErrCertificateValidation, Status: http.StatusBadRequest, Name: "CertificateValidationException"},
+	{Err: registry.ErrRegistrationCode, Status: http.StatusBadRequest, Name: "RegistrationCodeValidationException"},
+	{Err: registry.ErrNoCA, Status: http.StatusBadRequest, Name: "InvalidRequestException"},
+	{Err: errNotImplemented, Status: http.StatusNotImplemented, Name: "NotImplementedException"},
 }
 
-// classify returns the status and name of an error.
-func classify(err error) (status int, name string) {
-	for _, row := range statuses {
-		if errors.Is(err, row.err) {
-			return row.status, row.name
-		}
+// members says of what exists already which it is.
+func members(err error) map[string]string {
+	ee, ok := errors.AsType[*registry.ExistsError](err)
+	if !ok {
+		return nil
 	}
-	return http.StatusInternalServerError, "InternalFailureException"
-}
-
-// fail answers with an error.
-func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	status, name := classify(err)
-	body := struct {
-		Message     string `json:"message"`
-		ResourceID  string `json:"resourceId,omitempty"`
-		ResourceARN string `json:"resourceArn,omitempty"`
-	}{Message: err.Error()}
-	if status == http.StatusInternalServerError {
-		s.opts.Logger.Error("control plane", "method", r.Method, "path", r.URL.Path, "error", err)
-		body.Message = "internal failure"
-	}
-	if ee, ok := errors.AsType[*registry.ExistsError](err); ok {
-		body.ResourceID, body.ResourceARN = ee.ID, ee.ARN
-	}
-	text, err := json.Marshal(body)
-	if err != nil {
-		text = []byte(`{}`)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("x-amzn-ErrorType", name)
-	w.WriteHeader(status)
-	w.Write(text)
+	return map[string]string{"resourceId": ee.ID, "resourceArn": ee.ARN}
 }

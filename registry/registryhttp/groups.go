@@ -4,6 +4,7 @@ import (
 	"iter"
 	"strings"
 
+	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -26,7 +27,7 @@ func createThingGroup(c *call) (any, error) {
 		ParentGroupName      string
 		ThingGroupProperties groupProperties
 	}
-	if err := c.body(&in); err != nil {
+	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
 	g := registry.Group{Name: c.PathValue("thingGroupName")}
@@ -49,11 +50,11 @@ func updateThingGroup(c *call) (any, error) {
 		ThingGroupProperties *groupProperties
 		ExpectedVersion      int64
 	}
-	if err := c.body(&in); err != nil {
+	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
 	if in.ThingGroupProperties == nil {
-		return nil, &registry.InvalidError{Field: "thingGroupProperties", Reason: "is missing"}
+		return nil, &awshttp.InputError{Field: "thingGroupProperties", Reason: "is missing"}
 	}
 	u := registry.GroupUpdate{Name: c.PathValue("thingGroupName"), Description: in.ThingGroupProperties.Description, ExpectedVersion: in.ExpectedVersion}
 	if a := in.ThingGroupProperties.Attributes; a != nil {
@@ -66,11 +67,11 @@ func updateThingGroup(c *call) (any, error) {
 }
 
 func deleteThingGroup(c *call) (any, error) {
-	version, err := c.number("expectedVersion")
+	version, err := c.Number("expectedVersion")
 	if err != nil {
 		return nil, err
 	}
-	return none{}, c.reg.DeleteGroup(c.Context(), c.PathValue("thingGroupName"), version)
+	return nil, c.reg.DeleteGroup(c.Context(), c.PathValue("thingGroupName"), version)
 }
 
 func describeThingGroup(c *call) (any, error) {
@@ -79,11 +80,11 @@ func describeThingGroup(c *call) (any, error) {
 		return nil, err
 	}
 	type metadata struct {
-		Parent  string     `json:"parentGroupName,omitempty"`
-		Path    []groupRef `json:"rootToParentThingGroups,omitempty"`
-		Created seconds    `json:"creationDate"`
+		Parent  string          `json:"parentGroupName,omitempty"`
+		Path    []groupRef      `json:"rootToParentThingGroups,omitempty"`
+		Created awshttp.Seconds `json:"creationDate"`
 	}
-	m := metadata{Parent: g.Parent(), Created: seconds(g.Created)}
+	m := metadata{Parent: g.Parent(), Created: awshttp.Seconds(g.Created)}
 	for _, name := range g.Path {
 		m.Path = append(m.Path, c.groupRef(name))
 	}
@@ -114,19 +115,19 @@ func describeThingGroup(c *call) (any, error) {
 
 func listThingGroups(c *call) (any, error) {
 	recursive := true
-	if c.query("recursive") != "" {
+	if c.Query("recursive") != "" {
 		var err error
-		if recursive, err = c.flag("recursive"); err != nil {
+		if recursive, err = c.Flag("recursive"); err != nil {
 			return nil, err
 		}
 	}
-	q := registry.GroupQuery{Prefix: c.query("namePrefixFilter"), Parent: c.query("parentGroup"), Recursive: recursive}
+	q := registry.GroupQuery{Prefix: c.Query("namePrefixFilter"), Parent: c.Query("parentGroup"), Recursive: recursive}
 	if q.Parent != "" {
 		if _, err := c.reg.Group(c.Context(), q.Parent); err != nil {
 			return nil, err
 		}
 	}
-	items, token, err := page(c, byToken,
+	items, token, err := awshttp.Page(c.Call, awshttp.ByToken,
 		func(after string) iter.Seq2[registry.Group, error] {
 			q.After = after
 			return func(yield func(registry.Group, error) bool) {
@@ -155,28 +156,30 @@ func (c *call) membership() (thing, group string, override bool, err error) {
 		ThingGroupName, ThingGroupArn, ThingName, ThingArn string
 		OverrideDynamicGroups                              bool
 	}
-	if err := c.body(&in); err != nil {
+	if err := c.Body(&in); err != nil {
 		return "", "", false, err
 	}
-	pick := func(field, name, arn, kind string) (string, error) {
-		fromARN, ok := strings.CutPrefix(arn, c.reg.ARN(kind+"/"))
-		switch {
-		case arn != "" && !ok:
-			return "", &registry.InvalidError{Field: field + "Arn", Reason: arn + " is not one of this account"}
-		case name == "" && arn == "":
-			return "", &registry.InvalidError{Field: field + "Name", Reason: "is missing"}
-		case name != "" && arn != "" && name != fromARN:
-			return "", &registry.InvalidError{Field: field + "Arn", Reason: "names another than " + field + "Name"}
-		case name != "":
-			return name, nil
-		}
-		return fromARN, nil
-	}
-	if thing, err = pick("thing", in.ThingName, in.ThingArn, "thing"); err != nil {
+	if thing, err = c.named("thing", in.ThingName, in.ThingArn); err != nil {
 		return "", "", false, err
 	}
-	group, err = pick("thingGroup", in.ThingGroupName, in.ThingGroupArn, "thinggroup")
+	group, err = c.named("thingGroup", in.ThingGroupName, in.ThingGroupArn)
 	return thing, group, in.OverrideDynamicGroups, err
+}
+
+// named returns what a request names by name, ARN or both.
+func (c *call) named(field, name, arn string) (string, error) {
+	fromARN, ok := strings.CutPrefix(arn, c.reg.ARN(strings.ToLower(field)+"/"))
+	switch {
+	case arn != "" && !ok:
+		return "", &awshttp.InputError{Field: field + "Arn", Reason: arn + " is not one of this account"}
+	case name == "" && arn == "":
+		return "", &awshttp.InputError{Field: field + "Name", Reason: "is missing"}
+	case name != "" && arn != "" && name != fromARN:
+		return "", &awshttp.InputError{Field: field + "Arn", Reason: "names another than " + field + "Name"}
+	case name != "":
+		return name, nil
+	}
+	return fromARN, nil
 }
 
 // add makes the thing a member.
@@ -192,7 +195,7 @@ func addThingToThingGroup(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return none{}, c.add(thing, group, override)
+	return nil, c.add(thing, group, override)
 }
 
 func removeThingFromThingGroup(c *call) (any, error) {
@@ -200,7 +203,7 @@ func removeThingFromThingGroup(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return none{}, c.reg.RemoveThingFromGroup(c.Context(), thing, group)
+	return nil, c.reg.RemoveThingFromGroup(c.Context(), thing, group)
 }
 
 func updateThingGroupsForThing(c *call) (any, error) {
@@ -209,7 +212,7 @@ func updateThingGroupsForThing(c *call) (any, error) {
 		ThingGroupsToAdd, ThingGroupsToRemove []string
 		OverrideDynamicGroups                 bool
 	}
-	if err := c.body(&in); err != nil {
+	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
 	for _, g := range in.ThingGroupsToRemove {
@@ -222,15 +225,15 @@ func updateThingGroupsForThing(c *call) (any, error) {
 			return nil, err
 		}
 	}
-	return none{}, nil
+	return nil, nil
 }
 
 func listThingsInThingGroup(c *call) (any, error) {
-	recursive, err := c.flag("recursive")
+	recursive, err := c.Flag("recursive")
 	if err != nil {
 		return nil, err
 	}
-	items, token, err := page(c, byToken, func(after string) iter.Seq2[string, error] {
+	items, token, err := awshttp.Page(c.Call, awshttp.ByToken, func(after string) iter.Seq2[string, error] {
 		return c.reg.ThingsInGroup(c.Context(), c.PathValue("thingGroupName"), recursive, after)
 	}, self, self)
 	return struct {
@@ -244,7 +247,7 @@ func listThingGroupsForThing(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	items, token, err := page(c, byToken, slice(t.Groups), self, c.groupRef)
+	items, token, err := awshttp.Page(c.Call, awshttp.ByToken, slice(t.Groups), self, c.groupRef)
 	return struct {
 		Groups []groupRef `json:"thingGroups"`
 		Token  string     `json:"nextToken,omitempty"`

@@ -2,15 +2,11 @@ package registryhttp
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
-	"strconv"
-	"time"
 
+	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -48,35 +44,24 @@ func Operations() []string {
 
 // Handler serves the control plane of reg.
 func Handler(reg *registry.Registry, opts *Options) (http.Handler, error) {
-	s := &server{reg: reg}
+	var o Options
 	if opts != nil {
-		s.opts = *opts
+		o = *opts
 	}
-	if s.opts.MaxBodyBytes < 0 {
+	if o.MaxBodyBytes < 0 {
 		return nil, errors.New("registryhttp: Options.MaxBodyBytes is negative")
 	}
-	if s.opts.MaxBodyBytes == 0 {
-		s.opts.MaxBodyBytes = 1 << 20
-	}
-	if s.opts.Logger == nil {
-		s.opts.Logger = slog.New(slog.DiscardHandler)
-	}
-	mux := http.NewServeMux()
+	var all []awshttp.Operation
 	for _, op := range operations() {
-		if op.name == "DescribeEndpoint" && s.opts.Endpoint == nil {
+		if op.name == "DescribeEndpoint" && o.Endpoint == nil {
 			continue
 		}
-		mux.HandleFunc(op.pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, op) })
+		all = append(all, awshttp.Operation{Name: op.name, Pattern: op.pattern, Do: func(c *awshttp.Call) (any, error) { return op.do(&call{c, reg, &o}) }})
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, fmt.Errorf("%w: %s %s", errNotImplemented, r.Method, r.URL.Path))
-	})
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", awshttp.NotImplemented)
+	awshttp.Mount(mux, all, awshttp.Options{Authorize: o.Authorize, Errors: errorRows, Members: members, MaxBodyBytes: o.MaxBodyBytes, Logger: o.Logger})
 	return mux, nil
-}
-
-type server struct {
-	reg  *registry.Registry
-	opts Options
 }
 
 // An operation is one row of the API.
@@ -87,97 +72,7 @@ type operation struct {
 
 // A call is one request being answered.
 type call struct {
-	*http.Request
-	s   *server
-	reg *registry.Registry
-}
-
-// none is the answer of operations without output.
-type none struct{}
-
-func (s *server) serve(w http.ResponseWriter, r *http.Request, op operation) {
-	if s.opts.Authorize != nil {
-		if err := s.opts.Authorize(r, op.name); err != nil {
-			if status, _ := classify(err); status == http.StatusInternalServerError {
-				err = fmt.Errorf("%w: %s", registry.ErrNotAuthorized, op.name)
-			}
-			s.fail(w, r, err)
-			return
-		}
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, s.opts.MaxBodyBytes)
-	out, err := op.do(&call{Request: r, s: s, reg: s.reg})
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	body, err := json.Marshal(out)
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Write(body)
-}
-
-// body decodes the JSON body into v; an empty one leaves it as it is.
-func (c *call) body(v any) error {
-	text, err := io.ReadAll(c.Body)
-	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return &registry.InvalidError{Field: "body", Reason: fmt.Sprintf("has more than %d bytes", c.s.opts.MaxBodyBytes)}
-		}
-		return fmt.Errorf("registryhttp: read body: %w", err)
-	}
-	if len(text) == 0 {
-		return nil
-	}
-	err = json.Unmarshal(text, v)
-	if te, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return &registry.InvalidError{Field: te.Field, Reason: fmt.Sprintf("cannot be a JSON %s", te.Value)}
-	}
-	if se, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return &registry.InvalidError{Field: "body", Reason: fmt.Sprintf("is not JSON at byte %d: %v", se.Offset, se)}
-	}
-	if err != nil {
-		return &registry.InvalidError{Field: "body", Reason: err.Error()}
-	}
-	return nil
-}
-
-// query returns a parameter of the query.
-func (c *call) query(name string) string { return c.URL.Query().Get(name) }
-
-// flag reads a boolean parameter.
-func (c *call) flag(name string) (bool, error) {
-	s := c.query(name)
-	if s == "" {
-		return false, nil
-	}
-	b, err := strconv.ParseBool(s)
-	if err != nil {
-		return false, &registry.InvalidError{Field: name, Reason: fmt.Sprintf("%q is not true or false", s)}
-	}
-	return b, nil
-}
-
-// number reads an integer parameter; absent is zero.
-func (c *call) number(name string) (int64, error) {
-	s := c.query(name)
-	if s == "" {
-		return 0, nil
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		return 0, &registry.InvalidError{Field: name, Reason: fmt.Sprintf("%q is not a number", s)}
-	}
-	return n, nil
-}
-
-// seconds is a time as the protocol has it: seconds since 1970 with a
-// fraction of milliseconds.
-type seconds time.Time
-
-func (s seconds) MarshalJSON() ([]byte, error) {
-	return strconv.AppendFloat(nil, float64(time.Time(s).UnixMilli())/1000, 'f', -1, 64), nil
+	*awshttp.Call
+	reg  *registry.Registry
+	opts *Options
 }

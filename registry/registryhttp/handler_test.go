@@ -4,9 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/thingloom/thingloom/internal/awshttp"
+	"github.com/thingloom/thingloom/internal/sentinels"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -94,78 +93,55 @@ func (c *client) fails(method, path, body, header string, status int, kind strin
 	return text
 }
 
-// sentinels are the exported errors of a file.
-func sentinels(t *testing.T, file string) []string {
-	t.Helper()
-	f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []string
-	ast.Inspect(f, func(n ast.Node) bool {
-		if v, ok := n.(*ast.ValueSpec); ok {
-			for _, id := range v.Names {
-				if strings.HasPrefix(id.Name, "Err") {
-					out = append(out, id.Name)
-				}
-			}
-		}
-		return true
-	})
-	return out
-}
-
 func TestEverySentinelHasAnAnswer(t *testing.T) {
-	want := map[string]struct {
+	known := map[string]error{}
+	want := map[string]string{}
+	for _, row := range []struct {
+		name string
 		err  error
 		wire string
 	}{
-		"ErrNotFound":              {registry.ErrNotFound, "404 ResourceNotFoundException"},
-		"ErrExists":                {registry.ErrExists, "409 ResourceAlreadyExistsException"},
-		"ErrVersionConflict":       {registry.ErrVersionConflict, "409 VersionConflictException"},
-		"ErrInvalid":               {registry.ErrInvalid, "400 InvalidRequestException"},
-		"ErrLimit":                 {registry.ErrLimit, "410 LimitExceededException"},
-		"ErrDeleteConflict":        {registry.ErrDeleteConflict, "409 DeleteConflictException"},
-		"ErrMalformedPolicy":       {registry.ErrMalformedPolicy, "400 MalformedPolicyException"},
-		"ErrVersionsLimit":         {registry.ErrVersionsLimit, "409 VersionsLimitExceededException"},
-		"ErrCertificateState":      {registry.ErrCertificateState, "406 CertificateStateException"},
-		"ErrCertificateValidation": {registry.ErrCertificateValidation, "400 CertificateValidationException"},
-		"ErrRegistrationCode":      {registry.ErrRegistrationCode, "400 RegistrationCodeValidationException"},
-		"ErrNoCA":                  {registry.ErrNoCA, "400 InvalidRequestException"},
-		"ErrNotAuthorized":         {registry.ErrNotAuthorized, "401 UnauthorizedException"},
-		"ErrUnknownCertificate":    {registry.ErrUnknownCertificate, "401 UnauthorizedException"},
-		"ErrInactive":              {registry.ErrInactive, "401 UnauthorizedException"},
-		"ErrRevoked":               {registry.ErrRevoked, "401 UnauthorizedException"},
-		"ErrExpired":               {registry.ErrExpired, "401 UnauthorizedException"},
+		{"ErrNotFound", registry.ErrNotFound, "404 ResourceNotFoundException"},
+		{"ErrExists", registry.ErrExists, "409 ResourceAlreadyExistsException"},
+		{"ErrVersionConflict", registry.ErrVersionConflict, "409 VersionConflictException"},
+		{"ErrInvalid", registry.ErrInvalid, "400 InvalidRequestException"},
+		{"ErrLimit", registry.ErrLimit, "410 LimitExceededException"},
+		{"ErrDeleteConflict", registry.ErrDeleteConflict, "409 DeleteConflictException"},
+		{"ErrMalformedPolicy", registry.ErrMalformedPolicy, "400 MalformedPolicyException"},
+		{"ErrVersionsLimit", registry.ErrVersionsLimit, "409 VersionsLimitExceededException"},
+		{"ErrCertificateState", registry.ErrCertificateState, "406 CertificateStateException"},
+		{"ErrCertificateValidation", registry.ErrCertificateValidation, "400 CertificateValidationException"},
+		{"ErrRegistrationCode", registry.ErrRegistrationCode, "400 RegistrationCodeValidationException"},
+		{"ErrNoCA", registry.ErrNoCA, "400 InvalidRequestException"},
+		{"ErrNotAuthorized", registry.ErrNotAuthorized, "401 UnauthorizedException"},
+		{"ErrUnknownCertificate", registry.ErrUnknownCertificate, "401 UnauthorizedException"},
+		{"ErrInactive", registry.ErrInactive, "401 UnauthorizedException"},
+		{"ErrRevoked", registry.ErrRevoked, "401 UnauthorizedException"},
+		{"ErrExpired", registry.ErrExpired, "401 UnauthorizedException"},
+	} {
+		known[row.name], want[row.name] = row.err, row.wire
 	}
-	names := sentinels(t, "../errors.go")
-	if len(names) < len(want) {
-		t.Errorf("only %d sentinels found", len(names))
-	}
-	for _, name := range names {
-		row, ok := want[name]
-		if !ok {
-			t.Errorf("%s has no row in the table", name)
-			continue
+	sentinels.Check(t, "..", known, func(name string, err error) {
+		status, kind := awshttp.Classify(errorRows, fmt.Errorf("wrapped: %w", err))
+		if got := fmt.Sprint(status, " ", kind); got != want[name] {
+			t.Errorf("%s: got %s, want %s", name, got, want[name])
 		}
-		status, kind := classify(fmt.Errorf("wrapped: %w", row.err))
-		if got := fmt.Sprint(status, " ", kind); got != row.wire {
-			t.Errorf("%s: got %s, want %s", name, got, row.wire)
-		}
-	}
-	if status, kind := classify(errors.New("other")); status != 500 || kind != "InternalFailureException" {
+	})
+	if status, kind := awshttp.Classify(errorRows, errors.New("other")); status != 500 || kind != "InternalFailureException" {
 		t.Errorf("unknown error: %d %s", status, kind)
 	}
 }
 
 func TestThings(t *testing.T) {
 	c := newClient(t, nil)
+	c.fails("POST", "/things/a%3Ab_1", `{"billingGroupName":"bg"}`, "", 404, "ResourceNotFoundException")
+	c.ok("POST", "/billing-groups/bg", "", "")
 	out := c.ok("POST", "/things/a%3Ab_1", `{"attributePayload":{"attributes":{"k":"v"}},"billingGroupName":"bg"}`, "Content-Type: application/json")
 	if out["thingName"] != "a:b_1" || out["thingArn"] != arn+"thing/a:b_1" {
 		t.Errorf("created %v", out)
 	}
 	text := c.fails("POST", "/things/a%3Ab_1", "", "", 409, "ResourceAlreadyExistsException")
-	if !strings.Contains(text, `"resourceId":"a:b_1","resourceArn":"`+arn+`thing/a:b_1"`) {
+	if !strings.Contains(text, `"resourceArn":"`+arn+`thing/a:b_1","resourceId":"a:b_1"`) {
 		t.Errorf("who is in the way: %s", text)
 	}
 	out = c.ok("GET", "/things/a%3Ab_1", "", "")

@@ -33,6 +33,15 @@ func operations() []operation {
 		{"ListThingsInThingGroup", "GET /thing-groups/{thingGroupName}/things", listThingsInThingGroup},
 		{"ListThingGroupsForThing", "GET /things/{thingName}/thing-groups", listThingGroupsForThing},
 
+		{"CreateBillingGroup", "POST /billing-groups/{billingGroupName}", createBillingGroup},
+		{"UpdateBillingGroup", "PATCH /billing-groups/{billingGroupName}", updateBillingGroup},
+		{"DeleteBillingGroup", "DELETE /billing-groups/{billingGroupName}", deleteBillingGroup},
+		{"DescribeBillingGroup", "GET /billing-groups/{billingGroupName}", describeBillingGroup},
+		{"ListBillingGroups", "GET /billing-groups", listBillingGroups},
+		{"AddThingToBillingGroup", "PUT /billing-groups/addThingToBillingGroup", addThingToBillingGroup},
+		{"RemoveThingFromBillingGroup", "PUT /billing-groups/removeThingFromBillingGroup", removeThingFromBillingGroup},
+		{"ListThingsInBillingGroup", "GET /billing-groups/{billingGroupName}/things", listThingsInBillingGroup},
+
 		{"CreateKeysAndCertificate", "POST /keys-and-certificate", createKeysAndCertificate},
 		{"CreateCertificateFromCsr", "POST /certificates", createCertificateFromCsr},
 		{"RegisterCertificate", "POST /certificate/register", registerCertificate},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -21,7 +22,7 @@ func policyNameOf(p registry.Policy) string     { return p.Name }
 // document reads the body of the two operations that bring a document.
 func (c *call) document() (string, error) {
 	var in struct{ PolicyDocument string }
-	err := c.body(&in)
+	err := c.Body(&in)
 	return in.PolicyDocument, err
 }
 
@@ -43,25 +44,25 @@ func getPolicy(c *call) (any, error) {
 	p, err := c.reg.Policy(c.Context(), c.policyName())
 	v, _ := p.Version(p.Default)
 	return struct {
-		Name       string  `json:"policyName"`
-		ARN        string  `json:"policyArn"`
-		Document   string  `json:"policyDocument"`
-		Version    string  `json:"defaultVersionId"`
-		Created    seconds `json:"creationDate"`
-		Modified   seconds `json:"lastModifiedDate"`
-		Generation string  `json:"generationId"`
-	}{p.Name, c.policyARN(p.Name), v.Document, p.Default, seconds(p.Created), seconds(p.Modified), generation(p)}, err
+		Name       string          `json:"policyName"`
+		ARN        string          `json:"policyArn"`
+		Document   string          `json:"policyDocument"`
+		Version    string          `json:"defaultVersionId"`
+		Created    awshttp.Seconds `json:"creationDate"`
+		Modified   awshttp.Seconds `json:"lastModifiedDate"`
+		Generation string          `json:"generationId"`
+	}{p.Name, c.policyARN(p.Name), v.Document, p.Default, awshttp.Seconds(p.Created), awshttp.Seconds(p.Modified), generation(p)}, err
 }
 
 // generation is another after every change of the policy.
 func generation(p registry.Policy) string { return fmt.Sprintf("%d-%d", p.Next, p.Modified.UnixNano()) }
 
 func deletePolicy(c *call) (any, error) {
-	return none{}, c.reg.DeletePolicy(c.Context(), c.policyName())
+	return nil, c.reg.DeletePolicy(c.Context(), c.policyName())
 }
 
 func listPolicies(c *call) (any, error) {
-	items, marker, err := page(c, byMarker,
+	items, marker, err := awshttp.Page(c.Call, awshttp.ByMarker,
 		func(after string) iter.Seq2[registry.Policy, error] { return c.reg.Policies(c.Context(), after) },
 		policyNameOf, func(p registry.Policy) policyRef { return c.policyRef(p.Name) })
 	return policies{items, marker}, err
@@ -73,7 +74,7 @@ type policies struct {
 }
 
 func createPolicyVersion(c *call) (any, error) {
-	setDefault, err := c.flag("setAsDefault")
+	setDefault, err := c.Flag("setAsDefault")
 	if err != nil {
 		return nil, err
 	}
@@ -101,35 +102,35 @@ func getPolicyVersion(c *call) (any, error) {
 		return nil, fmt.Errorf("registryhttp: policy %s version %q: %w", p.Name, id, registry.ErrNotFound)
 	}
 	return struct {
-		ARN        string  `json:"policyArn"`
-		Name       string  `json:"policyName"`
-		Document   string  `json:"policyDocument"`
-		Version    string  `json:"policyVersionId"`
-		Default    bool    `json:"isDefaultVersion"`
-		Created    seconds `json:"creationDate"`
-		Modified   seconds `json:"lastModifiedDate"`
-		Generation string  `json:"generationId"`
-	}{c.policyARN(p.Name), p.Name, v.Document, v.ID, v.ID == p.Default, seconds(v.Created), seconds(v.Created), generation(p)}, nil
+		ARN        string          `json:"policyArn"`
+		Name       string          `json:"policyName"`
+		Document   string          `json:"policyDocument"`
+		Version    string          `json:"policyVersionId"`
+		Default    bool            `json:"isDefaultVersion"`
+		Created    awshttp.Seconds `json:"creationDate"`
+		Modified   awshttp.Seconds `json:"lastModifiedDate"`
+		Generation string          `json:"generationId"`
+	}{c.policyARN(p.Name), p.Name, v.Document, v.ID, v.ID == p.Default, awshttp.Seconds(v.Created), awshttp.Seconds(v.Created), generation(p)}, nil
 }
 
 func deletePolicyVersion(c *call) (any, error) {
-	return none{}, c.reg.DeletePolicyVersion(c.Context(), c.policyName(), c.PathValue("policyVersionId"))
+	return nil, c.reg.DeletePolicyVersion(c.Context(), c.policyName(), c.PathValue("policyVersionId"))
 }
 
 func setDefaultPolicyVersion(c *call) (any, error) {
-	return none{}, c.reg.SetDefaultPolicyVersion(c.Context(), c.policyName(), c.PathValue("policyVersionId"))
+	return nil, c.reg.SetDefaultPolicyVersion(c.Context(), c.policyName(), c.PathValue("policyVersionId"))
 }
 
 func listPolicyVersions(c *call) (any, error) {
 	p, err := c.reg.Policy(c.Context(), c.policyName())
 	type view struct {
-		ID      string  `json:"versionId"`
-		Default bool    `json:"isDefaultVersion"`
-		Created seconds `json:"createDate"`
+		ID      string          `json:"versionId"`
+		Default bool            `json:"isDefaultVersion"`
+		Created awshttp.Seconds `json:"createDate"`
 	}
 	list := []view{}
 	for _, v := range p.Versions {
-		list = append(list, view{v.ID, v.ID == p.Default, seconds(v.Created)})
+		list = append(list, view{v.ID, v.ID == p.Default, awshttp.Seconds(v.Created)})
 	}
 	return struct {
 		Versions []view `json:"policyVersions"`
@@ -138,7 +139,7 @@ func listPolicyVersions(c *call) (any, error) {
 
 func (c *call) target() (string, error) {
 	var in struct{ Target string }
-	err := c.body(&in)
+	err := c.Body(&in)
 	return in.Target, err
 }
 
@@ -147,7 +148,7 @@ func attachPolicy(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return none{}, c.reg.AttachPolicy(c.Context(), c.policyName(), target)
+	return nil, c.reg.AttachPolicy(c.Context(), c.policyName(), target)
 }
 
 func detachPolicy(c *call) (any, error) {
@@ -155,7 +156,7 @@ func detachPolicy(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return none{}, c.reg.DetachPolicy(c.Context(), c.policyName(), target)
+	return nil, c.reg.DetachPolicy(c.Context(), c.policyName(), target)
 }
 
 func listAttachedPolicies(c *call) (any, error) {
@@ -163,7 +164,7 @@ func listAttachedPolicies(c *call) (any, error) {
 }
 
 func (c *call) attachedPolicies(target string) (any, error) {
-	recursive, err := c.flag("recursive")
+	recursive, err := c.Flag("recursive")
 	if err != nil {
 		return nil, err
 	}
@@ -175,12 +176,12 @@ func (c *call) attachedPolicies(target string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	items, marker, err := page(c, byMarker, slice(names), self, c.policyRef)
+	items, marker, err := awshttp.Page(c.Call, awshttp.ByMarker, slice(names), self, c.policyRef)
 	return policies{items, marker}, err
 }
 
 func (c *call) policyTargets(name string) ([]string, string, error) {
-	return page(c, byMarker, func(after string) iter.Seq2[string, error] {
+	return awshttp.Page(c.Call, awshttp.ByMarker, func(after string) iter.Seq2[string, error] {
 		return c.reg.PolicyTargets(c.Context(), name, after)
 	}, self, self)
 }
@@ -204,7 +205,7 @@ func attachPrincipalPolicy(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return none{}, c.reg.AttachPolicy(c.Context(), c.policyName(), p)
+	return nil, c.reg.AttachPolicy(c.Context(), c.policyName(), p)
 }
 
 func detachPrincipalPolicy(c *call) (any, error) {
@@ -212,7 +213,7 @@ func detachPrincipalPolicy(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return none{}, c.reg.DetachPolicy(c.Context(), c.policyName(), p)
+	return nil, c.reg.DetachPolicy(c.Context(), c.policyName(), p)
 }
 
 func listPrincipalPolicies(c *call) (any, error) {
@@ -233,10 +234,10 @@ func listPolicyPrincipals(c *call) (any, error) {
 
 func getEffectivePolicies(c *call) (any, error) {
 	var in struct{ Principal string }
-	if err := c.body(&in); err != nil {
+	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
-	list, err := c.reg.EffectivePolicies(c.Context(), in.Principal, c.query("thingName"))
+	list, err := c.reg.EffectivePolicies(c.Context(), in.Principal, c.Query("thingName"))
 	type view struct {
 		Name     string `json:"policyName"`
 		ARN      string `json:"policyArn"`

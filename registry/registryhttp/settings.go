@@ -22,18 +22,18 @@ func updateEventConfigurations(c *call) (any, error) {
 	var in struct {
 		EventConfigurations map[registry.EventKind]switchState
 	}
-	if err := c.body(&in); err != nil {
+	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
 	changes := map[registry.EventKind]bool{}
 	for kind, s := range in.EventConfigurations {
 		changes[kind] = s.Enabled
 	}
-	return none{}, c.reg.SetEventConfigurations(c.Context(), changes)
+	return nil, c.reg.SetEventConfigurations(c.Context(), changes)
 }
 
 func describeEndpoint(c *call) (any, error) {
-	address, err := c.s.opts.Endpoint(c.query("endpointType"))
+	address, err := c.opts.Endpoint(c.Query("endpointType"))
 	return struct {
 		Address string `json:"endpointAddress"`
 	}{address}, err

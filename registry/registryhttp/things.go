@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -19,7 +20,7 @@ func createThing(c *call) (any, error) {
 		AttributePayload attributePayload
 		BillingGroupName string
 	}
-	if err := c.body(&in); err != nil {
+	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
 	t, err := c.reg.CreateThing(c.Context(), registry.Thing{Name: c.PathValue("thingName"), Type: in.ThingTypeName,
@@ -38,21 +39,21 @@ func updateThing(c *call) (any, error) {
 		ExpectedVersion  int64
 		RemoveThingType  bool
 	}
-	if err := c.body(&in); err != nil {
+	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
 	_, err := c.reg.UpdateThing(c.Context(), registry.ThingUpdate{Name: c.PathValue("thingName"), Type: in.ThingTypeName,
 		RemoveType: in.RemoveThingType, Attributes: in.AttributePayload.Attributes, Merge: in.AttributePayload.Merge,
 		ExpectedVersion: in.ExpectedVersion})
-	return none{}, err
+	return nil, err
 }
 
 func deleteThing(c *call) (any, error) {
-	version, err := c.number("expectedVersion")
+	version, err := c.Number("expectedVersion")
 	if err != nil {
 		return nil, err
 	}
-	return none{}, c.reg.DeleteThing(c.Context(), c.PathValue("thingName"), version)
+	return nil, c.reg.DeleteThing(c.Context(), c.PathValue("thingName"), version)
 }
 
 func describeThing(c *call) (any, error) {
@@ -77,13 +78,13 @@ func orEmpty(m map[string]string) map[string]string {
 }
 
 func listThings(c *call) (any, error) {
-	prefix, err := c.flag("usePrefixAttributeValue")
+	prefix, err := c.Flag("usePrefixAttributeValue")
 	if err != nil {
 		return nil, err
 	}
-	q := registry.ThingQuery{Type: c.query("thingTypeName"), Attribute: c.query("attributeName"), Value: c.query("attributeValue"), Prefix: prefix}
+	q := registry.ThingQuery{Type: c.Query("thingTypeName"), Attribute: c.Query("attributeName"), Value: c.Query("attributeValue"), Prefix: prefix}
 	if (q.Attribute == "") != (q.Value == "") {
-		return nil, &registry.InvalidError{Field: "attributeName", Reason: "and attributeValue go together"}
+		return nil, &awshttp.InputError{Field: "attributeName", Reason: "and attributeValue go together"}
 	}
 	type view struct {
 		Name       string            `json:"thingName"`
@@ -92,7 +93,7 @@ func listThings(c *call) (any, error) {
 		Attributes map[string]string `json:"attributes"`
 		Version    int64             `json:"version"`
 	}
-	items, token, err := page(c, byToken,
+	items, token, err := awshttp.Page(c.Call, awshttp.ByToken,
 		func(after string) iter.Seq2[registry.Thing, error] {
 			q.After = after
 			return c.reg.Things(c.Context(), q)
@@ -117,7 +118,7 @@ const (
 func (c *call) principal(header string) (string, error) {
 	p := c.Header.Get(header)
 	if p == "" {
-		return "", &registry.InvalidError{Field: "principal", Reason: "is missing: header " + header}
+		return "", &awshttp.InputError{Field: "principal", Reason: "is missing: header " + header}
 	}
 	return p, nil
 }
@@ -129,13 +130,13 @@ func attachThingPrincipal(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch kind := c.query("thingPrincipalType"); kind {
+	switch kind := c.Query("thingPrincipalType"); kind {
 	case "", nonExclusiveThing:
-		return none{}, c.reg.AttachPrincipal(c.Context(), c.PathValue("thingName"), p)
+		return nil, c.reg.AttachPrincipal(c.Context(), c.PathValue("thingName"), p)
 	case exclusiveThing:
-		return none{}, c.reg.AttachPrincipalExclusively(c.Context(), c.PathValue("thingName"), p)
+		return nil, c.reg.AttachPrincipalExclusively(c.Context(), c.PathValue("thingName"), p)
 	default:
-		return nil, &registry.InvalidError{Field: "thingPrincipalType", Reason: fmt.Sprintf("%q is unknown", kind)}
+		return nil, &awshttp.InputError{Field: "thingPrincipalType", Reason: fmt.Sprintf("%q is unknown", kind)}
 	}
 }
 
@@ -144,7 +145,7 @@ func detachThingPrincipal(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return none{}, c.reg.DetachPrincipal(c.Context(), c.PathValue("thingName"), p)
+	return nil, c.reg.DetachPrincipal(c.Context(), c.PathValue("thingName"), p)
 }
 
 // principalARN is how a principal is written in answers.
@@ -172,7 +173,7 @@ func (c *call) thingPrincipals() func(after string) iter.Seq2[registry.Attachmen
 
 // ofKind leaves the attachments of the type that the query asks for.
 func (c *call) ofKind(list iter.Seq2[registry.Attachment, error]) iter.Seq2[registry.Attachment, error] {
-	kind := c.query("thingPrincipalType")
+	kind := c.Query("thingPrincipalType")
 	return func(yield func(registry.Attachment, error) bool) {
 		for a, err := range list {
 			if err == nil && kind != "" && kind != attachmentKind(a) {
@@ -189,7 +190,7 @@ func byPrincipal(a registry.Attachment) string { return a.Principal }
 func byThing(a registry.Attachment) string     { return a.Thing }
 
 func listThingPrincipals(c *call) (any, error) {
-	items, token, err := page(c, byToken, c.thingPrincipals(), byPrincipal,
+	items, token, err := awshttp.Page(c.Call, awshttp.ByToken, c.thingPrincipals(), byPrincipal,
 		func(a registry.Attachment) string { return c.principalARN(a.Principal) })
 	return struct {
 		Principals []string `json:"principals"`
@@ -202,7 +203,7 @@ func listThingPrincipalsV2(c *call) (any, error) {
 		Principal string `json:"principal"`
 		Kind      string `json:"thingPrincipalType"`
 	}
-	items, token, err := page(c, byToken, c.thingPrincipals(), byPrincipal,
+	items, token, err := awshttp.Page(c.Call, awshttp.ByToken, c.thingPrincipals(), byPrincipal,
 		func(a registry.Attachment) view { return view{c.principalARN(a.Principal), attachmentKind(a)} })
 	return struct {
 		Objects []view `json:"thingPrincipalObjects"`
@@ -222,7 +223,7 @@ func listPrincipalThings(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	items, token, err := page(c, byToken, list, byThing, byThing)
+	items, token, err := awshttp.Page(c.Call, awshttp.ByToken, list, byThing, byThing)
 	return struct {
 		Things []string `json:"things"`
 		Token  string   `json:"nextToken,omitempty"`
@@ -238,7 +239,7 @@ func listPrincipalThingsV2(c *call) (any, error) {
 		Thing string `json:"thingName"`
 		Kind  string `json:"thingPrincipalType"`
 	}
-	items, token, err := page(c, byToken, list, byThing,
+	items, token, err := awshttp.Page(c.Call, awshttp.ByToken, list, byThing,
 		func(a registry.Attachment) view { return view{a.Thing, attachmentKind(a)} })
 	return struct {
 		Objects []view `json:"principalThingObjects"`

@@ -3,6 +3,7 @@ package registryhttp
 import (
 	"iter"
 
+	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -19,9 +20,9 @@ type mqtt5 struct {
 
 // typeMetadata is the state of a thing type on the wire.
 type typeMetadata struct {
-	Deprecated bool     `json:"deprecated"`
-	Date       *seconds `json:"deprecationDate,omitempty"`
-	Created    seconds  `json:"creationDate"`
+	Deprecated bool             `json:"deprecated"`
+	Date       *awshttp.Seconds `json:"deprecationDate,omitempty"`
+	Created    awshttp.Seconds  `json:"creationDate"`
 }
 
 func propertiesOf(t registry.ThingType) typeProperties {
@@ -33,9 +34,9 @@ func propertiesOf(t registry.ThingType) typeProperties {
 }
 
 func metadataOf(t registry.ThingType) typeMetadata {
-	m := typeMetadata{Created: seconds(t.Created)}
+	m := typeMetadata{Created: awshttp.Seconds(t.Created)}
 	if !t.Deprecated.IsZero() {
-		date := seconds(t.Deprecated)
+		date := awshttp.Seconds(t.Deprecated)
 		m.Deprecated, m.Date = true, &date
 	}
 	return m
@@ -43,7 +44,7 @@ func metadataOf(t registry.ThingType) typeMetadata {
 
 func (c *call) thingType() (registry.ThingType, error) {
 	var in struct{ ThingTypeProperties typeProperties }
-	err := c.body(&in)
+	err := c.Body(&in)
 	p := in.ThingTypeProperties
 	t := registry.ThingType{Name: c.PathValue("thingTypeName"), Description: p.Description, Searchable: p.Searchable}
 	if p.MQTT5 != nil {
@@ -71,7 +72,7 @@ func updateThingType(c *call) (any, error) {
 		return nil, err
 	}
 	_, err = c.reg.UpdateThingType(c.Context(), t)
-	return none{}, err
+	return nil, err
 }
 
 func describeThingType(c *call) (any, error) {
@@ -92,8 +93,8 @@ func listThingTypes(c *call) (any, error) {
 		Properties typeProperties `json:"thingTypeProperties"`
 		Metadata   typeMetadata   `json:"thingTypeMetadata"`
 	}
-	only := c.query("thingTypeName")
-	items, token, err := page(c, byToken,
+	only := c.Query("thingTypeName")
+	items, token, err := awshttp.Page(c.Call, awshttp.ByToken,
 		func(after string) iter.Seq2[registry.ThingType, error] {
 			return func(yield func(registry.ThingType, error) bool) {
 				for t, err := range c.reg.ThingTypes(c.Context(), after) {
@@ -118,12 +119,12 @@ func listThingTypes(c *call) (any, error) {
 
 func deprecateThingType(c *call) (any, error) {
 	var in struct{ UndoDeprecate bool }
-	if err := c.body(&in); err != nil {
+	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
-	return none{}, c.reg.DeprecateThingType(c.Context(), c.PathValue("thingTypeName"), in.UndoDeprecate)
+	return nil, c.reg.DeprecateThingType(c.Context(), c.PathValue("thingTypeName"), in.UndoDeprecate)
 }
 
 func deleteThingType(c *call) (any, error) {
-	return none{}, c.reg.DeleteThingType(c.Context(), c.PathValue("thingTypeName"))
+	return nil, c.reg.DeleteThingType(c.Context(), c.PathValue("thingTypeName"))
 }

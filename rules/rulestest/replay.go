@@ -171,7 +171,7 @@ type side struct {
 
 func newSide(ctx context.Context, name string, set []rules.Rule, opts *rules.CompileOptions) (*side, error) {
 	s := &side{opts: opts}
-	engine, err := rules.Open(ctx, rules.NewMemStore(), s, &rules.Options{Compile: opts,
+	engine, err := rules.Open(ctx, rules.NewMemStore(), s, &rules.Options{Compile: opts, Patience: -1,
 		Trace: &rules.Trace{Failed: func(rule string, _ rules.Reason, err error) {
 			s.sent = append(s.sent, Send{Rule: rule, Action: -1, Type: failed, Output: err.Error()})
 		}}})

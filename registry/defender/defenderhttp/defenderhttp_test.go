@@ -3,22 +3,19 @@ package defenderhttp
 import (
 	"encoding/json"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/internal/foreign"
+	"github.com/thingloom/thingloom/internal/sentinels"
 	"github.com/thingloom/thingloom/registry"
 	"github.com/thingloom/thingloom/registry/defender"
 )
@@ -139,19 +136,11 @@ func TestOperations(t *testing.T) {
 // Every sentinel of the package has a row.
 func TestEverySentinelHasAnAnswer(t *testing.T) {
 	known := map[string]error{"ErrInvalid": defender.ErrInvalid, "ErrNotFound": defender.ErrNotFound, "ErrExists": defender.ErrExists, "ErrVersion": defender.ErrVersion,
-		"ErrLimit": defender.ErrLimit, "ErrThrottled": defender.ErrThrottled, "ErrHeader": defender.ErrInvalid}
-	f, err := parser.ParseFile(token.NewFileSet(), "../errors.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ast.Inspect(f, func(n ast.Node) bool {
-		if v, ok := n.(*ast.ValueSpec); ok && strings.HasPrefix(v.Names[0].Name, "Err") {
-			name := v.Names[0].Name
-			if known[name] == nil || !slices.ContainsFunc(errorRows, func(r awshttp.ErrorRow) bool { return r.Err == known[name] && r.Status < 500 }) {
-				t.Errorf("%s has no row", name)
-			}
+		"ErrLimit": defender.ErrLimit, "ErrThrottled": defender.ErrThrottled, "ErrHeader": defender.ErrHeader}
+	sentinels.Check(t, "..", known, func(name string, err error) {
+		if status, _ := awshttp.Classify(errorRows, fmt.Errorf("wrapped: %w", err)); status >= 500 {
+			t.Errorf("%s has no row", name)
 		}
-		return true
 	})
 }
 

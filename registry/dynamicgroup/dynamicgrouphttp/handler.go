@@ -33,6 +33,7 @@ var errorRows = []awshttp.ErrorRow{
 	{Err: registry.ErrLimit, Status: http.StatusGone, Name: "LimitExceededException"},
 	{Err: dynamicgroup.ErrQuery, Status: http.StatusBadRequest, Name: "InvalidQueryException"},
 	{Err: dynamicgroup.ErrOff, Status: http.StatusBadRequest, Name: "InvalidRequestException"},
+	{Err: dynamicgroup.ErrNeeded, Status: http.StatusBadRequest, Name: "InvalidRequestException"},
 }
 
 // Operations returns the names of the operations that are answered.

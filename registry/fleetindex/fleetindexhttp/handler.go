@@ -1,10 +1,12 @@
 // Package fleetindexhttp serves the fleet indexing operations of the AWS IoT
-// control plane: search, aggregations, and what is indexed.
+// control plane: search, aggregations, the connectivity of a thing, and what is
+// indexed.
 //
 //	fleetindexhttp.Mount(mux, index, registry, nil)
 package fleetindexhttp
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -22,6 +24,10 @@ type Options struct {
 	// Authorize is asked before each operation, by its AWS name such as
 	// "SearchIndex". An error refuses it. Nil allows everything.
 	Authorize func(r *http.Request, operation string) error
+	// Connection describes the client named as a thing, for
+	// GetThingConnectivityData, and reports whether there is one. Nil answers
+	// what is indexed.
+	Connection func(ctx context.Context, thing string) (Connection, bool, error)
 	// Logger is told of internal failures. Nil is silence.
 	Logger *slog.Logger
 }
@@ -34,7 +40,9 @@ var (
 // errorRows is the one table from errors to what goes over the wire.
 var errorRows = []awshttp.ErrorRow{
 	{Err: errIndex, Status: http.StatusNotFound, Name: "ResourceNotFoundException"},
+	{Err: errThing, Status: http.StatusNotFound, Name: "ResourceNotFoundException"},
 	{Err: errQuery, Status: http.StatusBadRequest, Name: "InvalidQueryException"},
+	{Err: fleetindex.ErrAggregation, Status: http.StatusBadRequest, Name: "InvalidAggregationException"},
 	{Err: fleetindex.ErrNotReady, Status: http.StatusBadRequest, Name: "IndexNotReadyException"},
 	{Err: fleetindex.ErrOff, Status: http.StatusNotFound, Name: "ResourceNotFoundException"},
 	{Err: fleetindex.ErrInvalid, Status: http.StatusBadRequest, Name: "InvalidRequestException"},
@@ -47,16 +55,18 @@ func Operations() []string { return awshttp.Names((&api{}).operations()) }
 // Mount adds the operations to mux. The groups of AWS_ThingGroups are those of
 // reg.
 func Mount(mux *http.ServeMux, ix *fleetindex.Index, reg *registry.Registry, opts *Options) {
-	o := awshttp.Options{Errors: errorRows}
+	a := &api{ix: ix, reg: reg}
 	if opts != nil {
-		o.Authorize, o.Logger = opts.Authorize, opts.Logger
+		a.opts = *opts
 	}
-	awshttp.Mount(mux, (&api{ix, reg}).operations(), o)
+	awshttp.Mount(mux, a.operations(), awshttp.Options{Errors: errorRows, Authorize: a.opts.Authorize, Logger: a.opts.Logger})
 }
 
 type api struct {
 	ix  *fleetindex.Index
 	reg *registry.Registry
+
+	opts Options
 }
 
 func (a *api) operations() []awshttp.Operation {
@@ -68,6 +78,7 @@ func (a *api) operations() []awshttp.Operation {
 		{Name: "GetBucketsAggregation", Pattern: "POST /indices/buckets", Do: a.buckets},
 		{Name: "ListIndices", Pattern: "GET /indices", Do: a.list},
 		{Name: "DescribeIndex", Pattern: "GET /indices/{indexName}", Do: a.describe},
+		{Name: "GetThingConnectivityData", Pattern: "POST /things/{thingName}/connectivity-data", Do: a.getConnectivity},
 		{Name: "GetIndexingConfiguration", Pattern: "GET /indexing/config", Do: a.config},
 		{Name: "UpdateIndexingConfiguration", Pattern: "POST /indexing/config", Do: a.setConfig},
 	}

@@ -3,9 +3,7 @@ package jobshttp
 import (
 	"encoding/json"
 	"errors"
-	"go/ast"
-	"go/parser"
-	"go/token"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/internal/foreign"
+	"github.com/thingloom/thingloom/internal/sentinels"
 	"github.com/thingloom/thingloom/registry"
 	"github.com/thingloom/thingloom/registry/jobs"
 )
@@ -160,21 +159,13 @@ func TestAuthorize(t *testing.T) {
 // Every sentinel of the package has a row in both tables.
 func TestEverySentinelHasAnAnswer(t *testing.T) {
 	known := map[string]error{"ErrInvalid": jobs.ErrInvalid, "ErrNotFound": jobs.ErrNotFound, "ErrExists": jobs.ErrExists, "ErrTransition": jobs.ErrTransition,
-		"ErrVersion": jobs.ErrVersion, "ErrTerminal": jobs.ErrTerminal, "ErrLimit": jobs.ErrLimit, "ErrThrottled": jobs.ErrThrottled}
-	f, err := parser.ParseFile(token.NewFileSet(), "../errors.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ast.Inspect(f, func(n ast.Node) bool {
-		if v, ok := n.(*ast.ValueSpec); ok && strings.HasPrefix(v.Names[0].Name, "Err") {
-			name := v.Names[0].Name
-			for _, table := range [][]awshttp.ErrorRow{controlErrors, deviceErrors} {
-				if !slices.ContainsFunc(table, func(r awshttp.ErrorRow) bool { return r.Err == known[name] && r.Status < 500 }) || known[name] == nil {
-					t.Errorf("%s has no row", name)
-				}
+		"ErrVersion": jobs.ErrVersion, "ErrTerminal": jobs.ErrTerminal, "ErrLimit": jobs.ErrLimit, "ErrThrottled": jobs.ErrThrottled, "ErrJSON": jobs.ErrJSON}
+	sentinels.Check(t, "..", known, func(name string, err error) {
+		for _, table := range [][]awshttp.ErrorRow{controlErrors, deviceErrors} {
+			if status, _ := awshttp.Classify(table, fmt.Errorf("wrapped: %w", err)); status >= 500 {
+				t.Errorf("%s has no row", name)
 			}
 		}
-		return true
 	})
 }
 

@@ -1,5 +1,7 @@
 // Package provisionhttp serves the provisioning operations of the AWS IoT
-// control plane: templates with their versions, claims, and RegisterThing.
+// control plane: templates with their versions, claims, RegisterThing, and
+// registration tasks. The reports of a task are read where their links lead to:
+// on this server, by whoever may list them.
 //
 //	mux := http.NewServeMux()
 //	provisionhttp.Mount(mux, service, nil)
@@ -59,7 +61,8 @@ func Mount(mux *http.ServeMux, s *provision.Service, opts *Options) {
 	if opts != nil {
 		o.Authorize, o.Logger = opts.Authorize, opts.Logger
 	}
-	awshttp.Mount(mux, (&api{s}).operations(), o)
+	a := &api{s}
+	awshttp.Mount(mux, append(a.operations(), a.report()), o)
 }
 
 type api struct{ s *provision.Service }
@@ -67,7 +70,7 @@ type api struct{ s *provision.Service }
 const templates = "/provisioning-templates"
 
 func (a *api) operations() []awshttp.Operation {
-	return []awshttp.Operation{
+	return append([]awshttp.Operation{
 		{Name: "CreateProvisioningTemplate", Pattern: "POST " + templates, Do: a.create},
 		{Name: "DescribeProvisioningTemplate", Pattern: "GET " + templates + "/{templateName}", Do: a.describe},
 		{Name: "UpdateProvisioningTemplate", Pattern: "PATCH " + templates + "/{templateName}", Do: a.update},
@@ -79,7 +82,7 @@ func (a *api) operations() []awshttp.Operation {
 		{Name: "ListProvisioningTemplateVersions", Pattern: "GET " + templates + "/{templateName}/versions", Do: a.listVersions},
 		{Name: "CreateProvisioningClaim", Pattern: "POST " + templates + "/{templateName}/provisioning-claim", Do: a.claim},
 		{Name: "RegisterThing", Pattern: "POST /things", Do: a.registerThing},
-	}
+	}, a.taskOperations()...)
 }
 
 // A hook is the preProvisioningHook over the wire.

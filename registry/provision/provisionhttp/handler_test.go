@@ -1,6 +1,7 @@
 package provisionhttp_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,10 +27,21 @@ func serve(t *testing.T, opts *provisionhttp.Options) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := provision.New(reg, registry.NewMemStore(), nil)
+	s, err := provision.New(reg, registry.NewMemStore(), &provision.Options{Input: func(_ context.Context, bucket, key string) (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader("{\"n\":\"" + bucket + "\"}\n{\"n\":\"<" + key + ">\"}\n")), nil
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 	mux := http.NewServeMux()
 	provisionhttp.Mount(mux, s, opts)
 	server := httptest.NewServer(mux)
@@ -95,6 +107,47 @@ func TestOperations(t *testing.T) {
 	}
 }
 
+func TestTasks(t *testing.T) {
+	server := serve(t, nil)
+	do := func(method, path, body string, status int, name, want string) []string {
+		t.Helper()
+		gotStatus, gotName, answer := call(t, server, method, path, body)
+		found := regexp.MustCompile(want).FindStringSubmatch(answer)
+		if gotStatus != status || gotName != name || found == nil {
+			t.Fatalf("%s %s: %d %s %s, want %d %s %s", method, path, gotStatus, gotName, answer, status, name, want)
+		}
+		return found
+	}
+	const tasks = "/thing-registration-tasks"
+	do("POST", tasks, `{"templateBody":"`+body+`","inputFileBucket":"b"}`, 400, "InvalidRequestException", "inputFileKey")
+	do("POST", tasks, `{"templateBody":"{}","inputFileBucket":"b","inputFileKey":"k"}`, 400, "InvalidRequestException", "Resources")
+	id := do("POST", tasks, `{"templateBody":"`+body+`","inputFileBucket":"b","inputFileKey":"k","roleArn":"arn:r"}`, 200, "", `^{"taskId":"([0-9a-f-]{36})"}$`)[1]
+	for ended := false; !ended; {
+		_, _, answer := call(t, server, "GET", tasks+"/"+id, "")
+		ended = !strings.Contains(answer, `"InProgress"`)
+	}
+	do("GET", tasks+"/"+id, "", 200, "", `^{"taskId":"`+id+`","creationDate":[0-9.]+,"lastModifiedDate":[0-9.]+,"templateBody":".*","inputFileBucket":"b","inputFileKey":"k",`+
+		`"roleArn":"arn:r","status":"Completed","successCount":1,"failureCount":1,"percentageProgress":100}$`)
+	do("GET", tasks+"/none", "", 404, "ResourceNotFoundException", "")
+	do("PUT", tasks+"/none/cancel", "", 404, "ResourceNotFoundException", "")
+	do("PUT", tasks+"/"+id+"/cancel", "", 400, "InvalidRequestException", "is Completed")
+	do("GET", tasks, "", 200, "", `^{"taskIds":\["`+id+`"\]}$`)
+	do("GET", tasks+"?status=Completed", "", 200, "", id)
+	do("GET", tasks+"?status=Failed", "", 200, "", `^{"taskIds":\[\]}$`)
+	do("GET", tasks+"?status=Done", "", 400, "InvalidRequestException", "status")
+	do("GET", tasks+"/"+id+"/reports", "", 400, "InvalidRequestException", "reportType")
+	do("GET", tasks+"/none/reports?reportType=ERRORS", "", 404, "ResourceNotFoundException", "")
+	link := do("GET", tasks+"/"+id+"/reports?reportType=ERRORS", "", 200, "", `^{"resourceLinks":\["(.*)"\],"reportType":"ERRORS"}$`)[1]
+	path, ok := strings.CutPrefix(link, server.URL)
+	if !ok {
+		t.Fatalf("the link is %s", link)
+	}
+	do("GET", path, "", 200, "", `^{"lineNumber":2,"errorMessage":"registry: thingName \\"<k>\\" .*"}\n$`)
+	do("GET", strings.Replace(path, "ERRORS", "RESULTS", 1), "", 200, "", `^{"lineNumber":1,"resourceArns":{"thing":"arn:aws:iot:us-east-1:123456789012:thing/b"}}\n$`)
+	do("GET", strings.Replace(path, "ERRORS", "OTHER", 1), "", 400, "InvalidRequestException", "reportType")
+	do("GET", tasks+"/none/reports/ERRORS", "", 404, "ResourceNotFoundException", "")
+}
+
 func TestAuthorize(t *testing.T) {
 	refusal := errors.New("no")
 	server := serve(t, &provisionhttp.Options{Authorize: func(_ *http.Request, operation string) error {
@@ -112,7 +165,7 @@ func TestAuthorize(t *testing.T) {
 	if status, _, _ := call(t, server, "GET", "/provisioning-templates", ""); status != 200 {
 		t.Errorf("%d", status)
 	}
-	if len(provisionhttp.Operations()) != 11 {
+	if len(provisionhttp.Operations()) != 16 {
 		t.Errorf("%q", provisionhttp.Operations())
 	}
 }

@@ -54,7 +54,7 @@ func run() error {
 		if err != nil {
 			return err
 		}
-		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}})
+		l = tls.NewListener(broker.ForTLS(l), &tls.Config{Certificates: []tls.Certificate{pair}})
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
