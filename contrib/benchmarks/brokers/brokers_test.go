@@ -53,19 +53,6 @@ func TestConfigurations(t *testing.T) {
 	}
 }
 
-func TestLookUp(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "flashmq"), []byte("#!"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if path, err := lookUp("flashmq", dir); err != nil || path != filepath.Join(dir, "flashmq") {
-		t.Errorf("%q, %v", path, err)
-	}
-	if path, err := lookUp("no such broker", dir); err == nil {
-		t.Errorf("found %q", path)
-	}
-}
-
 // TestSecureClient: a connection counts if the broker accepts it and its subscription, and only then.
 func TestSecureClient(t *testing.T) {
 	cert, key, err := certificate(t.TempDir())

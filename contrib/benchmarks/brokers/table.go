@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/thingloom/thingloom/contrib/benchmarks/internal/process"
 )
 
 // A bench is what one call of the command measures.
@@ -36,7 +38,7 @@ func (b *bench) measure(names, which []string) error {
 		return err
 	}
 	if slices.ContainsFunc(chosen, func(r *row) bool { return !r.secure }) {
-		if b.mqttload, err = lookUp("mqttload", b.bin); err != nil {
+		if b.mqttload, err = process.LookUp("mqttload", b.bin); err != nil {
 			return err
 		}
 	}

@@ -2,13 +2,14 @@ package main
 
 import (
 	"debug/buildinfo"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
+
+	"github.com/thingloom/thingloom/contrib/benchmarks/internal/process"
 )
 
 // A target is a broker, or a bare forwarder, and the command that serves it.
@@ -67,24 +68,11 @@ func find(names []string, bin, dir string) ([]*target, error) {
 				return nil, fmt.Errorf("build %s: %w", name, err)
 			}
 		default:
-			t.program, t.absent = lookUp(t.program, bin)
+			t.program, t.absent = process.LookUp(t.program, bin)
 		}
 		found = append(found, t)
 	}
 	return found, nil
-}
-
-func lookUp(program, bin string) (string, error) {
-	if bin != "" {
-		if path, err := exec.LookPath(filepath.Join(bin, program)); err == nil {
-			return filepath.Abs(path)
-		}
-	}
-	path, err := exec.LookPath(program)
-	if err != nil {
-		return "", errors.New("no program " + program + " in the folder or on PATH")
-	}
-	return path, nil
 }
 
 var number = regexp.MustCompile(`v?\d+\.\d+\.\d+\S*`)

@@ -46,18 +46,18 @@ func certificate(dir string) (cert, key string, err error) {
 // loadTLS opens as many connections with TLS as flags say, 16 at a time, each with a whole handshake, and, if they say so
 // too, a subscription for each. It returns the connections per second of the broker's CPU time and, after they were idle
 // for a while, what one of them costs in memory.
-func (p *process) loadTLS(flags string, settle time.Duration) (*result, error) {
+func (s *serving) loadTLS(flags string, settle time.Duration) (*result, error) {
 	var options flag.FlagSet
 	n := options.Int("conns", 0, "")
 	subscribe := options.Bool("subscribe", false, "")
 	if err := options.Parse(strings.Fields(flags)); err != nil {
 		return nil, err
 	}
-	before, err := p.residentKiB()
+	before, err := s.ResidentKiB()
 	if err != nil {
 		return nil, err
 	}
-	begin, err := p.cpu()
+	begin, err := s.CPU()
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (p *process) loadTLS(flags string, settle time.Duration) (*result, error) {
 	for w := range errs {
 		all.Go(func() {
 			for i := w; i < *n && errs[w] == nil; i += len(errs) {
-				conns[i], errs[w] = secureClient(p.addr(), i, *subscribe)
+				conns[i], errs[w] = secureClient(s.addr(), i, *subscribe)
 			}
 		})
 	}
@@ -84,7 +84,7 @@ func (p *process) loadTLS(flags string, settle time.Duration) (*result, error) {
 			return nil, err
 		}
 	}
-	end, err := p.cpu()
+	end, err := s.CPU()
 	if err != nil {
 		return nil, err
 	}
@@ -93,14 +93,17 @@ func (p *process) loadTLS(flags string, settle time.Duration) (*result, error) {
 		return r, nil
 	}
 	time.Sleep(settle)
-	r.RSS, err = p.residentKiB()
+	r.RSS, err = s.ResidentKiB()
 	r.Each = (r.RSS - before) / float64(*n)
 	return r, err
 }
 
 // secureClient is a connection with TLS and MQTT whose client may have a subscription of its own.
 func secureClient(addr string, i int, subscribe bool) (*tls.Conn, error) {
-	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true}) // the certificate is made for the run
+	c, err := tls.Dial("tcp", addr, &tls.Config{
+		InsecureSkipVerify: true,                      // the certificate is made for the run
+		CurvePreferences:   []tls.CurveID{tls.X25519}, // so that all do the same: brokers in Go would take the costlier X25519MLKEM768, which others may not have
+	})
 	if err != nil {
 		return nil, err
 	}
