@@ -103,24 +103,27 @@ func (d *Dispatcher) lane(ctx context.Context, spec Spec, id Identity) (*lane, e
 // was given up, else ErrDrain. It may be called once.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	// What is stored is read even if ctx is done already: it may be drained.
-	r, err := d.begin(context.WithoutCancel(ctx))
+	r, left, err := d.begin(context.WithoutCancel(ctx))
 	if err != nil {
 		return err
+	}
+	for _, l := range left {
+		d.retire(l) // those that were emptied before they were marked as abandoned
 	}
 	<-ctx.Done()
 	return d.end(r)
 }
 
-func (d *Dispatcher) begin(ctx context.Context) (*running, error) {
+func (d *Dispatcher) begin(ctx context.Context) (r *running, abandoned []*lane, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.run != nil {
-		return nil, errors.New("actions: Run was called before")
+		return nil, nil, errors.New("actions: Run was called before")
 	}
 	var left []Identity
 	for id, err := range d.opts.Queues.Stored(ctx) {
 		if err != nil {
-			return nil, fmt.Errorf("actions: stored queues: %w", err)
+			return nil, nil, fmt.Errorf("actions: stored queues: %w", err)
 		}
 		left = append(left, id)
 	}
@@ -141,13 +144,14 @@ func (d *Dispatcher) begin(ctx context.Context) (*running, error) {
 			var l *lane
 			if l, err = d.lane(ctx, spec, id); err == nil {
 				l.abandoned.Store(true) // retired once it is empty, unless a rule opens it
+				abandoned = append(abandoned, l)
 			}
 		}
 		if err != nil {
 			d.opts.Logger.Error("a stored queue cannot be opened, its requests wait", "action", id.Action, "owner", id.Owner, "err", err)
 		}
 	}
-	return d.run, nil
+	return d.run, abandoned, nil
 }
 
 // end drains and closes everything.
