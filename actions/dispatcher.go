@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/thingloom/thingloom/internal/sql"
 )
 
 // A Dispatcher opens actions and runs them. Each action is behind a queue of
@@ -62,7 +64,7 @@ func (d *Dispatcher) OpenFor(ctx context.Context, owner, name string, params jso
 	if d.closed {
 		return nil, ErrClosed
 	}
-	l, err := d.lane(ctx, spec, Identity{Owner: owner, Action: name, Params: params})
+	l, err := d.lane(ctx, spec, Identity{Owner: owner, Action: name, Params: params, Language: sql.BindingOf(ctx).Dialect()})
 	if err != nil {
 		return nil, err
 	}
@@ -73,14 +75,20 @@ func (d *Dispatcher) OpenFor(ctx context.Context, owner, name string, params jso
 
 // lane finds or makes the lane of an identity. d.mu is held.
 func (d *Dispatcher) lane(ctx context.Context, spec Spec, id Identity) (*lane, error) {
-	if l, ok := d.lanes[id.ID()]; ok {
+	l, ok := d.lanes[id.ID()]
+	if ok && sql.BindingOf(ctx) == nil {
 		return l, nil
 	}
 	action, err := open(ctx, spec, id.Params)
 	if err != nil {
 		return nil, err
 	}
-	l := newLane(d, spec, id, action)
+	if ok {
+		// The action that is open already is as good; this one was to see
+		// that the rule, whose variables are others perhaps, may have it.
+		return l, closeAction(action)
+	}
+	l = newLane(d, spec, id, action)
 	if !spec.Inline {
 		l.queue, err = d.opts.Queues.OpenQueue(ctx, id, d.opts.Limits)
 		if err != nil {
@@ -142,7 +150,7 @@ func (d *Dispatcher) begin(ctx context.Context) (r *running, abandoned []*lane, 
 		spec, err := d.catalog.Spec(id.Action)
 		if err == nil {
 			var l *lane
-			if l, err = d.lane(ctx, spec, id); err == nil {
+			if l, err = d.left(ctx, spec, id); err == nil {
 				l.abandoned.Store(true) // retired once it is empty, unless a rule opens it
 				abandoned = append(abandoned, l)
 			}
@@ -152,6 +160,15 @@ func (d *Dispatcher) begin(ctx context.Context) (r *running, abandoned []*lane, 
 		}
 	}
 	return d.run, abandoned, nil
+}
+
+// left is the lane of a queue that an earlier process left.
+func (d *Dispatcher) left(ctx context.Context, spec Spec, id Identity) (*lane, error) {
+	b, err := sql.ParseDialect(id.Language)
+	if err != nil {
+		return nil, err
+	}
+	return d.lane(sql.WithBinding(ctx, b), spec, id)
 }
 
 // end drains and closes everything.

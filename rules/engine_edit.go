@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+
+	"github.com/thingloom/thingloom/internal/sql"
 )
 
 // Create adds a rule. The error is [ErrExists] where the name is taken, a
@@ -228,7 +230,6 @@ func (e *Engine) prepare(ctx context.Context, r Rule) (*entry, error) {
 		return nil, &RuleError{Rule: r.Name, Field: "sql", Err: err}
 	}
 	en := &entry{name: r.Name, rule: r, query: q, vars: len(q.Variables()) > 0}
-	en.asks = q.st.Asks() && e.opts.Patience > 0
 	en.actions = en.single[:0]
 	en.shape = e.shapes.of(q.st)
 	q.st = q.st.Share(en.shape.st)
@@ -236,6 +237,8 @@ func (e *Engine) prepare(ctx context.Context, r Rule) (*entry, error) {
 	if n := newNode(&r, q); len(n.out) > 0 {
 		en.node = &n
 	}
+	binding := q.binding(r.Name)
+	ctx = sql.WithBinding(ctx, binding)
 	for i, spec := range r.Actions {
 		a, err := e.bind(ctx, spec)
 		if err != nil {
@@ -252,6 +255,7 @@ func (e *Engine) prepare(ctx context.Context, r Rule) (*entry, error) {
 		}
 		en.settled = en.settled || settles(en.onError)
 	}
+	en.asks = e.opts.Patience > 0 && (q.st.Asks() || binding.Asks)
 	return en, nil
 }
 
