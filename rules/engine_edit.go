@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"log/slog"
 
 	"github.com/thingloom/thingloom/internal/sql"
 )
@@ -203,7 +204,19 @@ func (e *Engine) install(ctx context.Context, en *entry, admit func(Rule, bool) 
 		e.swap(next, turns)
 	}
 	e.opts.Logger.Info("rule set", "rule", r.Name, "version", r.Version, "disabled", r.Disabled)
+	e.lint(ctx, en)
 	return nil
+}
+
+// lint logs what cannot be meant so in a statement, as a pattern that is none.
+func (e *Engine) lint(ctx context.Context, en *entry) {
+	if en.query == nil || !e.opts.Logger.Enabled(ctx, slog.LevelWarn) {
+		return
+	}
+	found, _ := Lint(en.rule.SQL, nil, en.query.opts) // it has compiled
+	for _, f := range found {
+		e.opts.Logger.Warn("statement can hardly be meant so", "rule", en.rule.Name, "line", f.Line, "column", f.Column, "finding", f.Msg)
+	}
 }
 
 // checkCycles refuses a rule that would feed itself.
