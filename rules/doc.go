@@ -36,7 +36,7 @@
 // A statement that does not compile is a [*SyntaxError] with line, column, the
 // line itself with a caret, what was expected, and the nearest known name.
 // Functions that ask the outside, and functions of your own in Go, are
-// [Funcs]. What payloads count as JSON, and what bounds the work for one
+// [Funcs]; [Functions] documents all that there are. What payloads count as JSON, and what bounds the work for one
 // message ([ErrLimit]), is told at [Query.Eval] and [CompileOptions].
 //
 // # Edits

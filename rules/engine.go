@@ -13,7 +13,9 @@ import (
 
 // A Binder makes actions of their specs when a rule is put, so that a wrong
 // parameter fails the put and not the first message. Bind may be called from
-// many goroutines. What it returns is an [Action], and an io.Closer if it
+// many goroutines. ctx knows the rule ([BoundRule]) and carries its language to
+// the templates of package actions: version, functions, variables of SET, of
+// which one that is not declared is an error. What it returns is an [Action], and an io.Closer if it
 // holds resources: it is closed once, when the rule it was made for has been
 // edited or deleted and no message needs that version any more.
 type Binder interface {

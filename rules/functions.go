@@ -57,7 +57,8 @@ type TableQuery struct {
 // A ProtoSchema names a message type in a descriptor set.
 type ProtoSchema struct{ Bucket, Key, File, MessageType string }
 
-// A Function is a function of your own. Fn is a Go function
+// A Function is a function of your own, documented beside those of the language
+// by [Functions]. Fn is a Go function
 //
 //	func([context.Context,] args...) (result[, error])
 //

@@ -55,7 +55,8 @@ type Options struct {
 	// Now gives the times written into rules. Nil means time.Now.
 	Now func() time.Time
 
-	// Logger hears of edits, of broken rules, and of failures: for each rule
+	// Logger hears of edits, with what [Lint] finds in the statement (at level
+	// warn), of broken rules, and of failures: for each rule
 	// the 1st, 2nd, 4th, 8th and so on at level warn, all of them at level
 	// debug. Nil is silence.
 	Logger *slog.Logger

@@ -30,6 +30,24 @@ func (q *Query) sqlOptions() *sql.Options {
 	return o
 }
 
+// binding is what the templates of the rule's actions are compiled with: the
+// version and the functions of its statement, and the variables of that.
+func (q *Query) binding(rule string) *sql.Binding {
+	b := &sql.Binding{Rule: rule}
+	b.Options = *q.sqlOptions()
+	b.Variables, b.AccountID = q.Variables(), q.account
+	return b
+}
+
+// BoundRule is the name of the rule that a [Binder] is called for, and empty
+// in other contexts.
+func BoundRule(ctx context.Context) string {
+	if b := sql.BindingOf(ctx); b != nil {
+		return b.Rule
+	}
+	return ""
+}
+
 // Filter is the topic filter after FROM, or empty if the statement has none:
 // such a rule is reached by Basic Ingest alone.
 func (q *Query) Filter() string { return q.filter }

@@ -117,11 +117,11 @@ func newTrace() string {
 	return string(at)
 }
 
-// binder lets rules fire actions.
+// binder lets rules fire actions, each behind a queue of its own.
 type binder struct{ *actions.Dispatcher }
 
 func (b binder) Bind(ctx context.Context, s rules.ActionSpec) (rules.Action, error) {
-	a, err := b.Open(ctx, s.Type, s.Params)
+	a, err := b.OpenFor(ctx, rules.BoundRule(ctx), s.Type, s.Params)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func TestLedgerOfRules(t *testing.T) {
 		{"document", "v = 1", republish + "," + webhook("refused"), `{"republish":{"topic":"devices/s1/errors/${v}","qos":1}}`},
 		{"letter", "v = 1", webhook("refused"), ""},
 		{"asks", "get_thing_shadow('nobody', 'arn:aws:iam::123456789012:role/x').a = 1", republish, ""},
-		{"nobody", "v >= 0", `{"republish":{"topic":"$aws/x"}}`, ""},
+		{"nobody", "v >= 0", `{"republish":{"topic":"${concat('$', topic(1))}/x"}}`, ""},
 		{"hangs", "v = 1", webhook("hangs"), ""},
 	} {
 		rule := fmt.Sprintf(`{"sql":"SELECT v FROM 'sensors/+/x' WHERE %s","actions":[%s]`, r.where, r.actions)

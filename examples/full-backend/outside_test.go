@@ -147,6 +147,26 @@ func TestActionsOfAWS(t *testing.T) {
 	})
 }
 
+// Templates speak the language of their rule: its variables, and its functions that ask the outside.
+func TestTemplatesAsk(t *testing.T) {
+	p := start(t)
+	d := p.device("s1")
+	put := func(name, action string) (int, string) {
+		return p.curl("POST", "/rules/"+name, `{"sql":"SET @t = topic(2) SELECT 1 AS x FROM 'sensors/+/x'","actions":[{"republish":{"topic":"devices/${@t}/`+action+`"}}]}`)
+	}
+	if status, answer := put("asks", "${get_registry_data('DescribeThing', @t, 'arn:aws:iam::123456789012:role/x').thingName}"); status != 200 {
+		t.Fatalf("%d %s", status, answer)
+	}
+	if status, answer := put("wrong", "${@other}"); status != 400 || !strings.Contains(answer, "@other is not declared") {
+		t.Errorf("%d %s", status, answer)
+	}
+	got := d.sub("devices/s1/#")
+	d.mustPub("sensors/s1/x", "{}")
+	if line := next(t, got); line != `devices/s1/s1 {"x":1}` {
+		t.Errorf("got %s", line)
+	}
+}
+
 // What nobody answers is refused when the rule is put, not when it fires.
 func TestUnansweredFunctionsAreRefused(t *testing.T) {
 	p := start(t)

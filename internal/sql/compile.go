@@ -11,7 +11,8 @@ import (
 // compiled, but for its caches.
 type program struct {
 	version    string
-	legacy     bool // 2015-10-08
+	account    string // of a template, see TemplateOptions
+	legacy     bool   // 2015-10-08
 	decimalDiv bool
 	maxValue   int
 	maxWork    int
