@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -50,7 +49,6 @@ type backend struct {
 	provisioning *provision.Service
 	jobs         *jobs.Service
 	defender     *defender.Service
-	violations   sync.Mutex // held while the index is told of them
 	watcher      *watcher
 	index        *fleetindex.Index
 	dynamic      *dynamicgroup.Service

@@ -46,10 +46,10 @@ func (b *backend) openIndex(ctx context.Context, shadows *shadowpebble.Store) er
 		default:
 			return
 		}
-		b.indexed(thing, b.indexThing(ctx, thing))
+		b.indexed(thing, b.indexThing(ctx, b.index, thing))
 	})
 	b.shadows.Observe(func(ctx context.Context, c shadow.Change) {
-		b.indexed(c.Ref.Thing, indexShadow(ctx, b.index, c.Ref, c.After))
+		b.indexed(c.Ref.Thing, b.index.Refresh(c.Ref.Thing, func() error { return indexShadow(ctx, b.index, c.Ref, c.After) }))
 	})
 	_, err = b.broker.SubscribeMessages("$aws/events/presence/+/+", func(ctx context.Context, m broker.Message) error {
 		b.indexed(m.ClientID, b.indexPresence(ctx, m.Payload))
@@ -71,15 +71,17 @@ func membershipThing(topic string) string {
 	return parts[max(0, len(parts)-2)]
 }
 
-func (b *backend) indexThing(ctx context.Context, name string) error {
-	t, err := b.registry.Thing(ctx, name)
-	if errors.Is(err, registry.ErrNotFound) {
-		return b.index.DeleteThing(ctx, name)
-	}
-	if err != nil {
-		return err
-	}
-	return b.index.PutThing(ctx, t)
+func (b *backend) indexThing(ctx context.Context, ix *fleetindex.Index, name string) error {
+	return ix.Refresh(name, func() error {
+		t, err := b.registry.Thing(ctx, name)
+		if errors.Is(err, registry.ErrNotFound) {
+			return ix.DeleteThing(ctx, name)
+		}
+		if err != nil {
+			return err
+		}
+		return ix.PutThing(ctx, t)
+	})
 }
 
 // indexShadow tells of a shadow as fleet indexing has it.
@@ -120,19 +122,16 @@ func (b *backend) indexPresence(ctx context.Context, payload []byte) error {
 	return b.index.PutConnectivity(ctx, e.ClientID, fleet.Connectivity{Connected: e.EventType == "connected", Timestamp: e.Timestamp, DisconnectReason: e.DisconnectReason})
 }
 
-// indexViolations tells of what a thing does that is not normal. Who comes last
-// also reads last.
+// indexViolations tells of what a thing does that is not normal.
 func (b *backend) indexViolations(ctx context.Context, ix *fleetindex.Index, thing string) error {
-	b.violations.Lock()
-	defer b.violations.Unlock()
-	return ix.PutDefender(ctx, thing, b.defender.IndexDocument(thing))
+	return ix.Refresh(thing, func() error { return ix.PutDefender(ctx, thing, b.defender.IndexDocument(thing)) })
 }
 
 // feedIndex tells of all that there is.
 func (b *backend) feedIndex(ctx context.Context, ix *fleetindex.Index, shadows *shadowpebble.Store) error {
 	for t, err := range b.registry.Things(ctx, registry.ThingQuery{}) {
 		if err == nil {
-			err = ix.PutThing(ctx, t)
+			err = b.indexThing(ctx, ix, t.Name)
 		}
 		if err != nil {
 			return err
@@ -142,10 +141,13 @@ func (b *backend) feedIndex(ctx context.Context, ix *fleetindex.Index, shadows *
 		if err != nil {
 			return err
 		}
-		d, err := b.shadows.Get(ctx, ref)
-		if err == nil {
-			err = indexShadow(ctx, ix, ref, d)
-		}
+		err = ix.Refresh(ref.Thing, func() error {
+			d, err := b.shadows.Get(ctx, ref)
+			if err == nil {
+				err = indexShadow(ctx, ix, ref, d)
+			}
+			return err
+		})
 		if err != nil && !errors.Is(err, shadow.ErrNotFound) {
 			return err
 		}

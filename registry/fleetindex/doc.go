@@ -23,6 +23,9 @@
 // change in one write of the store, so that they agree at any time and after a
 // crash.
 //
+// Several may tell of one thing at once, each what it has read a moment before:
+// Refresh keeps the older from coming last.
+//
 // What the index is told comes after what it is about was stored. So a crash may
 // have lost the telling: an index that was not closed is rebuilt by Run. Therefore
 // its store need not wait for the disk.

@@ -22,6 +22,8 @@ type Index struct {
 	build  chan struct{} // asks Run for a rebuild
 	seed   maphash.Seed
 	things [256]sync.Mutex // by name: changes of one document come one after the other
+
+	refreshing [256]sync.Mutex // by name: see Refresh
 }
 
 // Options are the optional parts of an Index. A nil *Options is all defaults.
