@@ -18,22 +18,33 @@ type session struct {
 
 func (d *device) session(id string) *session {
 	d.p.t.Helper()
-	conn, err := tls.Dial("tcp", "127.0.0.1:"+d.p.mqtt, d.tlsConfig())
+	s, code := dialSession(d.p.t, "127.0.0.1:"+d.p.mqtt, d.tlsConfig(), id)
+	if code != 0 {
+		d.p.t.Fatalf("CONNACK with %#x", code)
+	}
+	return s
+}
+
+// dialSession connects, and returns the reason code of the CONNACK.
+func dialSession(t *testing.T, addr string, config *tls.Config, id string) (s *session, code byte) {
+	t.Helper()
+	conn, err := tls.Dial("tcp", addr, config)
 	if err != nil {
-		d.p.t.Fatal(err)
+		t.Fatal(err)
 	}
-	d.p.t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() { conn.Close() })
 	conn.Write(append([]byte{0x10, byte(13 + len(id)), 0, 4, 'M', 'Q', 'T', 'T', 5, 2, 0, 60, 0, 0, byte(len(id))}, id...))
-	if b := readPacket(d.p.t, conn); b[0] != 0x20 || b[3] != 0 {
-		d.p.t.Fatalf("CONNACK % x", b)
+	b := readPacket(t, conn)
+	if b[0] != 0x20 {
+		t.Fatalf("instead of a CONNACK % x", b)
 	}
-	return &session{d.p.t, conn}
+	return &session{t, conn}, b[3]
 }
 
 // publish sends a message and returns the reason code of its PUBACK.
-func (s *session) publish(topic string) byte {
+func (s *session) publish(topic string, payload ...byte) byte {
 	s.t.Helper()
-	s.Write(append(append([]byte{0x32, byte(5 + len(topic)), 0, byte(len(topic))}, topic...), 0, 1, 0))
+	s.Write(append(append(append([]byte{0x32, byte(5 + len(topic) + len(payload)), 0, byte(len(topic))}, topic...), 0, 1, 0), payload...))
 	b := readPacket(s.t, s)
 	if b[0] != 0x40 {
 		s.t.Fatalf("instead of a PUBACK % x", b)
