@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -50,7 +49,6 @@ type backend struct {
 	provisioning *provision.Service
 	jobs         *jobs.Service
 	defender     *defender.Service
-	violations   sync.Mutex // held while the index is told of them
 	watcher      *watcher
 	index        *fleetindex.Index
 	dynamic      *dynamicgroup.Service
@@ -152,7 +150,8 @@ func (b *backend) openDevices(ctx context.Context) error {
 		opts = broker.AWSProfile()
 	}
 	opts.Authenticator, opts.Authorizer = authenticator{b.registry, b.cfg.Plain, b.cfg.Unix}, policy{b.registry, b.watcher.denied}
-	opts.Trace = &broker.Trace{Connected: b.watcher.connected, Disconnected: b.watcher.disconnected, Refused: b.watcher.refused}
+	opts.Trace = &broker.Trace{Connected: b.watcher.connected, Disconnected: b.watcher.disconnected, Refused: b.watcher.refused,
+		Published: b.watcher.sent, Delivered: b.watcher.received}
 	opts.SysInterval, opts.MaxMemoryBytes, opts.Logger = time.Duration(b.cfg.Sys), int64(b.cfg.MaxMemory), b.log
 	if b.broker, err = broker.New(sessions, opts); err != nil {
 		return err

@@ -135,12 +135,12 @@ func (b *backend) indexPresence(ctx context.Context, payload []byte) error {
 	return b.index.PutConnectivity(ctx, e.ClientID, fleet.Connectivity{Connected: e.EventType == "connected", Timestamp: e.Timestamp, DisconnectReason: e.DisconnectReason})
 }
 
-// indexViolations tells of what a thing does that is not normal. Who comes last
-// also reads last.
+// indexViolations tells of what a thing does that is not normal.
 func (b *backend) indexViolations(ctx context.Context, ix *fleetindex.Index, thing string) error {
-	b.violations.Lock()
-	defer b.violations.Unlock()
-	return ix.PutDefender(ctx, thing, b.defender.IndexDocument(thing))
+	return ix.Change(ctx, thing, func(k *fleetindex.Known) error {
+		k.Defender = b.defender.IndexDocument(thing)
+		return nil
+	})
 }
 
 // feedIndex tells of all that there is, each thing with its shadows in one step.

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/thingloom/thingloom/broker"
@@ -42,8 +42,7 @@ func (b *backend) openOperations(ctx context.Context) error {
 		return err
 	}
 	b.watcher.svc.Store(b.defender)
-	_, err = b.broker.SubscribeMessages("#", b.watcher.sent)
-	return err
+	return nil
 }
 
 // deviceJobs is the jobs data plane: the admin may act for every thing, a device
@@ -117,22 +116,29 @@ func (w *watcher) disconnected(c broker.ClientInfo, reason broker.DisconnectReas
 	w.record(defender.Observation{Kind: kind, Thing: w.thing(c.ClientID), ClientID: c.ClientID, Principal: c.Principal, IP: c.RemoteAddr})
 }
 
-func (w *watcher) refused(clientID string, err error) {
+func (w *watcher) refused(clientID string, _ error) {
+	// What a policy refuses is told of by denied as well.
 	w.record(defender.Observation{Kind: defender.Attempted, Thing: clientID, ClientID: clientID})
-	if errors.Is(err, broker.ErrNotAuthorized) {
-		w.record(defender.Observation{Kind: defender.Unauthorized, Thing: clientID, ClientID: clientID})
-	}
 }
 
-func (w *watcher) sent(_ context.Context, m broker.Message) error {
+// sent hears of all messages, also those on reserved topics.
+func (w *watcher) sent(m broker.Message) {
 	if m.ClientID != "" {
 		w.record(defender.Observation{Kind: defender.Sent, Thing: w.thing(m.ClientID), ClientID: m.ClientID, Principal: m.Principal,
 			Topic: m.Topic, Bytes: len(m.Payload), IP: m.SourceIP})
 	}
-	return nil
+}
+
+func (w *watcher) received(clientID, topic string) {
+	w.record(defender.Observation{Kind: defender.Received, Thing: w.thing(clientID), ClientID: clientID, Topic: topic})
 }
 
 func (w *watcher) denied(a broker.Access) {
-	w.record(defender.Observation{Kind: defender.Unauthorized, Thing: w.thing(a.ClientID), ClientID: a.ClientID, Principal: a.Principal,
-		Topic: a.Resource, IP: a.SourceIP})
+	_, topic, _ := strings.Cut(a.Resource, "/") // of topic/a/b, topicfilter/a/#, client/c
+	thing := w.thing(a.ClientID)
+	if a.Thing != "" {
+		thing = a.Thing
+	}
+	w.record(defender.Observation{Kind: defender.Unauthorized, Thing: thing, ClientID: a.ClientID, Principal: a.Principal,
+		Topic: topic, IP: a.SourceIP})
 }

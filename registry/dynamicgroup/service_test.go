@@ -54,13 +54,7 @@ func (w *world) start() {
 		} else if e.Kind != registry.ThingEvents {
 			return
 		}
-		t, err := w.reg.Thing(ctx, thing)
-		if errors.Is(err, registry.ErrNotFound) {
-			err = w.ix.DeleteThing(ctx, thing)
-		} else if err == nil {
-			err = w.ix.PutThing(ctx, t)
-		}
-		if err != nil {
+		if err := w.index(ctx, w.ix, thing); err != nil {
 			w.t.Error(err)
 		}
 	})
@@ -74,7 +68,7 @@ func (w *world) start() {
 		Feed: func(ctx context.Context, ix *fleetindex.Index) error {
 			for t, err := range w.reg.Things(ctx, registry.ThingQuery{}) {
 				if err == nil {
-					err = ix.PutThing(ctx, t)
+					err = w.index(ctx, ix, t.Name)
 				}
 				if err != nil {
 					return err
@@ -92,6 +86,20 @@ func (w *world) start() {
 	wg.Go(func() { _ = w.ix.Run(ctx) })
 	wg.Go(func() { _ = w.groups.Run(ctx) })
 	w.stop = func() { cancel(); wg.Wait(); w.groups = nil }
+}
+
+// index tells the index of a thing as it is.
+func (w *world) index(ctx context.Context, ix *fleetindex.Index, name string) error {
+	return ix.Change(ctx, name, func(k *fleetindex.Known) error {
+		t, err := w.reg.Thing(ctx, name)
+		switch k.Thing = nil; {
+		case err == nil:
+			k.Thing = &t
+		case errors.Is(err, registry.ErrNotFound):
+			err = nil
+		}
+		return err
+	})
 }
 
 func (w *world) ok(err error) {

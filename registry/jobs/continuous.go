@@ -56,21 +56,30 @@ func (s *Service) resume(ctx context.Context) error {
 	return nil
 }
 
-// reconcileDirty looks at the things whose membership may have changed.
-func (s *Service) reconcileDirty(ctx context.Context) {
+// reconcileDirty looks at the things whose membership may have changed. False
+// says that something is left for another try.
+func (s *Service) reconcileDirty(ctx context.Context) (done bool) {
 	things, lost := s.agenda.takeDirty()
 	if lost {
-		if err := s.resume(ctx); err != nil && ctx.Err() == nil {
-			s.fault("continuous jobs not looked at", "", err)
+		if err := s.resume(ctx); err != nil {
+			if ctx.Err() == nil {
+				s.fault("continuous jobs not looked at", "", err)
+			}
+			s.agenda.putBack(things, true)
+			return false
 		}
 	}
 	for thing := range things {
-		if err := s.reconcile(ctx, thing); err != nil && ctx.Err() == nil {
-			s.fault("membership not followed", "", err)
-			s.agenda.dirty(thing)
-			return // the others are looked at when something happens again
+		if err := s.reconcile(ctx, thing); err != nil {
+			if ctx.Err() == nil {
+				s.fault("membership not followed, tried again", "", err)
+			}
+			s.agenda.putBack(things, false)
+			return false
 		}
+		delete(things, thing)
 	}
+	return true
 }
 
 // reconcile makes the executions of a thing agree with the groups it is in.

@@ -65,6 +65,34 @@ func TestFailingStore(t *testing.T) {
 	})
 }
 
+// Who joins while the store fails has the job a moment after it works again,
+// all of them, and nothing is tried without a pause.
+func TestMembershipsWhileTheStoreFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &faulty{Store: registry.NewMemStore()}
+		f := newFixture(t, store, nil)
+		f.things("g", "t000")
+		f.things("", numbered(40)[1:]...)
+		f.run(func() {
+			f.create("a", func(j *Job) { j.Selection = Continuous }, "thinggroup/g")
+			store.every.Store(1)
+			for _, thing := range numbered(40)[1:] {
+				f.join(thing, "g")
+			}
+			f.pass(10 * time.Second)
+			if n := f.svc.Stats().Faults; n == 0 || n > 39+11 {
+				t.Errorf("%d faults in ten seconds", n)
+			}
+			store.every.Store(0)
+			f.pass(2 * time.Second)
+			if c := f.counts("a"); c != (Counts{Queued: 40}) {
+				t.Errorf("afterwards %+v", c)
+			}
+		})
+		f.checkStep(0, 0, nil)
+	})
+}
+
 // createSomehow creates a job for the group g as often as it takes.
 func (f *fixture) createSomehow(id string) {
 	f.t.Helper()

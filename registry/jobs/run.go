@@ -32,14 +32,14 @@ func (s *Service) Run(ctx context.Context) error {
 		for _, id := range s.agenda.due(now) {
 			s.proceed(ctx, id)
 		}
-		s.reconcileDirty(ctx)
+		done := s.reconcileDirty(ctx)
 		s.agenda.scanning()
 		next, err := s.expire(ctx)
-		if err != nil {
-			next = s.opts.Now().Add(retryAfter)
-			if ctx.Err() == nil {
-				s.fault("timeouts not looked at", "", err)
-			}
+		if err != nil && ctx.Err() == nil {
+			s.fault("timeouts not looked at", "", err)
+		}
+		if err != nil || !done {
+			next = earliest(next, s.opts.Now().Add(retryAfter))
 		}
 		s.agenda.wait(ctx, s.opts.Now, next)
 	}
@@ -293,6 +293,16 @@ func (a *agenda) takeDirty() (things map[string]bool, lost bool) {
 	things, lost = a.things, a.lost
 	a.things, a.lost = map[string]bool{}, false
 	return things, lost
+}
+
+// putBack notes what could not be looked at, for another try.
+func (a *agenda) putBack(things map[string]bool, lost bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lost = a.lost || lost
+	for thing := range things {
+		a.things[thing] = true
+	}
 }
 
 // deadline notes that an execution may time out at a time.
