@@ -41,6 +41,7 @@ type conn struct {
 
 	*work                     // nil while nothing is worked on
 	routes  map[string]*route // by topic of this client's publishes
+	routed  int               // receivers in them
 	open2   map[uint16]bool   // packet ids of QoS 2 publishes that count against the client's quota
 	backlog []*retainedScan
 	parting *wire.Disconnect // the client's own
@@ -72,6 +73,7 @@ type conn struct {
 	inWrite int
 	stuck   *buffer // the rest of a write that a loop goes on with once there is room
 	room    bool    // there is, since that write began
+	broken  bool    // a write has failed
 	cut     *time.Timer
 	cancel  context.CancelFunc // of ctx, if there is one
 	hurry   bool               // the draining is over: contexts are done from the beginning
@@ -102,8 +104,9 @@ type stop struct {
 const (
 	// closeTimeout bounds saying goodbye to a peer that does not read.
 	closeTimeout = time.Second
-	// maxRoutes bounds the topics remembered for one publisher.
-	maxRoutes = 256
+	// maxRoutes bounds the topics remembered for one publisher, maxRouted their receivers, unless it is one topic
+	// that has more: each takes 48 bytes, and publishers are many.
+	maxRoutes, maxRouted = 256, 4096
 	// maxBatch bounds what is stored in one go for one publisher.
 	maxBatch = 256 << 10
 )

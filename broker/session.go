@@ -268,7 +268,7 @@ func (c *conn) readQueue(after uint64, most int) (got []engine.Delivery, end boo
 		}
 		m := fromMessage(&q.Message)
 		d := engine.Delivery{Msg: m, Seq: q.Seq, QoS: max(1, q.Message.QoS), Retain: q.Message.Retain,
-			Released: c.sess.released[q.Seq], SubIDs: c.sess.identifiers(q.Message.Topic, b.opts.HashBelow)}
+			Released: c.sess.released[q.Seq], SubIDs: b.identifiers(c.sess, q.Message.Topic)}
 		switch {
 		case b.opts.MaxQueueAge > 0 && b.now().Sub(q.Message.Time) > b.opts.MaxQueueAge:
 			d.Drop = engine.DropAge
