@@ -100,14 +100,23 @@ func (c *conn) makeRoute(name string) *route {
 	if err := r.publish; err != nil && !errors.Is(err, ErrNotAuthorized) && !errors.Is(err, ErrTopic) {
 		return r // the Authorizer could not tell: ask again
 	}
-	if len(c.routes) >= maxRoutes {
+	c.remember(r)
+	return r
+}
+
+// remember keeps r until there are too many, in topics or in receivers.
+func (c *conn) remember(r *route) {
+	if old := c.routes[r.topic]; old != nil {
+		c.routed -= old.size()
+	}
+	if c.routed += r.size(); len(c.routes) >= maxRoutes || c.routed > maxRouted {
 		clear(c.routes)
+		c.routed = r.size()
 	}
 	if c.routes == nil {
 		c.routes = map[string]*route{}
 	}
-	c.routes[name] = r
-	return r
+	c.routes[r.topic] = r
 }
 
 func (c *conn) mayPublish(name string) error {

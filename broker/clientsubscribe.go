@@ -62,7 +62,8 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 			}
 		}
 		granted = append(granted, sub)
-		if scan := b.newScan(&s.subs.get(sub.Filter).sub, s.subs.get(sub.Filter).group, old != nil); scan != nil {
+		one := s.subs.get(sub.Filter)
+		if scan := b.newScan(&one.sub, one.group, old != nil); scan != nil {
 			scans = append(scans, scan)
 		}
 	}

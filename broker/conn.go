@@ -37,6 +37,7 @@ type conn struct {
 
 	*work                     // nil while nothing is worked on
 	routes  map[string]*route // by topic of this client's publishes
+	routed  int               // receivers in them
 	open2   map[uint16]bool   // packet ids of QoS 2 publishes that count against the client's quota
 	backlog []*retainedScan
 	parting *wire.Disconnect // the client's own
@@ -70,6 +71,7 @@ type conn struct {
 
 	writing bool // a goroutine writes what it has taken out of buf: there is never more than one
 	room    bool // in the socket, since that write began
+	broken  bool // a write has failed
 	hurry   bool // the draining is over: contexts are done from the beginning
 	busy    bool // the reader works on a batch
 	closing bool // the socket is closed once buf is written
@@ -98,8 +100,9 @@ type stop struct {
 const (
 	// closeTimeout bounds saying goodbye to a peer that does not read.
 	closeTimeout = time.Second
-	// maxRoutes bounds the topics remembered for one publisher.
-	maxRoutes = 256
+	// maxRoutes bounds the topics remembered for one publisher, maxRouted their receivers, unless it is one topic
+	// that has more: each takes 48 bytes, and publishers are many.
+	maxRoutes, maxRouted = 256, 4096
 	// maxBatch bounds what is stored in one go for one publisher.
 	maxBatch = 256 << 10
 )

@@ -145,7 +145,7 @@ func TestHalfOpen(t *testing.T) {
 		if got := s.Stats().Disconnects[string(KeepAliveTimeout)]; got != int64(3*n) {
 			t.Errorf("%d ended for their silence, want %d", got, 3*n)
 		}
-		holds(t, "all are gone", before, 4<<20)
+		holds(t, "all are gone", before, 8<<20)
 	}, func(o *Options) { o.ConnectTimeout = 500 * time.Millisecond })
 }
 

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"net"
@@ -24,7 +25,12 @@ func serving(t *testing.T, opts ...func(*Options)) *site {
 	l, dial := listenOn(t, "tcp", "127.0.0.1:0")
 	s := &site{Broker: b, t: t}
 	connect, stop := listen(t, b, l, dial)
-	s.dial, s.connect = dial, connect
+	s.dial = dial
+	s.connect = func(o connectOpts) *peer {
+		p := connect(o)
+		p.nc = &buffered{p.nc, bufio.NewReader(p.nc)}
+		return p
+	}
 	t.Cleanup(func() {
 		if err := stop(); err != nil {
 			t.Errorf("Serve: %v", err)
@@ -32,6 +38,14 @@ func serving(t *testing.T, opts ...func(*Options)) *site {
 	})
 	return s
 }
+
+// A buffered reads many small packets at once.
+type buffered struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (b *buffered) Read(p []byte) (int, error) { return b.r.Read(p) }
 
 // overloaded runs f with each driver of sockets. Beside it two clients exchange messages all the time, and must
 // neither lose one nor get one out of order.

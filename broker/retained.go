@@ -60,11 +60,14 @@ func (r *retainedScan) close() {
 }
 
 // pumpRetained goes on with the scans. Messages that must be stored go to the
-// session's queue, the others are sent as long as the client keeps up; for
-// those of QoS 1 the next acknowledgement leads here again.
+// session's queue until that is full, the others are sent as long as the client keeps up; the next
+// acknowledgement leads here again.
 func (c *conn) pumpRetained() error {
 	for len(c.backlog) > 0 {
 		c.aside()
+		if c.over() {
+			return nil // nobody is there for them any more
+		}
 		scan := c.backlog[0]
 		if all := c.b.Retained(c.base, scan.sub.Filter); scan.next != nil || !empty(all) {
 			if scan.next == nil {
@@ -103,8 +106,8 @@ func (c *conn) pumpScan(scan *retainedScan) (done bool, err error) {
 		ids = []uint32{scan.sub.Identifier}
 	}
 	for {
-		if !durable && !c.keepsUp() {
-			return c.over(), nil
+		if !c.hasRoom() || durable && b.full(s) || !durable && c.holding() {
+			return c.over(), c.storeScan()
 		}
 		m, err, ok := scan.next()
 		if err != nil {
@@ -122,10 +125,6 @@ func (c *conn) pumpScan(scan *retainedScan) (done bool, err error) {
 		msg := fromMessage(&m)
 		if durable && qos > 0 {
 			t := target{s: s, qos: qos, ids: ids, durable: true}
-			if b.full(s) {
-				b.dropped(s.id, m.Topic, DropQueueFull)
-				continue
-			}
 			m.Retain, m.QoS = true, qos // [MQTT-3.3.1-8]
 			c.batch.add(m, msg, []target{t}, []string{s.id})
 			if len(c.batch.entries) >= 64 || c.batch.bytes > maxBatch {
@@ -149,9 +148,8 @@ func (c *conn) storeScan() error {
 	return err
 }
 
-// keepsUp waits until there is room in the outbox, and reports whether
-// deliveries of QoS 1 need not wait for acknowledgements.
-func (c *conn) keepsUp() bool {
+// hasRoom waits until there is room in the outbox. It reports false if the connection is over.
+func (c *conn) hasRoom() bool {
 	c.mu.Lock()
 	half := c.outstanding() > c.b.opts.MaxOutboxBytes/2
 	c.mu.Unlock()
@@ -159,17 +157,19 @@ func (c *conn) keepsUp() bool {
 		c.flush()
 		c.waitRoomFor(c.b.opts.MaxOutboxBytes / 2)
 	}
-	if c.over() {
-		return false
-	}
-	c.sess.mu.Lock()
-	defer c.sess.mu.Unlock()
-	return !c.sess.out.Holding()
+	return !c.over()
 }
 
-// over reports whether the connection is ending.
+// holding reports whether deliveries wait for acknowledgements.
+func (c *conn) holding() bool {
+	c.sess.mu.Lock()
+	defer c.sess.mu.Unlock()
+	return c.sess.out.Holding()
+}
+
+// over reports whether the connection is ending, or broken.
 func (c *conn) over() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.stop.set
+	return c.stop.set || c.broken
 }

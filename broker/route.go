@@ -90,6 +90,9 @@ func (b *Broker) findRoute(name, clientID string, r *route) {
 		if seen != nil {
 			seen[t.s] = len(r.targets)
 		}
+		if r.targets == nil {
+			r.targets = make([]target, 0, len(found)-len(r.handlers))
+		}
 		r.targets = append(r.targets, t)
 	}
 	for i := range r.targets {
@@ -113,6 +116,15 @@ func (b *Broker) mayReceive(s *session, name string) bool {
 	c := s.conn
 	s.mu.Unlock()
 	return c == nil || c.mayReceive(name)
+}
+
+// size is how many receivers r has.
+func (r *route) size() int {
+	n := len(r.targets) + len(r.denied)
+	for _, group := range r.shared {
+		n += len(group)
+	}
+	return n
 }
 
 // fresh reports whether r still holds.

@@ -35,6 +35,7 @@ type session struct {
 	mu             sync.Mutex
 	conn           *conn // nil while disconnected
 	ended          bool
+	willStored     bool // there is a record for the will alone
 	out            engine.Outbound
 	received       map[uint16]bool // packet ids of QoS 2 publishes without PUBREL, and whether the Store has a mark
 	expiry         time.Duration
@@ -43,7 +44,6 @@ type session struct {
 	reason         DisconnectReason
 	will           *lastWill     // of the present connection, or a delayed one that waits
 	saying         chan struct{} // closed once will, which is being published, is
-	willStored     bool          // there is a record for the will alone
 	held           account       // of what out has in memory
 
 	timer timer // guarded by Broker.mu
@@ -269,7 +269,7 @@ func (c *conn) readQueue(after uint64, most int) (got []engine.Delivery, end boo
 		}
 		m := fromMessage(&q.Message)
 		d := engine.Delivery{Msg: m, Seq: q.Seq, QoS: max(1, q.Message.QoS), Retain: q.Message.Retain,
-			Released: c.sess.released[q.Seq], SubIDs: c.sess.identifiers(q.Message.Topic, b.opts.HashBelow)}
+			Released: c.sess.released[q.Seq], SubIDs: b.identifiers(c.sess, q.Message.Topic)}
 		switch {
 		case b.opts.MaxQueueAge > 0 && b.now().Sub(q.Message.Time) > b.opts.MaxQueueAge:
 			d.Drop = engine.DropAge

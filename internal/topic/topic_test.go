@@ -182,7 +182,7 @@ func TestTreeAgainstMatch(t *testing.T) {
 		for _, a := range have {
 			tree.Remove(a.at)
 		}
-		if r := &tree.root; r.children != nil || r.plus != nil || r.hash != nil {
+		if r := &tree.root; !r.bare() || r.children != nil {
 			t.Error("an emptied tree keeps nodes")
 		}
 	}
