@@ -125,7 +125,7 @@ func (c *conn) drain(buf *buffer) {
 			c.inWrite = len(buf.b)
 		}
 	}
-	over := buf == nil && c.closing && c.in.sock != nil && !c.leaves
+	over := buf == nil && c.closing && !c.leaves // also where the end came while this was written
 	c.mu.Unlock()
 	if over {
 		c.in.closeWrite(c.nc)
