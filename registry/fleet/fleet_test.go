@@ -166,6 +166,9 @@ func TestSyntaxErrors(t *testing.T) {
 	} {
 		_, err := Parse(query)
 		se, ok := errors.AsType[*SyntaxError](err)
+		if text := fmt.Sprint(err); len(text) > 600 {
+			t.Errorf("%.40q: %d bytes of error", query, len(text))
+		}
 		if !ok || se.Column != want.column || !strings.Contains(se.Reason, want.reason) {
 			t.Errorf("%.40q: got %v, want column %d: %s", query, err, want.column, want.reason)
 		}

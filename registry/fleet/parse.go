@@ -22,8 +22,18 @@ type SyntaxError struct {
 	Reason string
 }
 
+// Error shows the place in the query, with what stands around it.
 func (e *SyntaxError) Error() string {
-	return fmt.Sprintf("fleet: query column %d: %s\n\t%s\n\t%s^", e.Column, e.Reason, e.Query, strings.Repeat(" ", e.Column-1))
+	const around = 60
+	text, at := []rune(e.Query), e.Column-1
+	before, after := "", ""
+	if at > around {
+		text, at, before = text[at-around:], around, "..."
+	}
+	if len(text) > at+around {
+		text, after = text[:at+around], "..."
+	}
+	return fmt.Sprintf("fleet: query column %d: %s\n\t%s%s%s\n\t%s^", e.Column, e.Reason, before, string(text), after, strings.Repeat(" ", len(before)+at))
 }
 
 // Parse compiles a query. Errors are *SyntaxError.
