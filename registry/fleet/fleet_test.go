@@ -190,6 +190,9 @@ func FuzzParse(f *testing.F) {
 		}
 		d := NewDocument(Thing{Name: "a", Attributes: map[string]string{"b": "1"}, Shadow: json.RawMessage(shadow)})
 		got := q.Match(d)
+		if q.MatchThing(Thing{Name: "a", Attributes: map[string]string{"b": "1"}, Shadow: json.RawMessage(shadow)}) != got {
+			t.Fatalf("%q: what it asks for does not decide", query)
+		}
 		if n, err := Parse("NOT (" + query + ")"); err == nil && n.Match(d) == got {
 			t.Fatalf("%q and its negation agree", query)
 		}

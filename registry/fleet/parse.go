@@ -58,7 +58,7 @@ func Parse(query string) (*Query, error) {
 	if n := utf8.RuneCountInString(query); p.leading > 0 && n > maxLeadingLength {
 		return nil, p.errorAt(p.leadingAt, "a query with a leading wildcard has at most %d characters, not %d", maxLeadingLength, n)
 	}
-	return &Query{root: root, text: query}, nil
+	return &Query{root: root, text: query, only: fieldsOf(root, []string{})}, nil
 }
 
 type parser struct {
