@@ -49,6 +49,10 @@ type Options struct {
 	// limit of AWS; negative means no limit.
 	MaxInFlight int
 
+	// MaxRate is how many requests a second one shadow takes, with bursts of as
+	// many; more get ErrTooManyRequests. Zero means no limit; AWS has 20.
+	MaxRate int
+
 	// VersionMemory is how long the version of a deleted shadow is remembered,
 	// so that a shadow made again goes on counting. Zero means 48 hours.
 	VersionMemory time.Duration
@@ -114,8 +118,12 @@ func (o *Options) filled() (Options, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	var errs []error
 	if c.VersionMemory < 0 {
-		return c, errors.New("shadow: Options.VersionMemory is negative")
+		errs = append(errs, errors.New("shadow: Options.VersionMemory is negative"))
 	}
-	return c, nil
+	if c.MaxRate < 0 {
+		errs = append(errs, errors.New("shadow: Options.MaxRate is negative"))
+	}
+	return c, errors.Join(errs...)
 }

@@ -173,7 +173,11 @@ func (b *backend) openDevices(ctx context.Context) error {
 		}
 	})
 	documents := shadowpebble.New(b.db, "shadow/", nil)
-	if b.shadows, err = shadow.New(documents, &shadow.Options{Principal: broker.Publisher, Logger: b.log}); err != nil {
+	limits := &shadow.Options{Principal: broker.Publisher, Logger: b.log}
+	if b.cfg.AWSLimits {
+		limits.MaxRate = 20
+	}
+	if b.shadows, err = shadow.New(documents, limits); err != nil {
 		return err
 	}
 	if err := b.openIndex(ctx, documents); err != nil {

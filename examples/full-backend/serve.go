@@ -100,7 +100,7 @@ func (b *backend) listen() (all []*listener, err error) {
 		return nil, err
 	}
 	return all, errors.Join(
-		add("http", b.cfg.HTTP, listenTCP, func(ctx context.Context, l net.Listener) error { return serveHTTP(ctx, l, admin) }),
+		add("http", b.cfg.HTTP, listenTCP, func(ctx context.Context, l net.Listener) error { return b.serveHTTP(ctx, l, admin) }),
 		add("mqtt", b.cfg.MQTT, b.listenBehindProxy, func(ctx context.Context, l net.Listener) error {
 			return b.broker.Serve(ctx, tls.NewListener(broker.ForTLS(l), b.tlsConfig()))
 		}),
@@ -112,7 +112,7 @@ func (b *backend) listen() (all []*listener, err error) {
 			group, ctx := errgroup.WithContext(ctx)
 			group.Go(func() error { return mux.Run(ctx) })
 			group.Go(func() error { return ws.Run(ctx) })
-			group.Go(func() error { return serveHTTP(ctx, mux.HTTP(), devices) })
+			group.Go(func() error { return b.serveHTTP(ctx, mux.HTTP(), devices) })
 			group.Go(func() error { return b.broker.Serve(ctx, mux.MQTT()) })
 			return group.Wait()
 		}),
@@ -157,10 +157,11 @@ func listenUnix(file string) (net.Listener, error) {
 }
 
 // serveHTTP serves until ctx is done; requests under way then have five seconds.
-func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
+func (b *backend) serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
+		Handler:           hurry(h, time.Duration(b.cfg.HTTPPatience)),
+		ReadHeaderTimeout: time.Duration(b.cfg.HTTPPatience),
+		MaxHeaderBytes:    64 << 10,
 		IdleTimeout:       2 * time.Minute,
 		// Streams of events end with ctx; Shutdown alone would wait for them.
 		BaseContext: func(net.Listener) context.Context { return ctx },

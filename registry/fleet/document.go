@@ -3,6 +3,7 @@ package fleet
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,6 +33,20 @@ type Connectivity struct {
 // immutable.
 type Document struct {
 	fields map[string][]Value
+	only   []string // the fields that it is made of; nil is all
+}
+
+// wants reports whether a field, or one below it, belongs to the document.
+func (d *Document) wants(field string) bool {
+	if d.only == nil {
+		return true
+	}
+	for _, f := range d.only {
+		if rest, ok := strings.CutPrefix(f, field); ok && (rest == "" || rest[0] == '.') {
+			return true
+		}
+	}
+	return false
 }
 
 // A Value is one value of a field.
@@ -52,8 +67,10 @@ func (d *Document) Values(field string) []Value { return d.fields[field] }
 
 // NewDocument makes the document of a thing. JSON that cannot be read adds
 // nothing.
-func NewDocument(t Thing) *Document {
-	d := &Document{fields: map[string][]Value{}}
+func NewDocument(t Thing) *Document { return newDocument(t, nil) }
+
+func newDocument(t Thing, only []string) *Document {
+	d := &Document{fields: map[string][]Value{}, only: only}
 	d.text("thingName", t.Name)
 	d.text("thingId", t.ID)
 	d.text("thingTypeName", t.Type)
@@ -61,10 +78,10 @@ func NewDocument(t Thing) *Document {
 		d.text("thingGroupNames", g)
 	}
 	d.attributes(t.Attributes)
-	if gjson.ValidBytes(t.Shadow) {
+	if d.wants("shadow") && gjson.ValidBytes(t.Shadow) {
 		d.shadow(gjson.ParseBytes(t.Shadow))
 	}
-	if gjson.ValidBytes(t.Defender) {
+	if d.wants("deviceDefender") && gjson.ValidBytes(t.Defender) {
 		d.tree("deviceDefender", gjson.ParseBytes(t.Defender), maxDepth)
 	}
 	if c := t.Connectivity; c != nil {
@@ -96,16 +113,23 @@ func NewGroupDocument(g Group) *Document {
 	return d
 }
 
-func (d *Document) add(field string, v Value) { d.fields[field] = append(d.fields[field], v) }
+func (d *Document) add(field string, v Value) {
+	if d.only == nil || slices.Contains(d.only, field) {
+		d.fields[field] = append(d.fields[field], v)
+	}
+}
 
 func (d *Document) text(field, s string) {
-	if s != "" {
+	if s != "" && d.wants(field) {
 		d.add(field, Value{Text: strings.ToLower(s), String: true})
 	}
 }
 
 func (d *Document) attributes(attrs map[string]string) {
 	for name, s := range attrs {
+		if !d.wants("attributes." + name) {
+			continue
+		}
 		v := Value{Text: strings.ToLower(s), String: true}
 		// Attributes are texts; those that read as a JSON number or Boolean are one too.
 		v.Number, v.Numeric = number(s)
@@ -124,7 +148,9 @@ func (d *Document) shadow(s gjson.Result) {
 	s.ForEach(func(key, named gjson.Result) bool {
 		if key.String() == "name" && named.IsObject() {
 			named.ForEach(func(name, one gjson.Result) bool {
-				d.shadowState("shadow.name."+name.String(), one)
+				if prefix := "shadow.name." + name.String(); d.wants(prefix) {
+					d.shadowState(prefix, one)
+				}
 				return true
 			})
 		}
@@ -147,6 +173,7 @@ func (d *Document) shadowState(prefix string, s gjson.Result) {
 // name with a dot lands in the field of the nested one.
 func (d *Document) tree(field string, v gjson.Result, depth int) {
 	switch {
+	case !d.wants(field):
 	case v.IsObject():
 		if depth == 0 {
 			return
@@ -165,8 +192,10 @@ func (d *Document) tree(field string, v gjson.Result, depth int) {
 			whole = whole && ok
 			return whole
 		})
-		if whole && len(values) > 0 {
-			d.fields[field] = append(d.fields[field], values...)
+		for i := range values {
+			if whole {
+				d.add(field, values[i])
+			}
 		}
 	default:
 		if leaf, ok := leaf(v); ok {

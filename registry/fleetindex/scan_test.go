@@ -148,7 +148,7 @@ func (w *world) query(depth int) string {
 func (w *world) scan(q *fleet.Query) []string {
 	names := []string{}
 	for name, k := range w.known {
-		if k.Name != "" && q.Match(fleet.NewDocument(*k)) {
+		if k.Name != "" && q.Match(fleet.NewDocument(*k)) { // of all fields
 			names = append(names, name)
 		}
 	}

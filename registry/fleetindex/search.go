@@ -19,11 +19,17 @@ type Hit struct {
 	Defender       json.RawMessage
 	Connectivity   *fleet.Connectivity
 
-	doc *fleet.Document
+	doc *fleet.Document // made when it is asked for
 }
 
-// Values are those of a field of the query language.
-func (h *Hit) Values(field string) []fleet.Value { return h.doc.Values(field) }
+// Values are those of a field of the query language. It is not for several goroutines at once.
+func (h *Hit) Values(field string) []fleet.Value {
+	if h.doc == nil {
+		h.doc = fleet.NewDocument(fleet.Thing{Name: h.Name, ID: h.ID, Type: h.Type, Groups: h.Groups, Attributes: h.Attributes,
+			Shadow: h.Shadow, Defender: h.Defender, Connectivity: h.Connectivity})
+	}
+	return h.doc.Values(field)
+}
 
 // Search returns the first limit things in the order of their names that come
 // after the given one and match query, and the name to go on after, empty at the
@@ -94,10 +100,9 @@ func (ix *Index) match(ctx context.Context, q *fleet.Query, name string) (Hit, b
 		return Hit{}, false, err
 	}
 	t, all := k.Thing, k.fleetThing(name)
-	doc := fleet.NewDocument(all)
-	if !q.Match(doc) {
+	if !q.MatchThing(all) {
 		return Hit{}, false, nil
 	}
 	return Hit{Name: name, ID: t.ID, Type: t.Type, Groups: t.Groups, Attributes: t.Attributes, Version: t.Version,
-		Shadow: all.Shadow, Defender: k.Defender, Connectivity: k.Connectivity, doc: doc}, true, nil
+		Shadow: all.Shadow, Defender: k.Defender, Connectivity: k.Connectivity}, true, nil
 }
