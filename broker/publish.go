@@ -35,9 +35,9 @@ type publication struct {
 // to p.commit, and is on its way only when that is committed.
 func (p *publication) run(ctx context.Context) error {
 	b, r := p.b, p.r
-	if b.opts.QueueOverflow == RefusePublish && p.qos > 0 && b.anyFull(r) {
+	if b.opts.QueueOverflow == RefusePublish && p.qos > 0 && b.refuses(r, p.qos) {
 		p.aside()
-		if b.countAll(r); b.anyFull(r) {
+		if b.countAll(r); b.refuses(r, p.qos) {
 			return ErrQueueFull
 		}
 	}
@@ -185,89 +185,6 @@ func (p *publication) aside() {
 	if p.client != nil {
 		p.client.aside()
 	}
-}
-
-// full reports whether the queue of s is at its limit.
-func (b *Broker) full(s *session) bool {
-	return s.queued.Load() >= int64(b.opts.MaxQueueMessages) || s.queuedBytes.Load() >= b.opts.MaxQueueBytes
-}
-
-func (b *Broker) anyFull(r *route) bool {
-	if r.durables > 0 {
-		for i := range r.targets {
-			if t := &r.targets[i]; t.durable && b.full(t.s) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// countAll makes sure that it is known how full the queues are.
-func (b *Broker) countAll(r *route) {
-	for i := range r.targets {
-		if t := &r.targets[i]; t.durable {
-			b.ensureCounted(t.s)
-		}
-	}
-}
-
-// makeRoom reports whether the queue of s has room for one more message. With
-// DropOldest it makes some, unless s is connected: what is unacknowledged
-// there cannot be taken back.
-func (b *Broker) makeRoom(s *session) bool {
-	if !b.full(s) {
-		return true
-	}
-	b.ensureCounted(s)
-	if !b.full(s) {
-		return true
-	}
-	if b.opts.QueueOverflow != DropOldest {
-		return false
-	}
-	defer b.admit(s.id).Unlock()
-	if !b.full(s) {
-		return true
-	}
-	s.mu.Lock()
-	connected := s.conn != nil || s.ended
-	s.mu.Unlock()
-	if connected {
-		return false
-	}
-	ctx := context.Background()
-	var oldest []Queued
-	freed := int64(0)
-	some := max(1, min(64, b.opts.MaxQueueMessages/16))
-	for q, err := range b.store.Queue(ctx, s.id, 0) {
-		if err != nil {
-			b.count.storeErrors.Add(1)
-			return false
-		}
-		oldest = append(oldest, q)
-		if freed += int64(queuedSize(&q.Message)); len(oldest) == some || freed >= b.opts.MaxQueueBytes/16 {
-			break // a few at a time cost fewer calls; many large ones would be more than there is need for
-		}
-	}
-	if len(oldest) == 0 {
-		return false
-	}
-	last := oldest[len(oldest)-1].Seq
-	if err := b.store.Dequeue(ctx, s.id, last); err != nil {
-		b.count.storeErrors.Add(1)
-		return false
-	}
-	s.mu.Lock()
-	s.out.Discard(last)
-	s.out.Effects()
-	s.mu.Unlock()
-	for i := range oldest {
-		s.queued.Add(-1)
-		s.queuedBytes.Add(-int64(queuedSize(&oldest[i].Message)))
-		b.dropped(s.id, oldest[i].Message.Topic, DropQueueFull)
-	}
-	return !b.full(s)
 }
 
 // flush writes what was given to connections, each once.
