@@ -96,64 +96,50 @@ func (p *publication) keep() {
 
 // deliver sends to each target what need not be stored, and collects the others.
 func (p *publication) deliver() {
-	var plain, retained [3][]target // to be stored, by QoS
+	var kept []target // it is to be stored for
 	give := func(t *target) {
 		if !p.wanted(t) {
 			return
 		}
-		retain := p.retain && t.retain
-		qos := min(p.qos, t.qos)
-		if qos == 0 || !t.durable {
-			if qos > 0 {
+		if !t.keeps(p.qos) {
+			mode := t.mode(p.qos, p.retain)
+			if mode.QoS > 0 {
 				p.keep()
 			}
-			d := engine.Delivery{Msg: p.msg, QoS: qos, Retain: retain, SubIDs: t.ids}
+			d := engine.Delivery{Msg: p.msg, QoS: mode.QoS, Retain: mode.Retain, SubIDs: t.ids}
 			p.flushLater(p.b.deliver(t.s, p.now, &d))
 			return
 		}
 		if p.b.full(t.s) {
 			p.aside()
 		}
-		if !p.b.makeRoom(t.s) {
-			p.b.dropped(t.s.id, p.r.topic, DropQueueFull)
-		} else if retain {
-			retained[qos] = append(retained[qos], *t)
+		if p.b.makeRoom(t.s) {
+			kept = append(kept, *t)
 		} else {
-			plain[qos] = append(plain[qos], *t)
+			p.b.dropped(t.s.id, p.r.topic, DropQueueFull)
 		}
 	}
 	keep := func() {
-		for qos := byte(1); qos <= 2; qos++ {
-			p.store(plain[qos], qos, false)
-			p.store(retained[qos], qos, true)
+		if len(kept) > 0 {
+			p.commit.add(p.message(), p.msg, kept, clientIDs(kept))
 		}
-		plain, retained = [3][]target{}, [3][]target{}
+		kept = nil
 	}
 	for i := range p.r.targets {
 		give(&p.r.targets[i])
 	}
 	for _, group := range p.r.shared {
-		if t := p.b.member(group, p.qos, p.b.turn.Add(1)); t != nil {
-			for qos := 1; qos <= 2; qos++ {
-				if of(plain[qos], t.s) || of(retained[qos], t.s) {
-					keep() // so that the second copy has a number of its own
-				}
-			}
-			give(t)
-		} else {
+		t := p.b.member(group, p.qos, p.b.turn.Add(1))
+		switch {
+		case t == nil:
 			p.b.dropped(group[0].s.id, p.r.topic, DropOffline)
+			continue
+		case of(kept, t.s):
+			keep() // so that the second copy has a number of its own
 		}
+		give(t)
 	}
 	keep()
-}
-
-func (p *publication) store(targets []target, qos byte, retain bool) {
-	if len(targets) == 0 {
-		return
-	}
-	m := p.message()
-	m.QoS, m.Retain = qos, retain // as these sessions are to see it
-	p.commit.add(m, p.msg, targets, clientIDs(targets))
 }
 
 // of reports whether s is among the targets.

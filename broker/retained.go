@@ -111,7 +111,7 @@ func (c *conn) pumpScan(scan *retainedScan) (done bool, err error) {
 		qos := min(m.QoS, scan.sub.QoS)
 		msg := fromMessage(&m)
 		if durable && qos > 0 {
-			t := target{s: s, qos: qos, ids: ids, durable: true}
+			t := target{s: s, qos: qos, retain: true, ids: ids, durable: true}
 			if b.full(s) {
 				b.dropped(s.id, m.Topic, DropQueueFull)
 				continue
