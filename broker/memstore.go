@@ -101,7 +101,10 @@ func (s *MemStore) Enqueue(ctx context.Context, batch []Entry, marks ...Mark) (f
 	for _, e := range batch {
 		s.seq++
 		m := e.Message.clone()
-		for _, id := range e.ClientIDs {
+		for i, id := range e.ClientIDs {
+			if e.Modes != nil {
+				m.QoS, m.Retain = e.Modes[i].QoS, e.Modes[i].Retain
+			}
 			s.queues[id] = append(s.queues[id], Queued{s.seq, m})
 		}
 	}

@@ -146,7 +146,8 @@ type Options struct {
 	MaxQueueMessages int
 	MaxQueueBytes    int64
 	MaxQueueAge      time.Duration
-	// QueueOverflow says what happens at MaxQueueMessages and MaxQueueBytes.
+	// QueueOverflow says what happens at MaxQueueMessages and MaxQueueBytes. What is under way when a queue gets there
+	// may go above.
 	QueueOverflow Overflow
 
 	// LifecycleEvents publishes $aws/events/presence/... and

@@ -124,7 +124,7 @@ func (c *conn) pumpScan(scan *retainedScan) (done bool, err error) {
 		qos := min(m.QoS, scan.sub.QoS)
 		msg := fromMessage(&m)
 		if durable && qos > 0 {
-			t := target{s: s, qos: qos, ids: ids, durable: true}
+			t := target{s: s, qos: qos, retain: true, ids: ids, durable: true}
 			m.Retain, m.QoS = true, qos // [MQTT-3.3.1-8]
 			c.batch.add(m, msg, []target{t}, []string{s.id})
 			if len(c.batch.entries) >= 64 || c.batch.bytes > maxBatch {

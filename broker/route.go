@@ -133,19 +133,24 @@ func (b *Broker) fresh(r *route) bool {
 }
 
 // member picks the member of a shared subscription that gets a message: the
-// next that is connected, else the next whose session keeps it, else nobody.
+// next that is connected, else the next whose session keeps it, else nobody. Those whose queue is full
+// are passed over while another one has room.
 // [MQTT5 4.8.2]
 func (b *Broker) member(group []target, qos byte, turn uint64) *target {
 	n := uint64(len(group))
-	for i := range n {
-		if t := &group[(turn+i)%n]; t.s.online.Load() {
-			return t
+	var full *target
+	for _, connected := range []bool{true, false} {
+		for i := range n {
+			t := &group[(turn+i)%n]
+			keeps := t.keeps(qos)
+			switch {
+			case connected && !t.s.online.Load(), !connected && !keeps:
+			case !keeps || !b.full(t.s):
+				return t
+			case full == nil:
+				full = t
+			}
 		}
 	}
-	for i := range n {
-		if t := &group[(turn+i)%n]; t.durable && min(t.qos, qos) > 0 {
-			return t
-		}
-	}
-	return nil
+	return full
 }

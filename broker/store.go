@@ -85,6 +85,15 @@ type PendingWill struct {
 type Entry struct {
 	Message   Message
 	ClientIDs []string
+	// Modes, unless nil, has for each of ClientIDs how it gets the message: in its queue the message has this QoS and Retain
+	// instead of its own.
+	Modes []Mode
+}
+
+// A Mode is how one session gets a message.
+type Mode struct {
+	QoS    byte
+	Retain bool
 }
 
 // A Queued is one message of a session's queue.

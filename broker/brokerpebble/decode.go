@@ -210,6 +210,20 @@ func (r *reader) session() (s broker.Session) {
 	return s
 }
 
+// decodeMode reports whether rec is a reference to the shared log, and how its session gets the message; nil is as the
+// message says.
+func decodeMode(key, rec []byte) (m *broker.Mode, reference bool, err error) {
+	switch {
+	case len(rec) == 0:
+		return nil, true, nil
+	case len(rec) > 1:
+		return nil, false, nil
+	case rec[0]&^(msgQoS|msgRetain) != 0 || rec[0]&msgQoS > 2:
+		return nil, true, &CorruptError{Key: append([]byte(nil), key...), Reason: "unknown mode"}
+	}
+	return &broker.Mode{QoS: rec[0] & msgQoS, Retain: rec[0]&msgRetain != 0}, true, nil
+}
+
 func decodeMessage(key, rec []byte) (broker.Message, error) {
 	r := reader{rec: rec}
 	m := r.message()

@@ -14,7 +14,7 @@
 // # Queues
 //
 // A message for one session is one record, in the queue of that session. A
-// message for several is one record in a shared log, and an empty reference in
+// message for several is one record in a shared log, and a reference in
 // each of the queues: its bytes are stored once whatever the fan-out. What a
 // session has dequeued is a position, written without waiting for the disk; the
 // references below it are deleted in ranges from time to time. So is the part
@@ -43,8 +43,9 @@
 //	'j' length client <n>            mark: the client has that message: empty
 //	'l' <n>                          message of the shared log with that number
 //	'p' client                       position: all numbers up to <n> are dequeued
-//	'q' length client <n>            queue: empty (see 'l'), or the message, whose
-//	                                 QoS is that for these sessions
+//	'q' length client <n>            queue: the message; or nothing (see 'l'), or one
+//	                                 byte, if the session gets the message of 'l' in
+//	                                 another way: bits 0-1 QoS, 2 retain
 //	'r' topic                        retained message
 //	's' client                       session
 //

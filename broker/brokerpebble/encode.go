@@ -52,6 +52,27 @@ func checkMessage(m *broker.Message) error {
 	return nil
 }
 
+func checkEntry(e *broker.Entry) error {
+	if e.Modes != nil && len(e.Modes) != len(e.ClientIDs) {
+		return fmt.Errorf("brokerpebble: message to %q: %d modes for %d sessions", e.Message.Topic, len(e.Modes), len(e.ClientIDs))
+	}
+	for _, m := range e.Modes {
+		if m.QoS > 2 {
+			return fmt.Errorf("brokerpebble: message to %q: QoS %d", e.Message.Topic, m.QoS)
+		}
+	}
+	return checkMessage(&e.Message)
+}
+
+// appendMode appends a reference with a mode. It is never as long as the record of a message.
+func appendMode(b []byte, m broker.Mode) []byte {
+	flags := m.QoS & msgQoS
+	if m.Retain {
+		flags |= msgRetain
+	}
+	return append(b, flags)
+}
+
 // appendMessage appends the record of m, which checkMessage accepted.
 func appendMessage(b []byte, m *broker.Message) []byte {
 	p := &m.Properties

@@ -90,7 +90,11 @@ func (b *backend) listen() (all []*listener, err error) {
 		}})
 		return nil
 	}
-	ws, err := brokerws.New(b.broker, &brokerws.Options{Logger: b.log})
+	lifetime := time.Duration(0)
+	if b.cfg.AWSLimits {
+		lifetime = 24 * time.Hour
+	}
+	ws, err := brokerws.New(b.broker, &brokerws.Options{Logger: b.log, Lifetime: lifetime})
 	if err != nil {
 		return nil, err
 	}

@@ -70,8 +70,9 @@ func hold(t *testing.T, seed uint64) bool {
 }
 
 func play(t *testing.T, seed uint64, steps []step) (faults, trace []string) {
-	synctest.Test(t, func(*testing.T) { faults, trace = run(seed, steps) })
-	return faults, trace
+	var w *world
+	synctest.Test(t, func(*testing.T) { w = run(seed, steps, 10) })
+	return w.faults, w.trace
 }
 
 // shrink takes steps away for as long as something is wrong without them.

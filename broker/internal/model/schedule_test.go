@@ -87,11 +87,48 @@ func (s *step) bequeath(rng *rand.Rand) {
 	s.n = []int{0, 0, 5, 20, 400}[rng.IntN(5)]
 }
 
-// run runs a schedule in a bubble and returns what was wrong, and what the clients saw.
-func run(seed uint64, steps []step) (faults, trace []string) {
-	rng := rand.New(rand.NewPCG(seed, 1)) // the clients are the same whatever is left of the steps
+// run runs a schedule in a bubble and returns the world, with what was wrong and what the clients saw. A power cut that does not come by
+// itself comes after patience steps.
+func run(seed uint64, steps []step, patience int) *world {
 	w := &world{began: time.Now()}
 	w.cond = sync.NewCond(&w.mu)
+	w.populate(seed)
+	srv, err := boot(vfs.NewCrashableMem())
+	if err != nil {
+		w.faults = append(w.faults, err.Error())
+		return w
+	}
+	w.srv = srv
+	waited := 0
+	for i, s := range steps {
+		w.mu.Lock()
+		w.outstanding()
+		w.mu.Unlock()
+		w.do(s, i)
+		if s.settle {
+			synctest.Wait()
+		}
+		if w.srv.fuse.Load() > 0 {
+			if waited++; waited > patience {
+				w.srv.cut()
+			}
+		}
+		if w.srv.dead.Load() {
+			waited = 0
+			w.reboot("crash")
+		}
+		if len(w.faults) > 0 {
+			break
+		}
+	}
+	w.unspent = w.srv.fuse.Load() > 0
+	w.finish()
+	return w
+}
+
+// populate makes the clients of a seed.
+func (w *world) populate(seed uint64) []*client {
+	rng := rand.New(rand.NewPCG(seed, 1)) // the clients are the same whatever is left of the steps
 	for i := range clients + members {
 		c := &client{w: w, id: fmt.Sprint("c", i), v: byte(4 + rng.IntN(2)), persistent: rng.IntN(3) > 0, qos: map[string]byte{}}
 		if c.v == 5 {
@@ -106,35 +143,7 @@ func run(seed uint64, steps []step) (faults, trace []string) {
 		}
 		w.clients = append(w.clients, c)
 	}
-	srv, err := boot(vfs.NewCrashableMem())
-	if err != nil {
-		return []string{err.Error()}, nil
-	}
-	w.srv = srv
-	patience := 0
-	for i, s := range steps {
-		w.mu.Lock()
-		w.outstanding()
-		w.mu.Unlock()
-		w.do(s, i)
-		if s.settle {
-			synctest.Wait()
-		}
-		if w.srv.fuse.Load() > 0 {
-			if patience++; patience > 10 {
-				w.srv.cut()
-			}
-		}
-		if w.srv.dead.Load() {
-			patience = 0
-			w.reboot("crash")
-		}
-		if len(w.faults) > 0 {
-			break
-		}
-	}
-	w.finish()
-	return w.faults, w.trace
+	return w.clients
 }
 
 // do does one step.

@@ -25,6 +25,7 @@ type world struct {
 	clients []*client
 	srv     *server
 	crashes int
+	unspent bool // a power cut that was to come at a write did not come
 	trace   []string
 	faults  []string
 }
