@@ -241,7 +241,7 @@ func (h *handling) eval(a *answer, en *entry, opts *sql.RunOptions, keep bool) {
 		w.out = make([]byte, 0, 512)
 	}
 	opts.Buf = w.out[:0]
-	r, err := w.ev.Run(h.ctx, en.st, opts)
+	r, err := w.ev.Run(h.ctx, &en.st, opts)
 	if err != nil {
 		a.err = evalError(err)
 		return
