@@ -34,7 +34,7 @@ func bySize(d time.Duration) (panel, error) {
 		s := series{name: c.name, colour: colours[i]}
 		for _, size := range []int{200, 512, 2 << 10, 8 << 10, 32 << 10} {
 			text := payload("31.5", size)
-			rate, err := measure(d, func() error { _, err := c.do(text); return err })
+			rate, err := measureBest(d, func() error { _, err := c.do(text); return err })
 			if err != nil {
 				return p, err
 			}
@@ -70,7 +70,7 @@ func byRules(d time.Duration) (panel, error) {
 			if err != nil {
 				return p, err
 			}
-			rate, err := measure(d, handle(e, payload("31.5", 300)))
+			rate, err := measureBest(d, handle(e, payload("31.5", 300)))
 			if err != nil {
 				return p, err
 			}
@@ -107,7 +107,7 @@ func byFields(d time.Duration) (panel, error) {
 			if err != nil {
 				return p, err
 			}
-			rate, err := measure(d, handle(e, text))
+			rate, err := measureBest(d, handle(e, text))
 			if err != nil {
 				return p, err
 			}
