@@ -245,8 +245,8 @@ func (e *Engine) prepare(ctx context.Context, r Rule) (*entry, error) {
 	en := &entry{name: r.Name, rule: r, query: q, vars: len(q.Variables()) > 0}
 	en.actions = en.single[:0]
 	en.shape = e.shapes.of(q.st)
-	q.st = q.st.Share(en.shape.st)
-	en.st = q.st
+	en.st = *q.st.Share(en.shape.st)
+	q.st = &en.st
 	if n := newNode(&r, q); len(n.out) > 0 {
 		en.node = &n
 	}

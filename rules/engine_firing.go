@@ -80,7 +80,7 @@ type Firing struct {
 	Err error
 
 	flight *flight
-	gen    uint32
+	gen    uint32 // of flight, even
 }
 
 // ID names the delivery: <trace>/<rule>/<action>, where action is a number or
@@ -182,7 +182,7 @@ func (e *Engine) Settle(ctx context.Context, s Settlement) error {
 		if action == ErrorAction {
 			f.errorActionDone(failed)
 		} else {
-			f.report(f.gen, action, s.Message, failed)
+			f.report(f.gen.Load()&^1, action, s.Message, failed)
 		}
 		return nil
 	}
@@ -212,8 +212,8 @@ func (e *Engine) Settle(ctx context.Context, s Settlement) error {
 		l := &launch{ctx: hopContext{ctx, max(s.Hops, 1)}, e: e, trace: trace}
 		f := &l.first
 		f.start(l, en, 1<<action)
-		f.report(f.gen, action, &m, failed)
-		_, _ = f.land(&m, 0) // counted and logged; there is no publisher to tell
+		f.report(0, action, &m, failed)
+		_, _ = f.land(&m) // counted and logged; there is no publisher to tell
 	}
 	return nil
 }

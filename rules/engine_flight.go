@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // A flight is one message on its way through the actions of one rule, from the
@@ -14,18 +15,42 @@ type flight struct {
 	l  *launch
 	en *entry
 
+	// gen grows by two each time that the memory is used again; it is odd once
+	// anybody but who invokes the actions has been at work on the flight. A
+	// flight of which it stays even is over without a lock.
+	gen atomic.Uint32
+
 	mu      sync.Mutex
 	pending bool   // land has returned; en is referenced
-	gen     uint32 // how often the memory has been used again
 	open    uint64 // a bit for each action that has not reported, and for the steps below
 	more    *flightMore
+}
+
+// touch reports whether gen, which is even, is that of the flight, and keeps
+// its memory from being used again without a lock. The caller holds f.mu.
+func (f *flight) touch(gen uint32) bool {
+	return f.gen.Load() == gen|1 || f.gen.CompareAndSwap(gen, gen|1)
+}
+
+// quick ends a flight of one action, which has delivered, and of which nobody
+// has set more. It fails if somebody has been at work on it: then it is to be
+// reported and landed. Who reports again later, against the rules, has the
+// wrong gen.
+func (f *flight) quick() bool {
+	gen, en := f.gen.Load(), f.en
+	if gen&1 == 1 || !f.gen.CompareAndSwap(gen, gen+2) {
+		return false
+	}
+	f.l, f.en = nil, nil
+	en.ledger.delivered.Add(1)
+	return true
 }
 
 // entry is nil if f is another flight by now.
 func (f *flight) entry(gen uint32) *entry {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.gen != gen {
+	if !f.touch(gen) {
 		return nil
 	}
 	return f.en
@@ -84,7 +109,7 @@ func (f *flight) start(l *launch, en *entry, actions uint64) {
 // may change at the same time.
 func (f *flight) firing(action int, m *Message, out []byte, vars []Variable) Firing {
 	return Firing{Rule: f.en.name, Version: f.en.version, Action: action, Trace: f.l.trace,
-		Message: m, Output: out, Variables: vars, Hops: f.l.ctx.hops, flight: f, gen: f.gen}
+		Message: m, Output: out, Variables: vars, Hops: f.l.ctx.hops, flight: f, gen: f.gen.Load() &^ 1}
 }
 
 // invoke calls the action, and makes an error of a panic.
@@ -115,7 +140,7 @@ func (f *flight) note(gen uint32, action int, failed *failure) (last bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	bit := uint64(1) << action
-	if f.gen != gen || f.open&bit == 0 {
+	if !f.touch(gen) || f.open&bit == 0 {
 		return false
 	}
 	f.open &^= bit
@@ -130,15 +155,13 @@ func (f *flight) note(gen uint32, action int, failed *failure) (last bool) {
 	return last
 }
 
-// land is called when all actions have been invoked; those whose bits are set
-// in delivered have reported by that. It ends the flight if none is pending,
-// and returns what Handle's caller must know. A flight is spent if it is over
-// and nobody but the caller can still be at work on it: its memory is then
-// another flight's. An action that reports again later, against the rules, has
-// the wrong gen.
-func (f *flight) land(m *Message, delivered uint64) (spent bool, err error) {
+// land is called when all actions have been invoked. It ends the flight if none
+// is pending, and returns what Handle's caller must know. A flight is spent if
+// it is over and nobody but the caller can still be at work on it: its memory
+// is then another flight's.
+func (f *flight) land(m *Message) (spent bool, err error) {
 	f.mu.Lock()
-	f.open &^= launching | delivered
+	f.open &^= launching
 	if f.open != 0 {
 		// From here on the flight outlives the caller's pin of the index.
 		f.pending = true
@@ -157,7 +180,7 @@ func (f *flight) land(m *Message, delivered uint64) (spent bool, err error) {
 		return false, f.end(&f.l.ctx, m)
 	}
 	en := f.en
-	f.gen++
+	f.gen.Store(f.gen.Load()&^1 + 2)
 	f.l, f.en = nil, nil
 	f.mu.Unlock()
 	en.ledger.delivered.Add(1)

@@ -68,8 +68,8 @@ func (e *Engine) Handle(ctx context.Context, m *Message) error {
 	case len(groups) == 0:
 		e.stats.unmatched.Add(1)
 		return nil
-	case len(groups) == 1 && groups[0].members.n == 1 && groups[0].tally == nil:
-		return h.one(groups[0].members.few[0].en)
+	case len(groups) == 1 && groups[0].only != nil:
+		return h.one(groups[0].only)
 	}
 	return h.many(ix, groups)
 }

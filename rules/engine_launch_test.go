@@ -84,6 +84,45 @@ func TestMemoryUsedAgain(t *testing.T) {
 	}
 }
 
+// TestReportedTwice: of what an action says by Done and then by returning, the
+// first counts, also where it is the only action and says at once that it
+// delivered.
+func TestReportedTwice(t *testing.T) {
+	no := errors.New("no")
+	for _, c := range []struct {
+		name       string
+		done, then error
+		ledger     Ledger
+	}{
+		{"failed, then delivered", no, nil, Ledger{Matched: 1, Failed: 1, Reasons: map[Reason]uint64{ReasonNoErrorAction: 1}}},
+		{"delivered, then failed", nil, no, Ledger{Matched: 1, Delivered: 1}},
+		{"delivered, then pending", nil, ErrPending, Ledger{Matched: 1, Delivered: 1}},
+		{"delivered twice", nil, nil, Ledger{Matched: 1, Delivered: 1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var early Firing
+			e := open(t, NewMemStore(), binder{"both": ActionFunc(func(_ context.Context, f Firing) error {
+				early = f
+				f.Done(c.done)
+				return c.then
+			}), "ok": ActionFunc(func(context.Context, Firing) error { return nil })}, nil)
+			put(t, e, "r", "SELECT 1 AS x FROM 'a'", "both")
+			put(t, e, "other", "SELECT 1 AS x FROM 'b'", "ok")
+			m := Message{Topic: "a", TraceID: "t"}
+			if err := e.Handle(t.Context(), &m); err != nil {
+				t.Error(err)
+			}
+			m.Topic = "b" // perhaps in the same memory
+			if err := e.Handle(t.Context(), &m); err != nil {
+				t.Error(err)
+			}
+			early.Done(no)
+			wantLedger(t, e, "r", c.ledger)
+			wantLedger(t, e, "other", Ledger{Matched: 1, Delivered: 1})
+		})
+	}
+}
+
 // TestContextsThatDoNotCompare: a context may be of a type that == panics for.
 func TestContextsThatDoNotCompare(t *testing.T) {
 	e := open(t, NewMemStore(), discard, nil)

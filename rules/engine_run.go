@@ -163,27 +163,32 @@ func (h *handling) fire(en *entry, opts *sql.RunOptions) error {
 	if a.vars != nil {
 		f.extra().vars = a.vars
 	}
-	delivered := uint64(0)
 	for i, action := range en.actions {
 		firing := f.firing(i, h.m, a.out, a.vars)
 		err := invoke(&h.launch.ctx, action, &firing)
 		switch {
-		case err == nil && i == len(en.actions)-1:
-			delivered = 1 << i // land is next
+		case err == nil && len(en.actions) == 1 && a.vars == nil && !en.settled && f.quick():
+			h.spent(f)
+			return nil
 		case err == nil:
-			f.report(f.gen, i, h.m, nil)
+			f.report(firing.gen, i, h.m, nil)
 		case !errors.Is(err, ErrPending):
-			f.report(f.gen, i, h.m, &failure{action: i, inline: true, err: err, resource: resource(err, action)})
+			f.report(firing.gen, i, h.m, &failure{action: i, inline: true, err: err, resource: resource(err, action)})
 		}
 	}
-	spent, err := f.land(h.m, delivered)
+	spent, err := f.land(h.m)
 	if spent {
-		h.open--
-		if f != &h.launch.first {
-			h.w.spare = f
-		}
+		h.spent(f)
 	}
 	return err
+}
+
+// spent takes back a flight that nobody can be at work on.
+func (h *handling) spent(f *flight) {
+	h.open--
+	if f != &h.launch.first {
+		h.w.spare = f
+	}
 }
 
 // flight is a new one of the launch of the message: its own for the first rule
@@ -258,7 +263,7 @@ func (h *handling) eval(a *answer, en *entry, opts *sql.RunOptions, keep bool) {
 		w.out = make([]byte, 0, 512)
 	}
 	opts.Buf = w.out[:0]
-	r, err := w.ev.Run(h.ctx, en.st, opts)
+	r, err := w.ev.Run(h.ctx, &en.st, opts)
 	if err != nil {
 		a.err = evalError(err)
 		return

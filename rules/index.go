@@ -27,20 +27,21 @@ type index struct {
 
 // An entry is one version of one rule, ready to run.
 type entry struct {
-	// What a message needs comes first, in two lines of the cache: among ten
-	// thousand rules it is not in there.
-	shape   *shape
+	// What a message needs comes first, in two lines of the cache, of which one
+	// that the rule does not select needs the first alone: among ten thousand
+	// rules it is not in there.
 	ledger  *ledger
+	vars    bool // the statement has a SET clause
+	settled bool // some action reports through Engine.Settle
+	asks    bool // it is evaluated beside Handle, see aside
+	st      sql.Statement
+	shape   *shape
 	actions []Action
-	single  [1]Action  // room for actions
+	single  [1]Action // room for actions
+	name    string    // of rule, as version
+	version int64
 	preds   []sql.Pred // of st, with slots of a Scan; of entries that are routed
 	slots   []int32    // in index.paths, of the slots of st
-	st      *sql.Statement
-	vars    bool   // the statement has a SET clause
-	settled bool   // some action reports through Engine.Settle
-	asks    bool   // it is evaluated beside Handle, see aside
-	name    string // of rule, as version
-	version int64
 
 	part    *part  // nil while its group is small
 	query   *Query // nil if broken
@@ -86,13 +87,13 @@ func (ix *index) with(old, e *entry) (*index, []turn) {
 		next.rules = next.rules.Without(old.rule.Name)
 		if old.routed() {
 			next.tree = next.tree.without(old.query.Filter(), old, &c)
-			next.paths = next.paths.Without(old.st)
+			next.paths = next.paths.Without(&old.st)
 		}
 	}
 	if e != nil {
 		next.rules = next.rules.With(e.rule.Name, e)
 		if e.routed() {
-			next.paths, e.slots = next.paths.With(e.st)
+			next.paths, e.slots = next.paths.With(&e.st)
 			e.preds = slices.Clone(e.st.Preds())
 			for i := range e.preds {
 				e.preds[i].Slot = int(e.slots[e.preds[i].Slot])

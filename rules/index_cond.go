@@ -88,7 +88,7 @@ func (b *bucket) without(m member) *bucket {
 
 // A condNode sends members on by one condition each.
 type condNode struct {
-	rest   *spans // those with no condition left
+	rest   pmap.Map[member] // those with no condition left, by name
 	fields fieldTable
 }
 
@@ -96,7 +96,7 @@ type condNode struct {
 type condField struct {
 	equal  pmap.Map[*bucket] // by the key of the value
 	ranges *spans            // by the interval that the value must be in
-	others *spans            // those that only need it to be there
+	others pmap.Map[member]  // those that only need it to be there, by name
 }
 
 // edit is n with or without m.
@@ -105,7 +105,7 @@ func (n *condNode) edit(m member, add bool) *condNode {
 	way := m.en.next(m.used)
 	m.used |= way.answers
 	if way.slot < 0 {
-		next.rest = next.rest.edit(newSpan(everything, everything, m), add)
+		next.rest = editSet(next.rest, m, add)
 		return &next
 	}
 	var f condField
@@ -128,11 +128,11 @@ func (n *condNode) edit(m member, add bool) *condNode {
 			}
 		})
 	case way.ordered:
-		f.ranges = f.ranges.edit(newSpan(way.lo, way.hi, m), add)
+		f.ranges = f.ranges.edit(way.lo, way.hi, m, add)
 	default:
-		f.others = f.others.edit(newSpan(everything, everything, m), add)
+		f.others = editSet(f.others, m, add)
 	}
-	if f.equal.Len() == 0 && f.ranges == nil && f.others == nil {
+	if f.equal.Len() == 0 && f.ranges == nil && f.others.Len() == 0 {
 		next.fields = next.fields.with(way.slot, nil)
 	} else {
 		next.fields = next.fields.with(way.slot, &f)
@@ -140,11 +140,11 @@ func (n *condNode) edit(m member, add bool) *condNode {
 	return &next
 }
 
-func (t *spans) edit(x *spans, add bool) *spans {
+func editSet(s pmap.Map[member], m member, add bool) pmap.Map[member] {
 	if add {
-		return t.with(x)
+		return s.With(m.en.name, m)
 	}
-	return t.without(x)
+	return s.Without(m.en.name)
 }
 
 // A way is where a member goes from a node.
@@ -283,6 +283,16 @@ type lookup struct {
 	key  []byte // room for one
 }
 
+// all offers the members of a set.
+func (l *lookup) all(s pmap.Map[member]) {
+	if s.Len() == 0 {
+		return
+	}
+	for _, m := range s.All() {
+		l.offer(m)
+	}
+}
+
 // bucket offers the members of b that the payload may concern.
 func (l *lookup) bucket(b *bucket) {
 	if b.node == nil {
@@ -291,13 +301,13 @@ func (l *lookup) bucket(b *bucket) {
 		}
 		return
 	}
-	b.node.rest.all(l)
+	l.all(b.node.rest)
 	for _, slot := range l.scan.Found() {
 		f := b.node.fields.get(slot)
 		if f == nil {
 			continue
 		}
-		f.others.all(l)
+		l.all(f.others)
 		if f.equal.Len() > 0 {
 			l.key = l.scan.Value(slot).AppendKey(l.key[:0])
 			if sub, ok := f.equal.Get(unsafe.String(unsafe.SliceData(l.key), len(l.key))); ok {

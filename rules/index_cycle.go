@@ -82,7 +82,9 @@ func (b *bucket) each(visit func(*entry)) {
 	if b.node == nil {
 		return
 	}
-	b.node.rest.each(visit)
+	for _, m := range b.node.rest.All() {
+		visit(m.en)
+	}
 	for _, chunk := range b.node.fields {
 		if chunk == nil {
 			continue
@@ -95,7 +97,9 @@ func (b *bucket) each(visit func(*entry)) {
 				sub.each(visit)
 			}
 			f.ranges.each(visit)
-			f.others.each(visit)
+			for _, m := range f.others.All() {
+				visit(m.en)
+			}
 		}
 	}
 }
@@ -103,7 +107,11 @@ func (b *bucket) each(visit func(*entry)) {
 func (t *spans) each(visit func(*entry)) {
 	if t != nil {
 		t.left.each(visit)
-		visit(t.m.en)
+		if t.more != nil {
+			t.more.each(visit)
+		} else {
+			visit(t.m.en)
+		}
 		t.right.each(visit)
 	}
 }

@@ -7,6 +7,7 @@ import "sync/atomic"
 // message must not touch thousands of ledgers, so a large group counts it once
 // for all, see tally.
 type group struct {
+	only    *entry // if there is one member, and no tally
 	members *bucket
 	tally   *tally // of a group that has been large
 }
@@ -16,6 +17,7 @@ func (g *group) with(en *entry, c *changes) *group {
 	switch {
 	case g == nil:
 		next.members = next.members.with(member{en: en})
+		next.only = en
 		return next
 	case g.members.node != nil:
 		next.members = g.members.with(member{en: en})
@@ -38,8 +40,11 @@ func (g *group) without(en *entry, c *changes) *group {
 	if g.tally != nil {
 		next.tally = c.turn(g.tally, nil, []*entry{en})
 	}
-	if next.members == nil {
+	switch {
+	case next.members == nil:
 		return nil
+	case next.tally == nil && next.members.n == 1:
+		next.only = next.members.few[0].en
 	}
 	return next
 }

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"math/rand/v2"
-	"strings"
 
 	"github.com/thingloom/thingloom/internal/sql"
 )
@@ -64,29 +63,72 @@ func (l *limit) ended(v sql.Num) bool {
 	return c > 0 || c == 0 && l.open
 }
 
-// A spans is an immutable set of intervals, each with a member, that finds
-// those around a number without looking at the others: a treap in the order of
-// the lower ends, whose nodes know the largest upper end below them. Nil is
-// empty. A member of the interval without ends is simply in the set.
+// A spans is an immutable map from intervals to members that finds those around
+// a number without looking at the others: a treap in the order of the lower
+// ends, whose nodes know the largest upper end below them. Nil is empty.
 type spans struct {
 	left, right *spans
 	prio        uint64
 	lo, hi, max limit
-	m           member
+	m           member  // if more is nil
+	more        *bucket // where several have had the interval: they, by their other conditions
 }
 
-func newSpan(lo, hi limit, m member) *spans {
-	return &spans{prio: rand.Uint64(), lo: lo, hi: hi, max: hi, m: m}
+// edit is t with or without m.
+func (t *spans) edit(lo, hi limit, m member, add bool) *spans {
+	x := &spans{prio: rand.Uint64(), lo: lo, hi: hi, max: hi, m: m}
+	old := t.find(x)
+	if old == nil {
+		return t.with(x) // what is taken out is there
+	}
+	more := old.more
+	switch {
+	case add && more == nil:
+		more = more.with(old.m).with(m)
+	case add:
+		more = more.with(m)
+	case more != nil:
+		more = more.without(m)
+	}
+	if more == nil {
+		return t.without(x)
+	}
+	return t.put(x, more)
+}
+
+func (t *spans) find(x *spans) *spans {
+	for t != nil {
+		switch c := x.compare(t); {
+		case c < 0:
+			t = t.left
+		case c > 0:
+			t = t.right
+		default:
+			return t
+		}
+	}
+	return nil
+}
+
+// put is t with more at the interval of x, which is there.
+func (t *spans) put(x *spans, more *bucket) *spans {
+	next := *t
+	switch c := x.compare(t); {
+	case c < 0:
+		next.left = t.left.put(x, more)
+	case c > 0:
+		next.right = t.right.put(x, more)
+	default:
+		next.m, next.more = member{}, more
+	}
+	return &next
 }
 
 func (t *spans) compare(x *spans) int {
 	if c := compareLower(&t.lo, &x.lo); c != 0 {
 		return c
 	}
-	if c := compareUpper(&t.hi, &x.hi); c != 0 {
-		return c
-	}
-	return strings.Compare(t.m.en.name, x.m.en.name)
+	return compareUpper(&t.hi, &x.hi)
 }
 
 // between is a copy of t with these children.
@@ -162,16 +204,12 @@ func (t *spans) around(v sql.Num, l *lookup) {
 			return
 		}
 		if !t.hi.ended(v) {
-			l.offer(t.m)
+			if t.more != nil {
+				l.bucket(t.more)
+			} else {
+				l.offer(t.m)
+			}
 		}
 		t = t.right
-	}
-}
-
-// all offers every member.
-func (t *spans) all(l *lookup) {
-	for ; t != nil; t = t.right {
-		t.left.all(l)
-		l.offer(t.m)
 	}
 }

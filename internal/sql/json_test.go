@@ -98,6 +98,45 @@ func TestJSONAgainstLibrary(t *testing.T) {
 	}
 }
 
+// TestPlainRun: eight bytes at once are what they are one by one, wherever in
+// the text, also beside bytes that differ from a quote by one bit or lie above
+// ASCII.
+func TestPlainRun(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	const plain, ends = " !#[]\x7f\x80\x9f\xa2\xdc\xffax", "\"\\\x00\x1f"
+	for range 20000 {
+		b := make([]byte, r.IntN(24))
+		for i := range b {
+			from := plain
+			if r.IntN(6) == 0 {
+				from = ends
+			}
+			b[i] = from[r.IntN(len(from))]
+		}
+		s := string(b)
+		for i := range len(s) + 1 {
+			want := i
+			for want < len(s) && s[want] >= 0x20 && s[want] != '"' && s[want] != '\\' {
+				want++
+			}
+			if got := plainRun(s, i); got != want {
+				t.Fatalf("%q from %d: %d, want %d", s, i, got, want)
+			}
+		}
+	}
+}
+
+// TestKeysThatLookAlike: keys with one look are told apart by all of them.
+func TestKeysThatLookAlike(t *testing.T) {
+	if look("b1") != look("a12") || look("b1") == look("a1") {
+		t.Fatal("the keys below are not what this test is about")
+	}
+	const payload = `{"a12":1,"b1":2,"":3,"c":4,"b\u0031":5,"a1":6}`
+	if got := hostile(t, "SELECT b1, a1, c, d", payload); got != `{"b1":5,"a1":6,"c":4}` {
+		t.Error(got)
+	}
+}
+
 // TestMixedNesting: objects and arrays in each other, where the words of the
 // stack of container begin and end.
 func TestMixedNesting(t *testing.T) {
