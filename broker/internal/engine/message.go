@@ -53,7 +53,9 @@ func (d *Delivery) out(now int64, id uint16, dup bool) wire.Out {
 		Topic: d.Msg.Topic, Payload: d.Msg.Payload, Props: d.Msg.Props, SubIDs: d.SubIDs}
 	if d.Msg.Expires > 0 {
 		o.HasExpiry = true
-		o.Expiry = uint32(max(0, (d.Msg.Expires-now)/1e9)) // [MQTT-3.3.2-6]
+		// [MQTT-3.3.2-6], a second that has begun counted as whole: what waits for less than one goes on as it came, and
+		// what has not expired never says 0.
+		o.Expiry = uint32(max(0, (d.Msg.Expires-now+1e9-1)/1e9))
 	}
 	return o
 }
