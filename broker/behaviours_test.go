@@ -218,6 +218,43 @@ func TestRetainedComesWithEachSubscription(t *testing.T) {
 	})
 }
 
+// TestTooLargeToBeSentAgain has the next connection of a session take less than the last, for messages that are not
+// acknowledged, one of them expired meanwhile: they count as delivered [MQTT-3.1.2-24] [MQTT-3.1.2-25].
+func TestTooLargeToBeSentAgain(t *testing.T) {
+	for _, qos := range []byte{1, 2} {
+		synctest.Test(t, func(t *testing.T) {
+			b := open(t, NewMemStore(), nil)
+			o := connectOpts{id: "c", expiry: 3600}
+			p := join(t, b, o)
+			p.subscribe(qos, "t")
+			long := string(bytes.Repeat([]byte("x"), 300))
+			for _, m := range []Message{
+				{Topic: "t", QoS: qos, Payload: []byte(long), Properties: Properties{Expiry: 10 * time.Second}},
+				{Topic: "t", QoS: qos, Payload: []byte(long)},
+				{Topic: "t", QoS: qos, Payload: []byte("short")},
+			} {
+				if err := b.PublishMessage(t.Context(), m); err != nil {
+					t.Fatal(err)
+				}
+				p.gets(qos, "t", string(m.Payload))
+			}
+			p.cut()
+			time.Sleep(time.Minute)
+			o.props = append([]byte{0x27}, u32(100)...)
+			p = dial(t, b)
+			p.resumes(o)
+			if d := p.gets(qos, "t", "short"); !d.dup {
+				t.Errorf("got %+v, want DUP", d)
+			}
+			p.none()
+			if s := b.Stats(); s.Dropped[DropTooLarge] != 2 {
+				t.Errorf("dropped %v, want 2 that are too large", s.Dropped)
+			}
+			p.leave()
+		})
+	}
+}
+
 // TestPropertiesSurvive has what goes with a message come after a restart as it would have before.
 func TestPropertiesSurvive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

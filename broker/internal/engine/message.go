@@ -60,6 +60,15 @@ func (d *Delivery) out(now int64, id uint16, dup bool) wire.Out {
 	return o
 }
 
+// tooLarge says that the peer does not take a packet of d's size [MQTT-3.1.2-24].
+func (o *Outbound) tooLarge(now int64, d *Delivery) bool {
+	if o.maxPacket >= maxFrame {
+		return false
+	}
+	out := d.out(now, 0, false)
+	return out.Size(o.version) > o.maxPacket
+}
+
 // unfit is why d cannot be sent now, if so.
 func (o *Outbound) unfit(now int64, d *Delivery) Drop {
 	if d.Drop != DropNone {
@@ -68,11 +77,8 @@ func (o *Outbound) unfit(now int64, d *Delivery) Drop {
 	if d.Msg.Expires > 0 && now >= d.Msg.Expires {
 		return DropExpired // [MQTT-3.3.2-5]
 	}
-	if o.maxPacket < maxFrame {
-		out := d.out(now, 0, false)
-		if out.Size(o.version) > o.maxPacket {
-			return DropTooLarge // [MQTT-3.1.2-24]
-		}
+	if o.tooLarge(now, d) {
+		return DropTooLarge // [MQTT-3.1.2-25]
 	}
 	return DropNone
 }
