@@ -56,7 +56,7 @@ func (p *publication) run(ctx context.Context) error {
 	}
 	if p.retain {
 		p.aside()
-		if err := b.store.SetRetained(ctx, p.message()); err != nil {
+		if err := b.store.SetRetained(ctx, p.message()); err != nil { // [MQTT-3.3.1-5] [MQTT-3.3.1-7]
 			b.count.storeErrors.Add(1)
 			return fmt.Errorf("broker: retain: %w", err)
 		}
@@ -94,14 +94,14 @@ func (p *publication) keep() {
 	}
 }
 
-// deliver sends to each target what need not be stored, and collects the others.
+// deliver sends to each target what need not be stored, and collects the others [MQTT-4.5.0-1].
 func (p *publication) deliver() {
 	var plain, retained [3][]target // to be stored, by QoS
 	give := func(t *target) {
 		if !p.wanted(t) {
 			return
 		}
-		retain := p.retain && t.retain
+		retain := p.retain && t.retain // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
 		qos := min(p.qos, t.qos)
 		if qos == 0 || !t.durable {
 			if qos > 0 {
