@@ -29,7 +29,8 @@ func (c *conn) misplaced(t wire.Type, a *wire.Ack) error {
 }
 
 // endBatch makes durable what this batch published, and then acknowledges
-// all of it in the order in which it came [MQTT-4.6.0-2] [MQTT-4.6.0-3] [MQTT-4.6.0-4].
+// all of it by the packet that the QoS asks for, in the order in which it came [MQTT-3.3.4-1] [MQTT-2.2.1-5] [MQTT-4.3.2-4]
+// [MQTT-4.6.0-2] [MQTT-4.6.0-3] [MQTT-4.6.0-4].
 func (c *conn) endBatch() error {
 	defer c.dequeue(c.aside)
 	if len(c.acks) == 0 && len(c.batch.entries) == 0 && len(c.batch.marks) == 0 {

@@ -9,8 +9,8 @@ import (
 	"github.com/thingloom/thingloom/internal/topic"
 )
 
-// subscribe takes a SUBSCRIBE. Its SUBACK goes out once a durable session is
-// saved; retained messages follow it.
+// subscribe takes a SUBSCRIBE, filter by filter [MQTT-3.8.4-5]. Its SUBACK [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-2.2.1-6] goes out
+// once a durable session is saved; retained messages follow it [MQTT-3.8.4-4].
 func (c *conn) subscribe(p *wire.Subscribe) error {
 	c.aside()
 	b, s := c.b, c.sess
@@ -120,7 +120,7 @@ func (c *conn) wellFormed(filter string, noLocal bool) error {
 	return &ConnError{Reason: ClientError, Code: byte(code), Err: fmt.Errorf("%w: %w: %w", ErrProtocol, ErrTopic, err)}
 }
 
-// checkSubscription says what is granted.
+// checkSubscription says what is granted, or why not [MQTT-3.8.4-7]. More than MaxQoS is granted as MaxQoS [MQTT-3.2.2-10].
 func (c *conn) checkSubscription(f *wire.Filter, identifier uint32) (Subscription, wire.Code) {
 	sub := Subscription{Filter: string(f.Filter), QoS: min(f.QoS, c.b.opts.MaxQoS), NoLocal: f.NoLocal,
 		RetainAsPublished: f.RetainAsPublished, RetainHandling: f.RetainHandling, Identifier: identifier}
@@ -172,7 +172,8 @@ func (c *conn) saveSubscriptions(changed bool) error {
 	return nil
 }
 
-// unsubscribe takes an UNSUBSCRIBE.
+// unsubscribe takes an UNSUBSCRIBE, filter by filter [MQTT-3.10.4-6], and answers it, whether or not there was anything
+// [MQTT-3.10.4-4] [MQTT-3.10.4-5]. What is on its way to the client stays so [MQTT-3.10.4-3].
 func (c *conn) unsubscribe(p *wire.Unsubscribe) error {
 	c.aside()
 	b, s := c.b, c.sess
@@ -194,12 +195,12 @@ func (c *conn) unsubscribe(p *wire.Unsubscribe) error {
 		return &ConnError{Reason: DuplicateClientID, Err: errClosed}
 	}
 	for i, filter := range p.Filters {
-		old := s.subs.get(string(filter))
+		old := s.subs.get(string(filter)) // [MQTT-3.10.4-1]
 		if old == nil {
 			codes[i] = wire.NoSubscriptionExisted
 			continue
 		}
-		b.removeSubscription(s, old.sub.Filter)
+		b.removeSubscription(s, old.sub.Filter) // [MQTT-3.10.4-2]
 		removed = append(removed, old.sub)
 		gone = append(gone, old.sub.Filter)
 	}

@@ -67,7 +67,7 @@ func entryFor(m Message, targets []target, ids []string) Entry {
 	return e
 }
 
-// mode is how t gets a message.
+// mode is how t gets a message [MQTT-3.3.1-12] [MQTT-3.3.1-13].
 func (t *target) mode(qos byte, retain bool) Mode { return Mode{min(qos, t.qos), retain && t.retain} }
 
 // commit returns once all of c is durable and handed to its sessions, or failed.

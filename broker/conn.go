@@ -398,7 +398,7 @@ func (c *conn) packet(t wire.Type) error {
 	case wire.AUTH:
 		return c.authPacket(&c.engine.Auth)
 	case wire.PINGREQ:
-		c.send(wire.AppendPingresp)
+		c.send(wire.AppendPingresp) // [MQTT-3.12.4-1]
 	case wire.DISCONNECT:
 		d := c.engine.Disconnect
 		c.parting = &d

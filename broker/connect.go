@@ -24,7 +24,8 @@ func (c *conn) connect(p *wire.Connect) error {
 	return err
 }
 
-// refused counts a client that was not let in, and tells.
+// refused counts a client that was not let in, and tells. Its connection ends with a CONNACK that says why, and nothing that
+// it sent behind its CONNECT is looked at [MQTT-3.1.4-2] [MQTT-3.1.4-6] [MQTT-3.2.2-7] [MQTT-3.14.0-1].
 func (c *conn) refused(clientID string, err error) {
 	code := byte(wire.Unspecified)
 	var ce *ConnError
@@ -147,7 +148,7 @@ func (b *Broker) leaveSeat() {
 	b.mu.Unlock()
 }
 
-// clientID checks the client id, or makes one up [MQTT-3.1.3-6].
+// clientID checks the client id, or makes one up [MQTT-3.1.3-6]. What 3.1.3.1 has every server accept is accepted [MQTT-3.1.3-5].
 func (c *conn) clientID(p *wire.Connect, ack *wire.Connack) (string, error) {
 	id := string(p.ClientID)
 	switch {
@@ -256,7 +257,7 @@ func (c *conn) times(p *wire.Connect, ack *wire.Connack) {
 	c.mu.Unlock()
 }
 
-// begins gives the connection its session, and tells.
+// begins gives the connection the session of its client id, a new one if there is none, and tells [MQTT-3.1.2-6] [MQTT-3.1.3-2].
 func (c *conn) begins(p *wire.Connect, ack *wire.Connack) error {
 	b := c.b
 	if err := c.takeSession(p, ack); err != nil {
@@ -329,6 +330,7 @@ func (c *conn) vacate(p *wire.Connect) (old *session, resumed bool, lock *sync.M
 		}
 		now := b.now()
 		old.mu.Lock()
+		// [MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.4-4]
 		resumed = !p.CleanStart && old.durable && !old.ended && old.principal == c.info.Principal && old.version == p.Version && !old.over(now)
 		prev, saying := old.conn, old.saying
 		will := old.takeWill(now, !resumed)
@@ -356,7 +358,7 @@ func (c *conn) vacate(p *wire.Connect) (old *session, resumed bool, lock *sync.M
 // outbox [MQTT-3.2.0-1], and from here on publishers may append.
 func (c *conn) attach(s *session, p *wire.Connect, ack *wire.Connack, resumed bool) {
 	b, now := c.b, c.b.now()
-	ack.SessionPresent = resumed
+	ack.SessionPresent = resumed // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
 	version := b.nextVersion(s.id, now)
 	c.sess = s
 	c.greet(p, ack, now, version)

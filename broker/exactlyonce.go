@@ -69,7 +69,7 @@ func (c *conn) opened(id uint16) {
 	c.open2[id] = true
 }
 
-// took notes a QoS 2 publish that was routed. stored says that it is to be stored.
+// took notes a QoS 2 publish that was routed: PUBREC is owed for it [MQTT-4.3.3-8]. stored says that it is to be stored.
 func (c *conn) took(id uint16, stored bool) {
 	marked := stored && c.sess.durable
 	c.sess.seen(id, marked)
@@ -85,13 +85,13 @@ func (c *conn) mark(m Mark) {
 	c.batch.marks = append(c.batch.marks, m)
 }
 
-// forgo undoes took for a publish that is refused.
+// forgo undoes took for a publish that is refused [MQTT-4.3.3-9].
 func (c *conn) forgo(id uint16) {
 	c.sess.forget(id)
 	delete(c.open2, id)
 }
 
-// release takes a PUBREL of the client: its packet id is free again [MQTT-4.3.3-12].
+// release takes a PUBREL of the client, which PUBCOMP answers [MQTT-4.3.3-11]: its packet id is free again [MQTT-4.3.3-12].
 func (c *conn) release(a *wire.Ack) {
 	marked, known := c.sess.saw(a.PacketID)
 	owed := ack{packet: wire.PUBCOMP, id: a.PacketID}

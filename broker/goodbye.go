@@ -40,7 +40,8 @@ func (c *conn) end(code byte, reason DisconnectReason, err error) {
 	}
 }
 
-// part says goodbye and lets the socket be closed once that is written. mu is held. flushes
+// part says goodbye, behind which nothing is sent, and lets the socket be closed once that is written [MQTT-3.14.4-1]
+// [MQTT-3.14.4-2] [MQTT-4.13.2-1]. mu is held. flushes
 // says that the caller is the reader, which flushes after this.
 func (c *conn) part(flushes bool) {
 	if c.closing {
@@ -86,7 +87,7 @@ func (c *conn) goodbye() []byte {
 }
 
 // explain is what goes with the code into the goodbye: what a Refusal says, as far as the
-// client wants to hear it and takes it [MQTT-3.1.2-29] [MQTT-3.14.2-3]. mu is held.
+// client wants to hear it and takes it [MQTT-3.1.2-29] [MQTT-3.2.2-19] [MQTT-3.14.2-3]. mu is held.
 func (c *conn) explain() (text, server string) {
 	var r *Refusal
 	if !errors.As(c.stop.err, &r) {

@@ -55,7 +55,7 @@ func (p *publication) run(ctx context.Context) error {
 	}
 	if p.retain {
 		p.aside()
-		if err := b.store.SetRetained(ctx, p.message()); err != nil {
+		if err := b.store.SetRetained(ctx, p.message()); err != nil { // [MQTT-3.3.1-5] [MQTT-3.3.1-7]
 			b.count.storeErrors.Add(1)
 			return fmt.Errorf("broker: retain: %w", err)
 		}
@@ -85,7 +85,7 @@ func (p *publication) message() Message {
 	return p.whole
 }
 
-// deliver sends to each target what need not be stored, and collects the others.
+// deliver sends to each target what need not be stored, and collects the others [MQTT-4.5.0-1].
 func (p *publication) deliver() {
 	var kept []target // it is to be stored for
 	give := func(t *target) {

@@ -62,6 +62,7 @@ func (b *Broker) findRoute(name, clientID string, r *route) {
 			r.denied = append(r.denied, one.session.id)
 			continue
 		}
+		// The QoS granted is the most that is sent [MQTT-3.8.4-8] [MQTT-4.8.2-3].
 		t := target{s: one.session, qos: one.sub.QoS, retain: one.sub.RetainAsPublished, durable: one.session.durable}
 		if one.sub.Identifier > 0 {
 			t.ids = []uint32{one.sub.Identifier}
@@ -135,7 +136,7 @@ func (b *Broker) fresh(r *route) bool {
 // member picks the member of a shared subscription that gets a message: the
 // next that is connected, else the next whose session keeps it, else nobody. Those whose queue is full
 // are passed over while another one has room.
-// [MQTT5 4.8.2]
+// From then on it is that member's alone, whatever becomes of it [MQTT-4.8.2-4] [MQTT-4.8.2-5] [MQTT-4.8.2-6].
 func (b *Broker) member(group []target, qos byte, turn uint64) *target {
 	n := uint64(len(group))
 	var full *target

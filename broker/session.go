@@ -49,7 +49,7 @@ type session struct {
 	timer timer // guarded by Broker.mu
 }
 
-// stored is the session as the Store keeps it. mu is held.
+// stored is the session as the Store keeps it while it is to outlive its connection [MQTT-3.1.2-23] [MQTT-4.1.0-1]. mu is held.
 func (s *session) stored() Session {
 	st := Session{ClientID: s.id, Principal: s.principal, Version: s.version, Expiry: s.expiry,
 		Disconnected: s.disconnectedAt}

@@ -309,6 +309,38 @@ func TestExpiryAndAge(t *testing.T) {
 	}, func(o *Options) { o.MaxQueueAge = time.Hour })
 }
 
+// TestExpiryInSeconds covers [MQTT-3.3.2-6] for what does not wait whole seconds.
+func TestExpiryInSeconds(t *testing.T) {
+	for _, c := range []struct {
+		expiry, wait time.Duration
+		left         uint32
+	}{
+		{10 * time.Second, 0, 10},
+		{10 * time.Second, time.Millisecond, 10},
+		{10 * time.Second, 1500 * time.Millisecond, 9},
+		{time.Second, 999 * time.Millisecond, 1},
+		{2 * time.Second, time.Second, 1},
+	} {
+		bubble(t, func(t *testing.T, b *Broker) {
+			o := connectOpts{id: "dev", expiry: 3600}
+			p := join(t, b, o)
+			p.subscribe(1, "t")
+			p.leave()
+			m := Message{Topic: "t", QoS: 1, Payload: []byte("x"), Properties: Properties{Expiry: c.expiry}}
+			if err := b.PublishMessage(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(c.wait)
+			p = dial(t, b)
+			p.resumes(o)
+			if d := p.gets(1, "t", "x"); !bytes.Equal(d.props, append([]byte{2}, u32(c.left)...)) {
+				t.Errorf("%v after %v: expiry on the wire %x, want %d s", c.expiry, c.wait, d.props, c.left)
+			}
+			p.leave()
+		})
+	}
+}
+
 func TestSessionExpires(t *testing.T) {
 	bubble(t, func(t *testing.T, b *Broker) {
 		watch := join(t, b, connectOpts{id: "watch"})

@@ -108,7 +108,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	hw := &hijacker{ResponseWriter: w}
 	ws, err := websocket.Accept(hw, r, &websocket.AcceptOptions{
-		Subprotocols:       subprotocols,
+		Subprotocols:       subprotocols, // [MQTT-6.0.0-4]
 		OriginPatterns:     h.opts.Origins,
 		InsecureSkipVerify: slices.Contains(h.opts.Origins, "*"),
 	})

@@ -1,14 +1,35 @@
 package clienttest
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"net"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/thingloom/thingloom/internal/foreign"
 )
+
+// script runs a program in dir that must print want.
+func script(t *testing.T, dir, want, program string, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = dir
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if err != nil || out.String() != want {
+		t.Errorf("%s %q: %v\n got %s\nwant %s\n%s", program, args, err, out.String(), want, errs.String())
+	}
+}
+
+func lines(l ...string) string { return strings.Join(l, "\n") + "\n" }
 
 // deviceScript runs one of the AWS scripts over mutual TLS with the profile of the service.
 func deviceScript(t *testing.T, npm, name, id string, want []string, more ...string) {

@@ -122,34 +122,6 @@ func TestMosquittoPublish(t *testing.T) {
 	})
 }
 
-func TestMosquittoRetained(t *testing.T) {
-	each(t, func(t *testing.T, s *server, args []string) {
-		topic := name(t, "t")
-		pub(t, with(args, "-t", topic+"/b", "-m", "b", "-q", "1", "-r")...)
-		pub(t, with(args, "-t", topic+"/a", "-m", "old", "-q", "1", "-r")...)
-		pub(t, with(args, "-t", topic+"/a", "-m", "a", "-q", "1", "-r")...)
-		want(t, s.sub(t, name(t, "c"), 2, with(args, "-t", topic+"/#", "-q", "1")...)(), topic+"/a|1|1|a", topic+"/b|1|1|b")
-		pub(t, with(args, "-t", topic+"/a", "-n", "-q", "1", "-r")...)
-		want(t, s.sub(t, name(t, "d"), 1, with(args, "-t", topic+"/#", "-q", "1")...)(), topic+"/b|1|1|b")
-	})
-}
-
-func TestMosquittoWill(t *testing.T) {
-	each(t, func(t *testing.T, s *server, args []string) {
-		topic := name(t, "t")
-		wait := s.sub(t, name(t, "watch"), 1, with(args, "-t", topic, "-q", "1")...)
-		// A client that is killed leaves its will.
-		dying := exec.CommandContext(t.Context(), foreign.Need(t, "mosquitto_sub"), append(args,
-			"-i", name(t, "dying"), "-t", "x", "--will-topic", topic, "--will-payload", "gone", "--will-qos", "1")...)
-		subscribed := s.whenSubscribed(name(t, "dying"))
-		check(t, dying.Start())
-		<-subscribed
-		check(t, dying.Process.Kill())
-		dying.Wait() // it was killed
-		want(t, wait(), topic+"|1|0|gone")
-	})
-}
-
 func TestMosquittoOfflineQueue(t *testing.T) {
 	each(t, func(t *testing.T, s *server, args []string) {
 		topic, client := name(t, "t"), name(t, "c")
@@ -228,17 +200,6 @@ func TestMosquittoPrincipal(t *testing.T) {
 	}
 }
 
-// TestMosquittoProperties sends what MQTT 5 has beside the payload.
-func TestMosquittoProperties(t *testing.T) {
-	s := start(t, vfs.NewMem())
-	v5 := with(where(s.tcp), "-V", "mqttv5")
-	wait := s.sub(t, "c", 1, with(v5, "-t", "t", "-q", "1", "-F", "%C|%R|%D|%P|%E|%p")...)
-	pub(t, with(v5, "-t", "t", "-m", "hi", "-q", "1",
-		"-D", "publish", "content-type", "text/plain", "-D", "publish", "response-topic", "r", "-D", "publish", "correlation-data", "c1",
-		"-D", "publish", "user-property", "k", "v", "-D", "publish", "user-property", "k", "w", "-D", "publish", "message-expiry-interval", "100")...)
-	want(t, wait(), "text/plain|r|c1|k:v k:w|100|hi")
-}
-
 // TestMosquittoRequestResponse has mosquitto_rr ask and our program answer.
 func TestMosquittoRequestResponse(t *testing.T) {
 	s := start(t, vfs.NewMem())
@@ -254,7 +215,7 @@ func TestMosquittoRequestResponse(t *testing.T) {
 				Properties: broker.Properties{CorrelationData: m.Properties.CorrelationData}})
 		})
 		check(t, err)
-		out, stderr, err := run(t, program, with(where(s.tcp), "-V", version, "-t", request, "-e", response, "-m", "question", "-q", "1", "-W", "20")...)
+		out, stderr, err := run(t, program, with(where(s.tcp), "-V", version, "-t", request, "-e", response, "-m", "question", "-q", "2", "-W", "20")...)
 		if err != nil || strings.TrimSpace(out) != "answer to question" {
 			t.Errorf("%s: %q, %v\n%s", version, out, err, stderr)
 		}
@@ -262,23 +223,13 @@ func TestMosquittoRequestResponse(t *testing.T) {
 	}
 }
 
-// TestMosquittoShared shares the messages of a topic between two clients.
-func TestMosquittoShared(t *testing.T) {
-	each(t, func(t *testing.T, s *server, args []string) {
-		topic := name(t, "t")
-		var waits []func() []string
-		for _, client := range []string{"a", "b"} {
-			waits = append(waits, s.sub(t, name(t, client), 5, with(args, "-t", "$share/g/"+topic, "-q", "1")...))
-		}
-		var lines []string
-		for i := range 10 {
-			pub(t, with(args, "-t", topic, "-m", fmt.Sprint(i), "-q", "1")...)
-			lines = append(lines, fmt.Sprint(topic, "|1|0|", i))
-		}
-		got := append(waits[0](), waits[1]()...)
-		slices.Sort(got)
-		want(t, got, lines...)
-	})
+// TestMosquittoAlias has mosquitto_pub send one message three times, the last two without a topic [MQTT-3.3.2-12].
+func TestMosquittoAlias(t *testing.T) {
+	s := start(t, vfs.NewMem())
+	v5 := with(where(s.tcp), "-V", "mqttv5")
+	wait := s.sub(t, "c", 3, with(v5, "-t", "t", "-q", "1")...)
+	pub(t, with(v5, "-t", "t", "-m", "x", "-q", "1", "--repeat", "3", "-D", "publish", "topic-alias", "1")...)
+	want(t, wait(), "t|1|0|x", "t|1|0|x", "t|1|0|x")
 }
 
 // TestMosquittoStatistics reads $SYS as operators of Mosquitto do.

@@ -105,8 +105,6 @@ func texts(ps []*paho.Publish) (all []string) {
 	return all
 }
 
-func pointer[T any](v T) *T { return &v }
-
 func TestPahoGolangReceiveMaximum(t *testing.T) {
 	s := start(t, vfs.NewMem())
 	sub := s.connect(t, nil, &paho.Connect{ClientID: "sub", CleanStart: true, Properties: &paho.ConnectProperties{
@@ -170,33 +168,6 @@ func TestPahoGolangSubscriptionOptions(t *testing.T) {
 	}
 }
 
-func TestPahoGolangRequestResponse(t *testing.T) {
-	s := start(t, vfs.NewMem())
-	server := s.connect(t, nil, &paho.Connect{ClientID: "server", CleanStart: true})
-	server.subscribe(t, paho.SubscribeOptions{Topic: "request", QoS: 1}, 0)
-	client := s.connect(t, nil, &paho.Connect{ClientID: "client", CleanStart: true})
-	client.subscribe(t, paho.SubscribeOptions{Topic: "response", QoS: 1}, 0)
-	client.publish(t, &paho.Publish{Topic: "request", QoS: 1, Payload: []byte("?"), Properties: &paho.PublishProperties{
-		ResponseTopic: "response", CorrelationData: []byte{0, 1}, ContentType: "text/plain", PayloadFormat: pointer(byte(1)), MessageExpiry: pointer(uint32(100)),
-		User: paho.UserProperties{{Key: "k", Value: "v"}, {Key: "k", Value: "w"}}, TopicAlias: pointer(uint16(1)),
-	}})
-	// The alias stands for the topic now [MQTT-3.3.2-12].
-	client.publish(t, &paho.Publish{QoS: 1, Payload: []byte("aliased"), Properties: &paho.PublishProperties{TopicAlias: pointer(uint16(1))}})
-	got := server.next(t, 2)
-	p := got[0].Properties
-	if p.ResponseTopic != "response" || string(p.CorrelationData) != "\x00\x01" || p.ContentType != "text/plain" || *p.PayloadFormat != 1 ||
-		*p.MessageExpiry > 100 || *p.MessageExpiry < 90 || fmt.Sprint(p.User) != "[{k v} {k w}]" {
-		t.Errorf("the request has properties %+v", p)
-	}
-	if got[1].Topic != "request" || string(got[1].Payload) != "aliased" {
-		t.Errorf("the aliased message is %+v", got[1])
-	}
-	server.publish(t, &paho.Publish{Topic: p.ResponseTopic, QoS: 1, Payload: []byte("!"), Properties: &paho.PublishProperties{CorrelationData: p.CorrelationData}})
-	if got := client.next(t, 1); string(got[0].Properties.CorrelationData) != "\x00\x01" {
-		t.Errorf("the response has properties %+v", got[0].Properties)
-	}
-}
-
 // TestPahoGolangTLS shows the certificate's principal over mutual TLS, and takes
 // the client over by a second one of its ID.
 func TestPahoGolangTLS(t *testing.T) {
@@ -225,27 +196,4 @@ func TestPahoGolangTLS(t *testing.T) {
 		t.Error("the first client was not ended [MQTT-3.1.4-3]")
 	}
 	check(t, two.Disconnect(&paho.Disconnect{}))
-}
-
-// TestPahoGolangWillDelay comes back before its will is due, and then does not.
-func TestPahoGolangWillDelay(t *testing.T) {
-	s := start(t, vfs.NewMem())
-	watch := s.connect(t, nil, &paho.Connect{ClientID: "watch", CleanStart: true})
-	watch.subscribe(t, paho.SubscribeOptions{Topic: "will", QoS: 1}, 0)
-	connect := func(delay uint32) (*pahoClient, net.Conn) {
-		conn, err := net.Dial("tcp", s.tcp)
-		check(t, err)
-		return s.connect(t, conn, &paho.Connect{
-			ClientID: "c", Properties: &paho.ConnectProperties{SessionExpiryInterval: pointer(uint32(3600))},
-			WillMessage:    &paho.WillMessage{Topic: "will", QoS: 1, Payload: fmt.Append(nil, delay)},
-			WillProperties: &paho.WillProperties{WillDelayInterval: &delay},
-		}), conn
-	}
-	_, conn := connect(3600)
-	conn.Close()
-	c, _ := connect(1) // [MQTT-3.1.3-9]: the pending will is not sent
-	check(t, c.Disconnect(&paho.Disconnect{ReasonCode: 4}))
-	if got := texts(watch.next(t, 1)); got[0] != "1" {
-		t.Errorf("the will is that of the connection with delay %s, want 1", got[0])
-	}
 }

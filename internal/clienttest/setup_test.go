@@ -35,6 +35,7 @@ type server struct {
 	ws       string // URL
 	pki      *pki
 	stop     func()
+	drivers  map[string]*driver
 
 	mu         sync.Mutex
 	principals map[string]string // by client ID
@@ -79,6 +80,14 @@ func (s *server) whenSubscribed(client string) chan struct{} {
 	return c
 }
 
+// nextSubscribed is closed when client has subscribed after this.
+func (s *server) nextSubscribed(client string) chan struct{} {
+	s.mu.Lock()
+	delete(s.subscribed, client)
+	s.mu.Unlock()
+	return s.whenSubscribed(client)
+}
+
 // start runs a broker on a store in fs, until the test ends or stop is called.
 func start(t *testing.T, fs vfs.FS) *server {
 	t.Helper()
@@ -95,7 +104,7 @@ func startAWS(t *testing.T) *server {
 
 func startWith(t *testing.T, fs vfs.FS, o *broker.Options) *server {
 	t.Helper()
-	s := &server{pki: newPKI(t), principals: map[string]string{}, subscribed: map[string]chan struct{}{}}
+	s := &server{pki: newPKI(t), principals: map[string]string{}, subscribed: map[string]chan struct{}{}, drivers: map[string]*driver{}}
 	db, err := pebble.Open("db", &pebble.Options{FS: fs, Logger: quiet{}})
 	check(t, err)
 	store, err := brokerpebble.Open(t.Context(), db, "broker/", nil)

@@ -30,7 +30,7 @@ func shorten(s string) string {
 
 // CheckName reports whether name may be published to: 1 to 65,535 bytes of
 // UTF-8 without U+0000 and without the wildcards '+' and '#'
-// [MQTT-3.3.2-2] [MQTT-4.7.3-1] [MQTT-4.7.3-2]. The error is an [*Error].
+// [MQTT-3.3.2-2] [MQTT-4.7.0-1] [MQTT-4.7.3-1] [MQTT-4.7.3-2]. The error is an [*Error].
 func CheckName(name string) error {
 	if err := checkText(name); err != nil {
 		return err
@@ -96,7 +96,7 @@ func Levels(s string) int { return strings.Count(s, "/") + 1 }
 
 const sharePrefix = "$share/"
 
-// ParseShare splits `$share/{group}/{filter}` [MQTT-4.8.2]. For any other
+// ParseShare splits `$share/{group}/{filter}` [MQTT-4.8.2-1]. For any other
 // filter group is empty and inner is filter. Both kinds are checked as
 // [CheckFilter] does; the error is an [*Error] with positions in filter.
 func ParseShare(filter string) (group, inner string, err error) {

@@ -11,7 +11,8 @@ type aliases struct {
 func (o *Outbound) UseAliases(most int) { o.aliases = aliases{most: most} }
 
 // take returns what stands for a topic: an alias alone if the peer knows it, both where it is
-// set up, which takes three bytes, or the topic alone where there is no room for them or no alias left.
+// set up, which takes three bytes, or the topic alone where there is no room for them or no alias left [MQTT-3.1.2-27]
+// [MQTT-3.3.2-11].
 func (a *aliases) take(topic string, room bool) (string, uint16) {
 	if alias, ok := a.known[topic]; ok {
 		return "", alias

@@ -117,7 +117,7 @@ func (in *Inbound) checkPublish(p *wire.Publish) error {
 		if int(p.Alias) > in.Limits.AliasMax {
 			return fail(wire.TopicAliasInvalid, "topic alias above the maximum") // [MQTT-3.3.2-9]
 		}
-		for int(p.Alias) > len(in.aliases) {
+		for int(p.Alias) > len(in.aliases) { // [MQTT-3.3.2-12]; they go with the connection [MQTT-3.3.2-7]
 			in.aliases = append(in.aliases, nil)
 		}
 		known := &in.aliases[p.Alias-1]

@@ -69,9 +69,20 @@ func (d *Delivery) out(now int64, id uint16, dup bool) wire.Out {
 		Topic: d.Msg.Topic, Payload: d.Msg.Payload, Props: d.Msg.Props, SubIDs: d.SubIDs}
 	if d.Msg.Expires > 0 {
 		o.HasExpiry = true
-		o.Expiry = uint32(max(0, (d.Msg.Expires-now)/1e9)) // [MQTT-3.3.2-6]
+		// [MQTT-3.3.2-6], a second that has begun counted as whole: what waits for less than one goes on as it came, and
+		// what has not expired never says 0.
+		o.Expiry = uint32(max(0, (d.Msg.Expires-now+1e9-1)/1e9))
 	}
 	return o
+}
+
+// tooLarge says that the peer does not take a packet of d's size [MQTT-3.1.2-24].
+func (o *Outbound) tooLarge(now int64, d *Delivery) bool {
+	if o.maxPacket >= maxFrame {
+		return false
+	}
+	out := d.out(now, 0, false)
+	return out.Size(o.version) > o.maxPacket
 }
 
 // unfit is why d cannot be sent now, if so.
@@ -82,11 +93,8 @@ func (o *Outbound) unfit(now int64, d *Delivery) Drop {
 	if d.Msg.Expires > 0 && now >= d.Msg.Expires {
 		return DropExpired // [MQTT-3.3.2-5]
 	}
-	if o.maxPacket < maxFrame {
-		out := d.out(now, 0, false)
-		if out.Size(o.version) > o.maxPacket {
-			return DropTooLarge // [MQTT-3.1.2-24]
-		}
+	if o.tooLarge(now, d) {
+		return DropTooLarge // [MQTT-3.1.2-25]
 	}
 	return DropNone
 }

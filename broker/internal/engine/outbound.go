@@ -67,7 +67,7 @@ const (
 	Full           // no room: nothing was done
 )
 
-// Attach begins a connection. Unacknowledged messages are to be sent again:
+// Attach begins a connection, whose quota is window [MQTT-4.9.0-1]. Unacknowledged messages are to be sent again:
 // Need asks for those that Detach let go of.
 func (o *Outbound) Attach(version byte, window, maxPacket, maxPending int) {
 	if maxPacket <= 0 {
@@ -112,7 +112,7 @@ func (o *Outbound) Send(dst []byte, now int64, d *Delivery) ([]byte, Result) {
 		o.drop(d, why)
 		return dst, Refused
 	}
-	return o.emit(dst, now, d, 0, false), Sent
+	return o.emit(dst, now, d, 0, false), Sent // [MQTT-4.3.1-1]
 }
 
 // Live takes a delivery of a session that is not durable. What is sent is not kept: the session ends with its
@@ -184,7 +184,7 @@ func (o *Outbound) Ack(dst []byte, now int64, id uint16) (_ []byte, ok bool) {
 	return o.pump(dst, now), true
 }
 
-// settle ends slot i and moves the ring past what is over at its front.
+// settle ends slot i, which counted as unacknowledged until now [MQTT-4.3.2-3] [MQTT-4.3.3-5], and moves the ring past what is over at its front.
 func (o *Outbound) settle(i int) {
 	o.finish(i)
 	o.advance()
@@ -281,7 +281,7 @@ func (o *Outbound) hold(d *Delivery) {
 	o.pendingBytes += d.Msg.Size()
 }
 
-// push gives d a packet id and sends it.
+// push gives d a packet id that is not in use and sends it, without DUP [MQTT-4.3.2-1] [MQTT-4.3.2-2] [MQTT-4.3.3-1] [MQTT-4.3.3-2].
 func (o *Outbound) push(dst []byte, now int64, d *Delivery) []byte {
 	i := o.slot(d)
 	s := &o.slots[i]
@@ -327,7 +327,8 @@ func (o *Outbound) drop(d *Delivery, why Drop) {
 }
 
 // pump sends what the window allows: first again what an earlier connection
-// left, then what waits.
+// left, then what waits, in the order in which it came [MQTT-4.6.0-5] [MQTT-4.6.0-6]. Other packets do not pass through here, and
+// are not held back at zero [MQTT-3.3.4-10] [MQTT-4.9.0-3].
 func (o *Outbound) pump(dst []byte, now int64) []byte {
 	for o.next < len(o.slots) {
 		s := &o.slots[o.next]
@@ -341,7 +342,8 @@ func (o *Outbound) pump(dst []byte, now int64) []byte {
 			if s.Msg == nil || !o.open() {
 				return dst
 			}
-			if o.unfit(now, &s.Delivery) == DropTooLarge { // for this connection; it was not for the last
+			// It may be too large for this connection. That it has expired breaks off no exchange [MQTT-4.3.3-7] [MQTT-4.3.3-13].
+			if o.tooLarge(now, &s.Delivery) {
 				o.drop(&s.Delivery, DropTooLarge)
 				o.settle(o.next)
 				continue

@@ -49,7 +49,7 @@ func DecodeConnect(f *Frame) (Connect, error) {
 	if c.err != nil {
 		return p, c.err
 	}
-	if !bytes.Equal(name, []byte("MQTT")) {
+	if !bytes.Equal(name, []byte("MQTT")) { // [MQTT-3.1.2-1]
 		if bytes.Equal(name, []byte("MQIsdp")) {
 			return p, &Error{UnsupportedVersion, CONNECT, 0, "MQTT 3.1 is not spoken here"}
 		}
@@ -72,7 +72,7 @@ func DecodeConnect(f *Frame) (Connect, error) {
 	case flags&1 != 0:
 		c.fail(Malformed, "reserved connect flag is set") // [MQTT-3.1.2-3]
 	case flags&0x04 == 0 && flags&0x38 != 0:
-		c.fail(Malformed, "will QoS or retain without a will") // [MQTT-3.1.2-11]
+		c.fail(Malformed, "will QoS or retain without a will") // [MQTT-3.1.2-11] [MQTT-3.1.2-13]
 	case qos == 3:
 		c.fail(Malformed, "will QoS 3") // [MQTT-3.1.2-12]
 	case version == 4 && flags&0xC0 == 0x40:
@@ -94,7 +94,9 @@ func DecodeConnect(f *Frame) (Connect, error) {
 			c.fail(ProtocolError, "authentication data without method")
 		}
 	}
-	p.ClientID = c.text()
+	// The payload has what the flags say, in this order [MQTT-3.1.3-1] [MQTT-3.1.2-9] [MQTT-3.1.2-16] to [MQTT-3.1.2-19]; what
+	// is left at its end is malformed.
+	p.ClientID = c.text() // [MQTT-3.1.3-3] [MQTT-3.1.3-4]
 	if flags&0x04 != 0 {
 		w := &Will{QoS: qos, Retain: flags&0x20 != 0}
 		if version == 5 {
@@ -102,13 +104,13 @@ func DecodeConnect(f *Frame) (Connect, error) {
 			w.Props, w.Expiry, w.HasExpiry, w.Delay = props.forward, props.expiry, props.has(propExpiry), props.willDelay
 			c.responseTopic(&props)
 		}
-		w.Topic = c.text()
+		w.Topic = c.text() // [MQTT-3.1.3-11]
 		w.Payload = c.binary()
 		p.Will = w
 	}
 	if flags&0x80 != 0 {
 		p.HasUser = true
-		p.Username = c.text()
+		p.Username = c.text() // [MQTT-3.1.3-12]
 	}
 	if flags&0x40 != 0 {
 		p.Password = c.binary()

@@ -75,7 +75,7 @@ func (c *cursor) binary() []byte {
 	return c.take(n)
 }
 
-// text reads a UTF-8 string [MQTT-1.5.4-1] [MQTT-1.5.4-2].
+// text reads a UTF-8 string [MQTT-1.5.4-1] [MQTT-1.5.4-2]. A byte order mark is a character as any [MQTT-1.5.4-3].
 func (c *cursor) text() []byte {
 	at := c.at
 	s := c.binary()

@@ -27,7 +27,7 @@ type Connack struct {
 func AppendConnack(dst []byte, version byte, p *Connack) []byte {
 	var flags byte
 	if p.SessionPresent && p.Code == Success {
-		flags = 1 // [MQTT-3.2.2-6]
+		flags = 1 // [MQTT-3.2.2-6]; the other bits are 0 [MQTT-3.2.2-1]
 	}
 	if version != 5 {
 		return append(dst, byte(CONNACK)<<4, 2, flags, p.Code.Connack3())
@@ -39,7 +39,7 @@ func AppendConnack(dst []byte, version byte, p *Connack) []byte {
 	}
 	if p.Code == Success {
 		b = binary.BigEndian.AppendUint16(append(b, propReceiveMax), p.ReceiveMax)
-		if p.MaxQoS < 2 {
+		if p.MaxQoS < 2 { // [MQTT-3.2.2-9]
 			b = append(b, propMaxQoS, p.MaxQoS)
 		}
 		b = binary.BigEndian.AppendUint32(append(b, propMaxPacket), p.MaxPacket)
@@ -48,7 +48,7 @@ func AppendConnack(dst []byte, version byte, p *Connack) []byte {
 		}
 	}
 	if p.AssignedID != "" {
-		b = appendBinary(append(b, propAssignedID), p.AssignedID)
+		b = appendBinary(append(b, propAssignedID), p.AssignedID) // [MQTT-3.1.3-7]
 	}
 	if p.HasKeepAlive {
 		b = binary.BigEndian.AppendUint16(append(b, propServerKeepAlive), p.ServerKeepAlive)
@@ -140,7 +140,7 @@ func AppendPublish(dst []byte, version byte, p *Out) []byte {
 	dst = append(dst, first)
 	dst = appendVarint(dst, p.bodySize(version))
 	dst = appendBinary(dst, p.Topic)
-	if p.QoS > 0 {
+	if p.QoS > 0 { // [MQTT-2.2.1-2]
 		dst = binary.BigEndian.AppendUint16(dst, p.PacketID)
 	}
 	if version == 5 {
@@ -171,7 +171,7 @@ func AppendAck(dst []byte, version byte, t Type, id uint16, code Code) []byte {
 	return append(dst, first, 2, byte(id>>8), byte(id))
 }
 
-// AppendSuback appends a SUBACK with one code a filter. 3.1.1 knows one failure.
+// AppendSuback appends a SUBACK with one code a filter, in their order [MQTT-3.8.4-6] [MQTT-3.9.3-1]. 3.1.1 knows one failure.
 func AppendSuback(dst []byte, version byte, id uint16, codes []Code) []byte {
 	dst = appendCodesHead(dst, version, SUBACK, id, len(codes))
 	for _, c := range codes {
@@ -183,7 +183,7 @@ func AppendSuback(dst []byte, version byte, id uint16, codes []Code) []byte {
 	return dst
 }
 
-// AppendUnsuback appends an UNSUBACK, which has no codes in 3.1.1.
+// AppendUnsuback appends an UNSUBACK with one code a filter, in their order [MQTT-3.11.3-1] [MQTT-3.11.3-2]. 3.1.1 has none.
 func AppendUnsuback(dst []byte, version byte, id uint16, codes []Code) []byte {
 	if version != 5 {
 		codes = nil

@@ -27,7 +27,7 @@ func DecodePublish(f *Frame, version byte, p *Publish) error {
 	case p.Dup && p.QoS == 0:
 		c.fail(Malformed, "DUP with QoS 0") // [MQTT-3.3.1-2]
 	}
-	p.Topic = c.text()
+	p.Topic = c.text() // [MQTT-3.3.2-1]
 	if p.QoS > 0 {
 		p.PacketID = c.packetID()
 	}
@@ -87,7 +87,7 @@ func DecodeSubscribe(f *Frame, version byte) (Subscribe, error) {
 	}
 	for c.left() > 0 {
 		at := c.at
-		one := Filter{Filter: c.text()}
+		one := Filter{Filter: c.text()} // [MQTT-3.8.3-1]
 		opts := c.u8()
 		one.QoS = opts & 3
 		reserved := byte(0xFC)
@@ -131,7 +131,7 @@ func DecodeUnsubscribe(f *Frame, version byte) (Unsubscribe, error) {
 	}
 	for c.left() > 0 {
 		at := c.at
-		filter := c.text()
+		filter := c.text() // [MQTT-3.10.3-1]
 		if len(filter) == 0 && c.err == nil {
 			c.at = at
 			c.fail(Malformed, "empty topic filter")
@@ -177,7 +177,7 @@ type Disconnect struct {
 // DecodeDisconnect decodes a DISCONNECT.
 func DecodeDisconnect(f *Frame, version byte) (Disconnect, error) {
 	var p Disconnect
-	c := f.start(0)
+	c := f.start(0) // [MQTT-3.14.1-1]
 	if version == 5 && c.left() > 0 {
 		if p.Code = Code(c.u8()); !p.Code.leaves() { // [MQTT-3.14.2-1]
 			c.fail(ProtocolError, "not a reason code of a client's DISCONNECT")

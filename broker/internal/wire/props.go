@@ -63,7 +63,9 @@ type properties struct {
 	authMethod    []byte
 	authData      []byte
 	responseTopic []byte
-	forward       []byte // the bytes of those that go to subscribers, in order
+	// forward are the bytes of those that go to subscribers, unchanged and in their order [MQTT-3.3.2-4] [MQTT-3.3.2-15] to
+	// [MQTT-3.3.2-18] [MQTT-3.3.2-20] [MQTT-3.1.3-10].
+	forward []byte
 }
 
 func (p *properties) has(id byte) bool { return p.seen&(1<<id) != 0 }
@@ -170,15 +172,15 @@ func (c *cursor) value(p *properties, id byte) {
 	case propAuthMethod:
 		p.authMethod = c.text()
 	case propResponseTopic:
-		p.responseTopic = c.text()
+		p.responseTopic = c.text() // [MQTT-3.3.2-13]
 	case propAuthData:
 		p.authData = c.binary()
 	case propCorrelation:
 		c.binary()
-	case propUser:
+	case propUser: // [MQTT-1.5.7-1]
 		c.text()
 		c.text()
-	default: // the other strings
+	default: // the other strings [MQTT-3.3.2-19]
 		c.text()
 	}
 }
