@@ -28,7 +28,7 @@ type aside struct {
 	over bool          // done is closed; guarded by asides.mu
 }
 
-// asides counts what Handle has left behind, for Close to wait for.
+// asides counts what Handle has left behind, for Drain and Close to wait for.
 type asides struct {
 	mu   sync.Mutex
 	n    int
@@ -131,17 +131,26 @@ func (e *Engine) finish(a *aside) {
 	a.en.release()
 }
 
-// wait returns when nothing is left behind.
-func (s *asides) wait() {
+// Drain waits until what Handle has left behind (see Options.Patience) is over,
+// the invocations of its actions included, or ctx is done, whose error it
+// returns. A program that stops calls it when no message comes in any more, and
+// before it stops what actions hand their deliveries to.
+func (e *Engine) Drain(ctx context.Context) error {
+	s := &e.asides
 	s.mu.Lock()
 	if s.n == 0 {
 		s.mu.Unlock()
-		return
+		return nil
 	}
 	if s.none == nil {
 		s.none = make(chan struct{})
 	}
 	none := s.none
 	s.mu.Unlock()
-	<-none
+	select {
+	case <-none:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
