@@ -44,15 +44,21 @@ func (h *handling) beside(en *entry) *aside {
 	}
 	// The message is the rule's even where the publisher gives up.
 	ctx := context.WithoutCancel(h.ctx)
-	var at time.Time // the same for all rules of the message
+	var at time.Time // as trace the same for all rules of the message
+	var trace string
 	if h.w != nil {
-		at = h.w.in.Time
+		if at = h.w.in.Time; m.TraceID == "" {
+			if h.launch == nil {
+				h.start(0)
+			}
+			trace = h.launch.trace
+		}
 	}
 	en.refs.Add(1)
 	a := &aside{en: en, done: make(chan struct{})}
 	go func() {
 		defer e.finish(a)
-		own := handling{e: e, ctx: ctx, m: m, hops: hops, left: 1}
+		own := handling{e: e, ctx: ctx, m: m, trace: trace, hops: hops, left: 1}
 		own.begin()
 		defer own.end()
 		if !at.IsZero() {

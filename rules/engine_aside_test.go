@@ -194,6 +194,36 @@ func TestPatience(t *testing.T) {
 	})
 }
 
+// TestOneMessageBeside: rules beside Handle are told the same of a message as
+// the others: its made-up trace, and when it came.
+func TestOneMessageBeside(t *testing.T) {
+	s := &slow{gate: make(chan struct{})}
+	close(s.gate)
+	log := &recorder{}
+	e := open(t, NewMemStore(), binder{"log": log}, s.options())
+	put(t, e, "a", "SELECT ask(1) AS x, timestamp() AS t FROM 'a'", "log")
+	put(t, e, "b", "SELECT 2 AS x, timestamp() AS t FROM 'a'", "log")
+	put(t, e, "c", "SELECT ask(1) AS x, timestamp() AS t FROM '+'", "log")
+	traces := map[string]bool{}
+	for range 3 {
+		log.firings = nil
+		handle(t, e, "a", "{}")
+		if len(log.firings) != 3 {
+			t.Fatalf("%d firings", len(log.firings))
+		}
+		_, at, _ := strings.Cut(string(log.firings[0].Output), `"t"`)
+		for _, f := range log.firings {
+			if f.Trace != log.firings[0].Trace || len(f.Trace) != 36 || !strings.HasSuffix(string(f.Output), at) {
+				t.Errorf("%s with trace %s made %s", f.Rule, f.Trace, f.Output)
+			}
+		}
+		traces[log.firings[0].Trace] = true
+	}
+	if len(traces) != 3 {
+		t.Errorf("traces are %v", traces)
+	}
+}
+
 // TestSlowAndEdits: what is left behind belongs to the version that it began
 // with, whose actions stay open for it, and Close waits for it.
 func TestSlowAndEdits(t *testing.T) {
