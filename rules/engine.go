@@ -106,7 +106,7 @@ func (ix *index) close() {
 // Close closes the actions of all rules, each when the last message that uses
 // it is done. From then on edits return [ErrClosed] and messages meet no rule.
 // It waits for the evaluations that Handle has left behind (see
-// Options.Patience), and leaves the store open.
+// Options.Patience) as Drain does, and leaves the store open.
 func (e *Engine) Close() error {
 	e.editing <- struct{}{}
 	if !e.closed {
@@ -114,8 +114,7 @@ func (e *Engine) Close() error {
 		e.clear()
 	}
 	<-e.editing
-	e.asides.wait()
-	return nil
+	return e.Drain(context.Background())
 }
 
 // clear takes all rules out of the index.

@@ -28,7 +28,7 @@ type aside struct {
 	over bool          // done is closed; guarded by asides.mu
 }
 
-// asides counts what Handle has left behind, for Close to wait for.
+// asides counts what Handle has left behind, for Drain and Close to wait for.
 type asides struct {
 	mu   sync.Mutex
 	n    int
@@ -44,15 +44,21 @@ func (h *handling) beside(en *entry) *aside {
 	}
 	// The message is the rule's even where the publisher gives up.
 	ctx := context.WithoutCancel(h.ctx)
-	var at time.Time // the same for all rules of the message
+	var at time.Time // as trace the same for all rules of the message
+	var trace string
 	if h.w != nil {
-		at = h.w.ev.Input.Time
+		if at = h.w.ev.Input.Time; m.TraceID == "" {
+			if h.launch == nil {
+				h.start(0)
+			}
+			trace = h.launch.trace
+		}
 	}
 	en.refs.Add(1)
 	a := &aside{en: en, done: make(chan struct{})}
 	go func() {
 		defer e.finish(a)
-		own := handling{e: e, ctx: ctx, m: m, hops: hops, left: 1}
+		own := handling{e: e, ctx: ctx, m: m, trace: trace, hops: hops, left: 1}
 		own.begin()
 		defer own.end()
 		if !at.IsZero() {
@@ -131,17 +137,26 @@ func (e *Engine) finish(a *aside) {
 	a.en.release()
 }
 
-// wait returns when nothing is left behind.
-func (s *asides) wait() {
+// Drain waits until what Handle has left behind (see Options.Patience) is over,
+// the invocations of its actions included, or ctx is done, whose error it
+// returns. A program that stops calls it when no message comes in any more, and
+// before it stops what actions hand their deliveries to.
+func (e *Engine) Drain(ctx context.Context) error {
+	s := &e.asides
 	s.mu.Lock()
 	if s.n == 0 {
 		s.mu.Unlock()
-		return
+		return nil
 	}
 	if s.none == nil {
 		s.none = make(chan struct{})
 	}
 	none := s.none
 	s.mu.Unlock()
-	<-none
+	select {
+	case <-none:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

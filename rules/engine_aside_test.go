@@ -2,6 +2,7 @@ package rules
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
@@ -193,6 +194,36 @@ func TestPatience(t *testing.T) {
 	})
 }
 
+// TestOneMessageBeside: rules beside Handle are told the same of a message as
+// the others: its made-up trace, and when it came.
+func TestOneMessageBeside(t *testing.T) {
+	s := &slow{gate: make(chan struct{})}
+	close(s.gate)
+	log := &recorder{}
+	e := open(t, NewMemStore(), binder{"log": log}, s.options())
+	put(t, e, "a", "SELECT ask(1) AS x, timestamp() AS t FROM 'a'", "log")
+	put(t, e, "b", "SELECT 2 AS x, timestamp() AS t FROM 'a'", "log")
+	put(t, e, "c", "SELECT ask(1) AS x, timestamp() AS t FROM '+'", "log")
+	traces := map[string]bool{}
+	for range 3 {
+		log.firings = nil
+		handle(t, e, "a", "{}")
+		if len(log.firings) != 3 {
+			t.Fatalf("%d firings", len(log.firings))
+		}
+		_, at, _ := strings.Cut(string(log.firings[0].Output), `"t"`)
+		for _, f := range log.firings {
+			if f.Trace != log.firings[0].Trace || len(f.Trace) != 36 || !strings.HasSuffix(string(f.Output), at) {
+				t.Errorf("%s with trace %s made %s", f.Rule, f.Trace, f.Output)
+			}
+		}
+		traces[log.firings[0].Trace] = true
+	}
+	if len(traces) != 3 {
+		t.Errorf("traces are %v", traces)
+	}
+}
+
 // TestSlowAndEdits: what is left behind belongs to the version that it began
 // with, whose actions stay open for it, and Close waits for it.
 func TestSlowAndEdits(t *testing.T) {
@@ -245,3 +276,42 @@ type closing struct {
 }
 
 func (c *closing) Close() error { c.open.Add(-1); return nil }
+
+// TestFunctionsEnd: a function that heeds its context ends with it, each after
+// its own time, and Drain waits for that, or as long as it may.
+func TestFunctionsEnd(t *testing.T) {
+	hangs := func(ctx context.Context) (json.RawMessage, error) { <-ctx.Done(); return nil, ctx.Err() }
+	for _, c := range []struct {
+		call  string
+		funcs Funcs
+		after time.Duration
+	}{
+		{"ask()", Funcs{}, 10 * time.Second},
+		{"ask()", Funcs{Timeout: time.Minute}, time.Minute},
+		{"get_thing_shadow('t', 'r')", Funcs{Timeout: 3 * time.Second}, 3 * time.Second},
+		{"aws_lambda('f', 1)", Funcs{Timeout: time.Minute}, 2 * time.Second},
+		{"aws_lambda('f', 1)", Funcs{LambdaTimeout: time.Second}, time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c.funcs.Lambda = func(ctx context.Context, _ string, _ json.RawMessage) (json.RawMessage, error) { return hangs(ctx) }
+			c.funcs.Shadow = func(ctx context.Context, _, _, _ string) (json.RawMessage, error) { return hangs(ctx) }
+			c.funcs.User = []Function{{Name: "ask", Fn: hangs}}
+			e := open(t, NewMemStore(), binder{}, &Options{Compile: &CompileOptions{Funcs: &c.funcs}})
+			put(t, e, "r", "SELECT "+c.call+" AS x FROM 'a'")
+			if err := e.Drain(t.Context()); err != nil {
+				t.Errorf("nothing to wait for: %v", err)
+			}
+			begin := time.Now()
+			handle(t, e, "a", "{}")
+			short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			if err := e.Drain(short); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: Drain within a millisecond: %v", c.call, err)
+			}
+			if err := e.Drain(t.Context()); err != nil || time.Since(begin) != c.after {
+				t.Errorf("%s: drained after %v, %v, want %v", c.call, time.Since(begin), err, c.after)
+			}
+			wantLedger(t, e, "r", Ledger{Matched: 1, Failed: 1, Reasons: map[Reason]uint64{ReasonStatement: 1}})
+		})
+	}
+}

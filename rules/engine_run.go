@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -14,6 +15,10 @@ type handling struct {
 	ctx  context.Context
 	m    *Message
 	hops int
+
+	// trace is what the launch is called if the message has no name, and made
+	// up if it is empty.
+	trace string
 
 	w         *work
 	launch    *launch // nil until a rule fires
@@ -219,7 +224,7 @@ func (h *handling) start(n int) []byte {
 		l, room = newLaunch(n)
 		l.ctx, l.e = hopContext{h.ctx, h.hops + 1}, h.e
 	}
-	l.name(h.m.TraceID)
+	l.name(cmp.Or(h.m.TraceID, h.trace))
 	h.launch = l
 	return room
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 )
 
 // queue is an action that keeps what it is given for the test to report.
@@ -258,7 +259,16 @@ func TestSameTraceTwice(t *testing.T) {
 // TestOutcomesUnderLoad reports at random from other goroutines while rules are
 // edited, and asks for the ledger to come out even at the end.
 func TestOutcomesUnderLoad(t *testing.T) {
-	for _, settles := range []bool{false, true} {
+	for _, mode := range []struct {
+		settles bool
+		beside  time.Duration // the rule is evaluated beside Handle, with this patience
+	}{{false, 0}, {true, 0}, {false, time.Microsecond}, {true, time.Microsecond}} {
+		settles, one := mode.settles, "1"
+		opts := &Options{Patience: mode.beside, MaxBehind: 5000, Compile: &CompileOptions{Funcs: &Funcs{User: []Function{
+			{Name: "one", Fn: func() int64 { runtime.Gosched(); return 1 }}}}}}
+		if mode.beside > 0 {
+			one = "one()"
+		}
 		work := make(chan Firing, 1000)
 		var e *Engine
 		slow := &sender{work, settles}
@@ -268,8 +278,8 @@ func TestOutcomesUnderLoad(t *testing.T) {
 			}
 			return nil
 		})
-		e = open(t, NewMemStore(), binder{"slow": slow, "flaky": flaky}, nil)
-		put(t, e, "r", "SELECT 1 AS x FROM 'a' WHERE t > 1", "slow", "flaky", "slow", "!slow")
+		e = open(t, NewMemStore(), binder{"slow": slow, "flaky": flaky}, opts)
+		put(t, e, "r", "SELECT 1 AS x FROM 'a' WHERE t > "+one, "slow", "flaky", "slow", "!slow")
 		var workers, publishers sync.WaitGroup
 		for range 4 {
 			workers.Go(func() {
@@ -297,12 +307,15 @@ func TestOutcomesUnderLoad(t *testing.T) {
 			})
 		}
 		for i := range 20 {
-			r := rule("r", fmt.Sprintf("SELECT %d AS x FROM 'a' WHERE t > 1", i), "slow", "flaky", "slow", "!slow")
+			r := rule("r", fmt.Sprintf("SELECT %d AS x FROM 'a' WHERE t > %s", i, one), "slow", "flaky", "slow", "!slow")
 			if err := e.Put(t.Context(), r); err != nil {
 				t.Error(err)
 			}
 		}
 		publishers.Wait()
+		if err := e.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
 		for { // error actions are sent by the workers themselves
 			if info, _ := e.Rule("r"); info.Ledger.Pending == 0 {
 				break
@@ -315,10 +328,10 @@ func TestOutcomesUnderLoad(t *testing.T) {
 		l := info.Ledger
 		if l.Matched != 4*each || l.Filtered+l.Delivered+l.DeadLettered+l.Failed != l.Matched || l.Carried != 0 ||
 			min(l.Filtered, l.Delivered, l.DeadLettered, l.Failed) == 0 {
-			t.Errorf("settles=%t: %+v", settles, l)
+			t.Errorf("%+v: %+v", mode, l)
 		}
 		if n := e.flightsLeft(); n != 0 {
-			t.Errorf("settles=%t: %d flights are left", settles, n)
+			t.Errorf("%+v: %d flights are left", mode, n)
 		}
 		if n := len(e.old); n != 0 {
 			t.Errorf("%d old indexes are left", n)

@@ -16,6 +16,11 @@ type Funcs struct {
 	Lambda        func(ctx context.Context, arn string, input json.RawMessage) (json.RawMessage, error)
 	LambdaTimeout time.Duration
 
+	// Timeout is how long the context of a call of any other function lasts.
+	// Zero means 10 seconds; negative means that it does not end by itself. A
+	// function that does not heed it holds up its own rule, and Engine.Close.
+	Timeout time.Duration
+
 	// Shadow answers get_thing_shadow(thing[, shadow], role). The shadow is
 	// empty for the classic one.
 	Shadow func(ctx context.Context, thing, shadow, role string) (json.RawMessage, error)

@@ -14,8 +14,11 @@ import (
 	"github.com/thingloom/thingloom/internal/sql"
 )
 
-// lambdaTimeout is how long aws_lambda may take.
-const lambdaTimeout = 2 * time.Second
+// The defaults of how long aws_lambda, and other functions, may take.
+const (
+	lambdaTimeout   = 2 * time.Second
+	functionTimeout = 10 * time.Second
+)
 
 type sqlFunc = func(ctx context.Context, args []sql.Value) (sql.Value, error)
 
@@ -27,18 +30,12 @@ func (f *Funcs) functions() ([]sql.Function, error) {
 	var all []sql.Function
 	add := func(set bool, name string, call sqlFunc) {
 		if set {
-			all = append(all, sql.Function{Name: name, Call: call})
+			all = append(all, sql.Function{Name: name, Call: within(cmp.Or(f.Timeout, functionTimeout), call)})
 		}
 	}
-	add(f.Lambda != nil, "aws_lambda", func(ctx context.Context, a []sql.Value) (sql.Value, error) {
-		arn, ok := texts(a[:1])
-		if !ok {
-			return sql.Value{}, nil
-		}
-		ctx, cancel := context.WithTimeout(ctx, cmp.Or(f.LambdaTimeout, lambdaTimeout))
-		defer cancel()
-		return parsed(f.Lambda(ctx, arn[0], orNull(a[1])))
-	})
+	if f.Lambda != nil {
+		all = append(all, sql.Function{Name: "aws_lambda", Call: within(cmp.Or(f.LambdaTimeout, lambdaTimeout), f.lambda)})
+	}
 	add(f.Shadow != nil, "get_thing_shadow", func(ctx context.Context, a []sql.Value) (sql.Value, error) {
 		s, ok := texts(a)
 		if !ok {
@@ -86,13 +83,36 @@ func (f *Funcs) functions() ([]sql.Function, error) {
 		return parsed(f.Proto(ctx, data, ProtoSchema{s[1], s[2], s[3], s[4]}))
 	})
 	for _, u := range f.User {
-		call, err := adapt(u)
+		call, takesContext, err := adapt(u)
 		if err != nil {
 			return nil, err
+		}
+		if takesContext {
+			call = within(cmp.Or(f.Timeout, functionTimeout), call)
 		}
 		all = append(all, sql.Function{Name: u.Name, Inline: u.Inline, Call: call})
 	}
 	return all, nil
+}
+
+// within calls with a context that ends after d, unless that is negative.
+func within(d time.Duration, call sqlFunc) sqlFunc {
+	if d < 0 {
+		return call
+	}
+	return func(ctx context.Context, args []sql.Value) (sql.Value, error) {
+		ctx, cancel := context.WithTimeout(ctx, d)
+		defer cancel()
+		return call(ctx, args)
+	}
+}
+
+func (f *Funcs) lambda(ctx context.Context, a []sql.Value) (sql.Value, error) {
+	arn, ok := texts(a[:1])
+	if !ok {
+		return sql.Value{}, nil
+	}
+	return parsed(f.Lambda(ctx, arn[0], orNull(a[1])))
 }
 
 func (f *Funcs) dynamoDB(ctx context.Context, a []sql.Value) (sql.Value, error) {
@@ -154,15 +174,15 @@ var (
 )
 
 // adapt checks a function of the user's and makes it callable.
-func adapt(u Function) (sqlFunc, error) {
+func adapt(u Function) (call sqlFunc, takesContext bool, err error) {
 	bad := func(why string) error { return fmt.Errorf("rules: function %q: %s", u.Name, why) }
 	switch fn := reflect.ValueOf(u.Fn); {
 	case !functionName.MatchString(u.Name):
-		return nil, bad("the name must be lower-case letters, digits and _")
+		return nil, false, bad("the name must be lower-case letters, digits and _")
 	case sql.IsBuiltin(u.Name):
-		return nil, bad("the language has a function of that name")
+		return nil, false, bad("the language has a function of that name")
 	case fn.Kind() != reflect.Func || fn.IsNil():
-		return nil, bad("Fn is not a function")
+		return nil, false, bad("Fn is not a function")
 	}
 	fn := reflect.ValueOf(u.Fn)
 	t := fn.Type()
@@ -172,11 +192,11 @@ func adapt(u Function) (sqlFunc, error) {
 	}
 	for i := first; i < t.NumIn(); i++ {
 		if t.IsVariadic() || !convertible(t.In(i)) {
-			return nil, bad("arguments must be string, float64, int64, bool or json.RawMessage")
+			return nil, false, bad("arguments must be string, float64, int64, bool or json.RawMessage")
 		}
 	}
 	if n := t.NumOut(); n < 1 || n > 2 || !convertible(t.Out(0)) || n == 2 && t.Out(1) != errorType {
-		return nil, bad("it must return a string, float64, int64, bool or json.RawMessage, and perhaps an error")
+		return nil, false, bad("it must return a string, float64, int64, bool or json.RawMessage, and perhaps an error")
 	}
 	return func(ctx context.Context, args []sql.Value) (sql.Value, error) {
 		if len(args) != t.NumIn()-first {
@@ -198,7 +218,7 @@ func adapt(u Function) (sqlFunc, error) {
 			return sql.Value{}, out[1].Interface().(error)
 		}
 		return fromGo(out[0])
-	}, nil
+	}, first == 1, nil
 }
 
 var rawType = reflect.TypeFor[json.RawMessage]()

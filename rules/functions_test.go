@@ -84,10 +84,11 @@ func TestUserFunctions(t *testing.T) {
 	for _, c := range []struct{ call, want string }{
 		{"nothing()", `{"r":"x"}`}, {"nothing(1)", `{}`}, {"context()", `{"r":true}`}, {"context(1)", `{}`}, {"text(a)", `{"r":"5!"}`}, {"text([1])", `{"r":"[1]!"}`}, {"text(missing)", `{}`}, {"text(NULL)", `{}`}, {"text()", `{}`}, {"text('a', 'b')", `{}`},
 		{"float(a)", `{"r":2.5}`}, {"float('3')", `{"r":1.5}`}, {"float('x')", `{}`}, {"float(TRUE)", `{}`}, {"whole(a)", `{"r":10}`}, {"whole(2.9)", `{"r":4}`}, {"whole(1E30)", `{}`}, {"flag(TRUE)", `{"r":false}`}, {"flag('false')", `{"r":true}`}, {"flag(1)", `{}`},
+		{"raw(d)", `{"r":1.10}`}, {"raw(d + 0)", `{"r":1.1}`}, {"raw(big)", `{"r":9007199254740993}`}, {"text(d)", `{"r":"1.1!"}`},
 		{"raw(o)", `{"r":{"b":1}}`}, {"raw(missing)", `{}`}, {"raw(NULL)", `{"r":null}`}, {"both('a', 'b')", `{"r":"ab"}`}, {"both('a')", `{}`}, {"fails('a')", "error: rules: fails(): down"},
 		{"get_or_default(fails('a'), 'd')", `{"r":"d"}`}, {"text(fails('a'))", "error: rules: fails(): down"},
 	} {
-		if got := eval(t, opts, "SELECT "+c.call+" AS r FROM 'a/b'", `{"a":5,"o":{"b":1}}`); got != c.want {
+		if got := eval(t, opts, "SELECT "+c.call+" AS r FROM 'a/b'", `{"a":5,"o":{"b":1},"d":1.10,"big":9007199254740993}`); got != c.want {
 			t.Errorf("%s is %s, want %s", c.call, got, c.want)
 		}
 	}

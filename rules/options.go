@@ -35,7 +35,7 @@ type Options struct {
 	// beside it, each on a goroutine of its own, so that a slow function holds
 	// up neither the other rules nor the publisher: what is not done when
 	// patience ends goes on without Handle, which then cannot return its
-	// errors, and is lost in a crash. While something of a rule has been left
+	// errors, may be overtaken by later messages, and is lost in a crash. While something of a rule has been left
 	// behind, Handle does not wait for that rule at all. Zero means 50 ms.
 	// Negative means that Handle evaluates these rules itself, as any other:
 	// nothing is lost then, and everybody waits.

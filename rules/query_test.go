@@ -309,12 +309,12 @@ func TestQueryConcurrent(t *testing.T) {
 }
 
 func TestEvalVariables(t *testing.T) {
-	q := mustCompile(t, "SET @a = x * 2, @b = missing, @c = {'k': x} SELECT @a AS r FROM 't'")
-	_, vars, matched, err := q.EvalVariables(context.Background(), &Message{Payload: []byte(`{"x":4}`)})
-	if err != nil || !matched || len(vars) != 3 {
+	q := mustCompile(t, "SET @a = x * 2, @b = missing, @c = {'k': x}, @d = d, @e = @d SELECT @a AS r FROM 't'")
+	_, vars, matched, err := q.EvalVariables(context.Background(), &Message{Payload: []byte(`{"x":4,"d":1.10}`)})
+	if err != nil || !matched || len(vars) != 5 {
 		t.Fatalf("%v %v %v", vars, matched, err)
 	}
-	for i, want := range []string{"8", "", `{"k":4}`} {
+	for i, want := range []string{"8", "", `{"k":4}`, "1.10", "1.10"} {
 		if string(vars[i].Value) != want {
 			t.Errorf("@%s is %s, want %s", vars[i].Name, vars[i].Value, want)
 		}

@@ -256,6 +256,12 @@ func (b *backend) settled(r *actions.Request, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	m := &rules.Message{Topic: r.Topic, ClientID: r.ClientID, Principal: r.Principal, SourceIP: r.SourceIP, TraceID: r.TraceID, Payload: r.Source, Time: r.Time}
+	if p := r.Properties; p != nil { // templates of the error action see them
+		m.Properties = rules.Properties{UTF8: p.UTF8, ContentType: p.ContentType, ResponseTopic: p.ResponseTopic, CorrelationData: p.CorrelationData}
+		for _, u := range p.User {
+			m.Properties.User = append(m.Properties.User, rules.UserProperty(u))
+		}
+	}
 	if err := b.engine.Settle(ctx, rules.Settlement{ID: r.ID, Message: m, Err: outcome(err)}); err != nil {
 		b.log.Warn("outcome of an earlier request", "rule", r.Rule, "err", err)
 	}

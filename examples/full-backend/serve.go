@@ -54,6 +54,9 @@ func (b *backend) run(ctx context.Context) error {
 	}
 	fmt.Print(b.banner())
 	err = intake.Wait()
+	drain, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	err = errors.Join(err, b.engine.Drain(drain)) // rules that wait for an answer have actions to invoke
 	stopWork()
 	return errors.Join(err, workers.Wait())
 }

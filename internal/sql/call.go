@@ -221,7 +221,7 @@ func (c *compiler) outside(n *Call, x external, nodes []Node) code {
 func (e *env) invoke(f *Function, name string, args []code) Value {
 	vals := make([]Value, len(args))
 	for i := range args {
-		vals[i] = args[i].eval(e).detach()
+		vals[i] = args[i].eval(e).kept()
 	}
 	if e.err != nil {
 		return Value{} // nothing more is asked for an evaluation that failed

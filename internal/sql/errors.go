@@ -40,7 +40,7 @@ var ErrLimit = errors.New("evaluation limit exceeded")
 
 // ErrNotJSON reports that a payload which is not JSON was to become part of a
 // JSON output, as in SELECT *, 1 AS x.
-var ErrNotJSON = errors.New("the payload is not JSON and cannot be part of a JSON output; encode(*, 'base64') it")
+var ErrNotJSON = errors.New("the payload is not JSON, or no object where its members are wanted, and cannot be part of a JSON output; encode(*, 'base64') it")
 
 // A FunctionError is the failure of a function that asks the outside or of a
 // host's own function. The evaluation was abandoned.

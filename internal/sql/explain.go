@@ -109,7 +109,7 @@ func (x *explainer) watch(n Node, compile func() code) code {
 			return v
 		}
 		x.known[n] = len(x.steps)
-		x.steps = append(x.steps, Step{Node: n, Clause: clause, Depth: depth, Value: v.detach(), Times: 1})
+		x.steps = append(x.steps, Step{Node: n, Clause: clause, Depth: depth, Value: v.kept(), Times: 1})
 		return v
 	}
 	watched := code{eval: func(e *env) Value { return saw(e, r.eval(e)) }, konst: r.konst, v: r.v, slot: -1}

@@ -236,9 +236,10 @@ func (l *linter) comparison(n *Binary) {
 type bounds struct {
 	low, high         number
 	hasLow, hasHigh   bool
-	openLow, openHigh bool   // the bound itself is not allowed
-	equal             *Value // nil: no equality yet
-	by                Node   // the last condition
+	openLow, openHigh bool    // the bound itself is not allowed
+	among, not        []Value // what = and IN leave, if listed; what <> and NOT IN exclude
+	listed            bool
+	by                Node // the last condition
 }
 
 // conjunction finds conditions of an AND that no value meets together.
@@ -250,11 +251,11 @@ func (l *linter) conjunction(n *Binary) {
 			continue
 		}
 		op, ok := ops[b.Op]
-		if !ok || op == NotEqual || op == In || op == NotIn {
+		if !ok {
 			continue
 		}
 		x, side := b.L, b.R
-		if _, ok := l.constant(side); !ok {
+		if _, ok := l.constant(side); !ok && op != In && op != NotIn {
 			x, side, op = b.R, b.L, mirrored[op]
 		}
 		v, ok := l.constant(side)
@@ -271,7 +272,9 @@ func (l *linter) conjunction(n *Binary) {
 			s.by = one
 			continue
 		}
-		l.report(NeverTrue, one, "%s and %s are never true together", Print(s.by), Print(one))
+		if s.by != nil { // an empty list is told of elsewhere
+			l.report(NeverTrue, one, "%s and %s are never true together", Print(s.by), Print(one))
+		}
 		delete(known, key)
 	}
 }
@@ -296,12 +299,20 @@ func steady(n Node) bool {
 
 // meet narrows s by a condition and reports whether anything is left.
 func (s *bounds) meet(op Op, v Value) bool {
-	if op == Equal {
-		if s.equal != nil && !is(*s.equal, v) && scalar(*s.equal) && scalar(v) {
-			return false
+	switch op {
+	case Equal:
+		s.narrow([]Value{v})
+	case In:
+		if v.kind == Array {
+			s.narrow(elements(v))
 		}
-		s.equal = &v
-	} else {
+	case NotEqual:
+		s.not = append(s.not, v)
+	case NotIn:
+		if v.kind == Array {
+			s.not = append(s.not, elements(v)...)
+		}
+	default:
 		n, ok := v.number()
 		if !ok {
 			return true // told of elsewhere
@@ -320,10 +331,37 @@ func (s *bounds) meet(op Op, v Value) bool {
 			return false
 		}
 	}
-	if s.equal == nil || !s.hasLow && !s.hasHigh {
+	return !s.listed || slices.ContainsFunc(s.among, s.allows)
+}
+
+func elements(array Value) (all []Value) {
+	w := walk{raw: array.s}
+	for raw, ok := w.element(); ok; raw, ok = w.element() {
+		all = append(all, loadRaw(raw, new(arena), false))
+	}
+	return all
+}
+
+// narrow leaves of s.among what is in values too.
+func (s *bounds) narrow(values []Value) {
+	if !s.listed {
+		s.among, s.listed = values, true
+		return
+	}
+	s.among = slices.DeleteFunc(slices.Clone(s.among), func(v Value) bool {
+		return !slices.ContainsFunc(values, func(w Value) bool { return !scalar(v) || !scalar(w) || is(v, w) })
+	})
+}
+
+// allows reports whether an expression that is v can meet the other conditions.
+func (s *bounds) allows(v Value) bool {
+	if slices.ContainsFunc(s.not, func(w Value) bool { return scalar(v) && scalar(w) && is(v, w) }) {
+		return false
+	}
+	if !s.hasLow && !s.hasHigh {
 		return true
 	}
-	n, ok := s.equal.number()
+	n, ok := v.number()
 	if !ok {
 		return false // has no order
 	}

@@ -266,7 +266,7 @@ func (s *Statement) run(e *env, opts *RunOptions) (r Result, err error) {
 	r.Matched, r.Whole = true, b.whole
 	if opts.Variables {
 		for i, v := range b.set {
-			r.Variables = append(r.Variables, Variable{v.name, e.vars[i].detach()})
+			r.Variables = append(r.Variables, Variable{v.name, e.vars[i].kept()})
 		}
 	}
 	return r, nil

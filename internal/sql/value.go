@@ -210,6 +210,12 @@ func (v Value) detach() Value {
 	return v
 }
 
+// kept is detach, and a number keeps the text that it was written as.
+func (v Value) kept() Value {
+	v.s = strings.Clone(v.s)
+	return v
+}
+
 // appendJSON appends v as JSON, nothing for Undefined. A legacy Decimal keeps
 // its point.
 func (v Value) appendJSON(b []byte, legacy bool) []byte {
