@@ -22,7 +22,8 @@ type AlertTarget struct {
 	RoleARN string `json:"roleArn"`
 }
 
-// A Retained names a metric whose values are kept though no behavior has it.
+// A Retained names a metric whose values are kept, one for each slot of five
+// minutes; those of behaviors are not unless they are named here (our choice).
 type Retained struct {
 	Metric    string     `json:"metric"`
 	Dimension *Dimension `json:"metricDimension,omitempty"`

@@ -134,11 +134,11 @@ type target struct {
 }
 
 func listProfilesForTarget(c *call) (any, error) {
-	arn := c.Query("securityProfileTargetArn")
-	if recursive, err := c.Flag("recursive"); err != nil || recursive {
-		return nil, errors.Join(err, &awshttp.InputError{Field: "recursive", Reason: "is not supported"})
+	recursive, err := c.Flag("recursive")
+	if err != nil {
+		return nil, err
 	}
-	names, err := c.svc.ProfilesOf(c.Context(), arn)
+	all, err := c.svc.Attachments(c.Context(), c.Query("securityProfileTargetArn"), recursive)
 	if err != nil {
 		return nil, err
 	}
@@ -146,8 +146,9 @@ func listProfilesForTarget(c *call) (any, error) {
 		Profile identifier `json:"securityProfileIdentifier"`
 		Target  target     `json:"target"`
 	}
-	items, token, err := awshttp.Page(c.Call, awshttp.ByToken, list(names, self), self,
-		func(name string) mapping { return mapping{c.identify(name), target{arn}} })
+	key := func(a defender.Attachment) string { return a.Target + "\x00" + a.Profile }
+	items, token, err := awshttp.Page(c.Call, awshttp.ByToken, list(all, key), key,
+		func(a defender.Attachment) mapping { return mapping{c.identify(a.Profile), target{a.Target}} })
 	return struct {
 		Mappings []mapping `json:"securityProfileTargetMappings"`
 		Token    string    `json:"nextToken,omitempty"`
