@@ -90,15 +90,19 @@ type CustomMetric struct {
 	DisplayName string            `json:"displayName,omitempty"`
 	Type        string            `json:"type"` // string-list, ip-address-list, number-list or number
 	Tags        map[string]string `json:"tags,omitempty"`
+	Token       string            `json:"token,omitempty"` // of the request that made it: the same again is fine
 	Created     time.Time         `json:"created"`
+	Modified    time.Time         `json:"modified,omitzero"` // zero if it never was
 }
 
 // A TopicDimension is a list of topic filters with a name.
 type TopicDimension struct {
-	Name    string            `json:"name"`
-	Filters []string          `json:"filters"`
-	Tags    map[string]string `json:"tags,omitempty"`
-	Created time.Time         `json:"created"`
+	Name     string            `json:"name"`
+	Filters  []string          `json:"filters"`
+	Tags     map[string]string `json:"tags,omitempty"`
+	Token    string            `json:"token,omitempty"` // as of a CustomMetric
+	Created  time.Time         `json:"created"`
+	Modified time.Time         `json:"modified,omitzero"`
 }
 
 // A Violation is a behavior that a thing does not show at the moment.

@@ -237,8 +237,8 @@ func (s *Service) CreateMetric(ctx context.Context, m CustomMetric) error {
 	}
 	m.Created = s.opts.Now()
 	return s.configure(ctx, func(c *config) ([]registry.Op, error) {
-		if _, ok := c.metrics[m.Name]; ok {
-			return nil, fmt.Errorf("defender: custom metric %q: %w", m.Name, ErrExists)
+		if old, ok := c.metrics[m.Name]; ok {
+			return nil, exists("custom metric", m.Name, m.Token, old.Token)
 		}
 		c.metrics[m.Name] = m
 		op, err := put(keyMetric+m.Name, m)
@@ -253,8 +253,8 @@ func (s *Service) CreateDimension(ctx context.Context, d TopicDimension) error {
 	}
 	d.Created = s.opts.Now()
 	return s.configure(ctx, func(c *config) ([]registry.Op, error) {
-		if _, ok := c.dimensions[d.Name]; ok {
-			return nil, fmt.Errorf("defender: dimension %q: %w", d.Name, ErrExists)
+		if old, ok := c.dimensions[d.Name]; ok {
+			return nil, exists("dimension", d.Name, d.Token, old.Token)
 		}
 		c.dimensions[d.Name] = d
 		op, err := put(keyDimension+d.Name, d)

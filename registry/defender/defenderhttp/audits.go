@@ -62,10 +62,7 @@ func describeAudit(c *call) (any, error) {
 		Statistics statistics       `json:"taskStatistics"`
 		Scheduled  string           `json:"scheduledAuditName,omitempty"`
 		Details    map[string]check `json:"auditDetails"`
-	}{Status: "COMPLETED", Type: "ON_DEMAND_AUDIT_TASK", Start: awshttp.Seconds(a.Start), Scheduled: a.Scheduled, Details: map[string]check{}}
-	if a.Scheduled != "" {
-		out.Type = "SCHEDULED_AUDIT_TASK"
-	}
+	}{Status: auditCompleted, Type: auditType(&a), Start: awshttp.Seconds(a.Start), Scheduled: a.Scheduled, Details: map[string]check{}}
 	for name, r := range a.Checks {
 		out.Statistics.Total++
 		status := "COMPLETED_COMPLIANT"

@@ -201,12 +201,13 @@ func createMetric(c *call) (any, error) {
 		DisplayName string `json:"displayName"`
 		Type        string `json:"metricType"`
 		Tags        []tag  `json:"tags"`
+		Token       string `json:"clientRequestToken"`
 	}
 	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
 	name := c.PathValue("metricName")
-	err := c.svc.CreateMetric(c.Context(), defender.CustomMetric{Name: name, DisplayName: in.DisplayName, Type: in.Type, Tags: tagMap(in.Tags)})
+	err := c.svc.CreateMetric(c.Context(), defender.CustomMetric{Name: name, DisplayName: in.DisplayName, Type: in.Type, Tags: tagMap(in.Tags), Token: in.Token})
 	return struct {
 		Name string `json:"metricName"`
 		ARN  string `json:"metricArn"`
@@ -218,6 +219,7 @@ func createDimension(c *call) (any, error) {
 		Type   string   `json:"type"`
 		Values []string `json:"stringValues"`
 		Tags   []tag    `json:"tags"`
+		Token  string   `json:"clientRequestToken"`
 	}
 	if err := c.Body(&in); err != nil {
 		return nil, err
@@ -226,6 +228,6 @@ func createDimension(c *call) (any, error) {
 		return nil, &awshttp.InputError{Field: "type", Reason: "is not TOPIC_FILTER"}
 	}
 	name := c.PathValue("name")
-	err := c.svc.CreateDimension(c.Context(), defender.TopicDimension{Name: name, Filters: in.Values, Tags: tagMap(in.Tags)})
+	err := c.svc.CreateDimension(c.Context(), defender.TopicDimension{Name: name, Filters: in.Values, Tags: tagMap(in.Tags), Token: in.Token})
 	return identifier{name, c.svc.ARN("dimension/" + name)}, err
 }
