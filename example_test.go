@@ -98,7 +98,7 @@ func Example() {
 type binder struct{ *actions.Dispatcher }
 
 func (b binder) Bind(ctx context.Context, s rules.ActionSpec) (rules.Action, error) {
-	a, err := b.Open(ctx, s.Type, s.Params)
+	a, err := b.OpenFor(ctx, rules.BoundRule(ctx), s.Type, s.Params)
 	if err != nil {
 		return nil, err
 	}

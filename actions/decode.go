@@ -2,6 +2,7 @@ package actions
 
 import (
 	"bytes"
+	"context"
 	"encoding"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/thingloom/thingloom/internal/sql"
 )
 
 // Decode decodes the parameters of an action strictly into the struct that
@@ -18,7 +21,14 @@ import (
 // that it has), a field given twice, a missing field whose tag says
 // `required:"true"`, and any error of a value, such as the position in a Template that
 // does not compile. Names count with their case. A null leaves the zero value.
+// Templates are compiled in the language of no rule in particular.
 func Decode(params json.RawMessage, into any) error {
+	return DecodeFor(context.Background(), params, into)
+}
+
+// DecodeFor is Decode in the context that Spec.Open is given: templates are
+// compiled in the language of the rule that the action is opened for.
+func DecodeFor(ctx context.Context, params json.RawMessage, into any) error {
 	v := reflect.ValueOf(into)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
 		return fmt.Errorf("actions: Decode into %T, not a pointer to a struct", into)
@@ -33,7 +43,7 @@ func Decode(params json.RawMessage, into any) error {
 		}
 		return &ParamError{Err: err}
 	}
-	return decodeValue("", params, v.Elem())
+	return paramDecoder{sql.BindingOf(ctx)}.value("", params, v.Elem())
 }
 
 var (
@@ -46,10 +56,13 @@ func isLeaf(t reflect.Type) bool {
 	return p.Implements(jsonUnmarshaler) || p.Implements(textUnmarshaler)
 }
 
-func decodeValue(path string, raw json.RawMessage, v reflect.Value) error {
+// A paramDecoder decodes for the rule of a binding, which may be nil.
+type paramDecoder struct{ binding *sql.Binding }
+
+func (d paramDecoder) value(path string, raw json.RawMessage, v reflect.Value) error {
 	t := v.Type()
 	if isLeaf(t) {
-		return decodeLeaf(path, raw, v)
+		return d.leaf(path, raw, v)
 	}
 	if isNull(raw) {
 		return nil
@@ -57,13 +70,13 @@ func decodeValue(path string, raw json.RawMessage, v reflect.Value) error {
 	switch {
 	case t.Kind() == reflect.Pointer:
 		p := reflect.New(t.Elem())
-		if err := decodeValue(path, raw, p.Elem()); err != nil {
+		if err := d.value(path, raw, p.Elem()); err != nil {
 			return err
 		}
 		v.Set(p)
 		return nil
 	case t.Kind() == reflect.Struct:
-		return decodeStruct(path, raw, v)
+		return d.structure(path, raw, v)
 	case t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8:
 		var elems []json.RawMessage
 		if err := json.Unmarshal(raw, &elems); err != nil {
@@ -71,7 +84,7 @@ func decodeValue(path string, raw json.RawMessage, v reflect.Value) error {
 		}
 		s := reflect.MakeSlice(t, len(elems), len(elems))
 		for i, e := range elems {
-			if err := decodeValue(path+"["+strconv.Itoa(i)+"]", e, s.Index(i)); err != nil {
+			if err := d.value(path+"["+strconv.Itoa(i)+"]", e, s.Index(i)); err != nil {
 				return err
 			}
 		}
@@ -81,7 +94,7 @@ func decodeValue(path string, raw json.RawMessage, v reflect.Value) error {
 		m := reflect.MakeMap(t)
 		err := eachMember(path, raw, func(name string, value json.RawMessage) error {
 			e := reflect.New(t.Elem()).Elem()
-			if err := decodeValue(join(path, name), value, e); err != nil {
+			if err := d.value(join(path, name), value, e); err != nil {
 				return err
 			}
 			m.SetMapIndex(reflect.ValueOf(name).Convert(t.Key()), e)
@@ -92,11 +105,16 @@ func decodeValue(path string, raw json.RawMessage, v reflect.Value) error {
 		}
 		return err
 	}
-	return decodeLeaf(path, raw, v)
+	return d.leaf(path, raw, v)
 }
 
-func decodeLeaf(path string, raw json.RawMessage, v reflect.Value) error {
-	err := json.Unmarshal(raw, v.Addr().Interface())
+func (d paramDecoder) leaf(path string, raw json.RawMessage, v reflect.Value) error {
+	var err error
+	if t, ok := v.Addr().Interface().(*Template); ok {
+		err = t.decode(raw, d.binding)
+	} else {
+		err = json.Unmarshal(raw, v.Addr().Interface())
+	}
 	if err == nil {
 		return nil
 	}
@@ -107,7 +125,7 @@ func decodeLeaf(path string, raw json.RawMessage, v reflect.Value) error {
 	return &ParamError{path, err}
 }
 
-func decodeStruct(path string, raw json.RawMessage, v reflect.Value) error {
+func (d paramDecoder) structure(path string, raw json.RawMessage, v reflect.Value) error {
 	fields, err := fieldsOf(v.Type())
 	if err != nil {
 		return err
@@ -119,7 +137,7 @@ func decodeStruct(path string, raw json.RawMessage, v reflect.Value) error {
 			return &ParamError{join(path, name), errors.New("unknown field" + suggest(name, fields.names))}
 		}
 		given[name] = !isNull(value)
-		return decodeValue(join(path, name), value, v.FieldByIndex(f.Index))
+		return d.value(join(path, name), value, v.FieldByIndex(f.Index))
 	})
 	if err != nil {
 		return err

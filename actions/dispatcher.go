@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/thingloom/thingloom/internal/sql"
 )
 
 // A Dispatcher opens actions and runs them. Each action is behind a queue of
@@ -62,7 +64,7 @@ func (d *Dispatcher) OpenFor(ctx context.Context, owner, name string, params jso
 	if d.closed {
 		return nil, ErrClosed
 	}
-	l, err := d.lane(ctx, spec, Identity{Owner: owner, Action: name, Params: params})
+	l, err := d.lane(ctx, spec, Identity{Owner: owner, Action: name, Params: params, Language: sql.BindingOf(ctx).Dialect()})
 	if err != nil {
 		return nil, err
 	}
@@ -73,14 +75,20 @@ func (d *Dispatcher) OpenFor(ctx context.Context, owner, name string, params jso
 
 // lane finds or makes the lane of an identity. d.mu is held.
 func (d *Dispatcher) lane(ctx context.Context, spec Spec, id Identity) (*lane, error) {
-	if l, ok := d.lanes[id.ID()]; ok {
+	l, ok := d.lanes[id.ID()]
+	if ok && sql.BindingOf(ctx) == nil {
 		return l, nil
 	}
 	action, err := open(ctx, spec, id.Params)
 	if err != nil {
 		return nil, err
 	}
-	l := newLane(d, spec, id, action)
+	if ok {
+		// The action that is open already is as good; this one was to see
+		// that the rule, whose variables are others perhaps, may have it.
+		return l, closeAction(action)
+	}
+	l = newLane(d, spec, id, action)
 	if !spec.Inline {
 		l.queue, err = d.opts.Queues.OpenQueue(ctx, id, d.opts.Limits)
 		if err != nil {
@@ -103,24 +111,27 @@ func (d *Dispatcher) lane(ctx context.Context, spec Spec, id Identity) (*lane, e
 // was given up, else ErrDrain. It may be called once.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	// What is stored is read even if ctx is done already: it may be drained.
-	r, err := d.begin(context.WithoutCancel(ctx))
+	r, left, err := d.begin(context.WithoutCancel(ctx))
 	if err != nil {
 		return err
+	}
+	for _, l := range left {
+		d.retire(l) // those that were emptied before they were marked as abandoned
 	}
 	<-ctx.Done()
 	return d.end(r)
 }
 
-func (d *Dispatcher) begin(ctx context.Context) (*running, error) {
+func (d *Dispatcher) begin(ctx context.Context) (r *running, abandoned []*lane, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.run != nil {
-		return nil, errors.New("actions: Run was called before")
+		return nil, nil, errors.New("actions: Run was called before")
 	}
 	var left []Identity
 	for id, err := range d.opts.Queues.Stored(ctx) {
 		if err != nil {
-			return nil, fmt.Errorf("actions: stored queues: %w", err)
+			return nil, nil, fmt.Errorf("actions: stored queues: %w", err)
 		}
 		left = append(left, id)
 	}
@@ -139,15 +150,25 @@ func (d *Dispatcher) begin(ctx context.Context) (*running, error) {
 		spec, err := d.catalog.Spec(id.Action)
 		if err == nil {
 			var l *lane
-			if l, err = d.lane(ctx, spec, id); err == nil {
+			if l, err = d.left(ctx, spec, id); err == nil {
 				l.abandoned.Store(true) // retired once it is empty, unless a rule opens it
+				abandoned = append(abandoned, l)
 			}
 		}
 		if err != nil {
 			d.opts.Logger.Error("a stored queue cannot be opened, its requests wait", "action", id.Action, "owner", id.Owner, "err", err)
 		}
 	}
-	return d.run, nil
+	return d.run, abandoned, nil
+}
+
+// left is the lane of a queue that an earlier process left.
+func (d *Dispatcher) left(ctx context.Context, spec Spec, id Identity) (*lane, error) {
+	b, err := sql.ParseDialect(id.Language)
+	if err != nil {
+		return nil, err
+	}
+	return d.lane(sql.WithBinding(ctx, b), spec, id)
 }
 
 // end drains and closes everything.

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/thingloom/thingloom/internal/sql"
 )
 
 // A probe is a plugin whose behaviour a test sets.
@@ -15,10 +17,18 @@ type probe struct {
 	do     func(ctx context.Context, r *Request) error
 	opened int
 	closed int
+
+	onClose func() // or nil
 }
 
 func (p *probe) Do(ctx context.Context, r *Request) error { return p.do(ctx, r) }
-func (p *probe) Close() error                             { p.closed++; return nil }
+func (p *probe) Close() error {
+	p.closed++
+	if p.onClose != nil {
+		p.onClose()
+	}
+	return nil
+}
 
 func (p *probe) spec(inline bool) Spec {
 	return Spec{Name: "probe", Inline: inline, Open: func(context.Context, json.RawMessage) (Action, error) {
@@ -287,5 +297,62 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	if len(d.Stats()) != 0 {
 		t.Error("a refused action has a ledger")
+	}
+}
+
+// TestLanguages: a queue belongs to a language too, and a rule that is opened
+// on an action that is there already is checked all the same.
+func TestLanguages(t *testing.T) {
+	type params struct {
+		Text Template `json:"text"`
+	}
+	opened, closed := 0, 0
+	catalog, err := NewCatalog(NewSpec("say", "says", func(_ context.Context, p *params) (Action, error) {
+		opened++
+		return &probe{do: func(ctx context.Context, r *Request) error {
+			text, err := p.Text.Expand(ctx, r)
+			return errors.Join(err, Permanent(errors.New(text)))
+		}, onClose: func() { closed++ }}, nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := NewDispatcher(catalog, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound := func(version string, variables ...string) context.Context {
+		b := &sql.Binding{Rule: "r"}
+		b.Version, b.Variables = version, append([]string{}, variables...)
+		return sql.WithBinding(t.Context(), b)
+	}
+	text := json.RawMessage(`{"text":"${@x} ${10.0}"}`)
+	for _, c := range []struct {
+		ctx  context.Context
+		ok   bool
+		open int // lanes
+	}{
+		{bound("", "x"), true, 1}, {bound("2016-03-23", "x", "y"), true, 1}, {bound("2015-10-08", "x"), true, 2}, {t.Context(), true, 2}, {bound(""), false, 2}, {bound("2015-10-08", "y"), false, 2},
+	} {
+		_, err := d.OpenFor(c.ctx, "r", "say", text)
+		if ok := err == nil; ok != c.ok || !ok && !errors.Is(err, ErrParams) {
+			t.Errorf("%+v: %v", sql.BindingOf(c.ctx), err)
+		}
+		if len(d.lanes) != c.open || opened-closed != c.open {
+			t.Errorf("%d lanes, %d actions open, want %d", len(d.lanes), opened-closed, c.open)
+		}
+	}
+	// What an earlier process left is read in its language.
+	for language, want := range map[string]string{"": " 10", "2015-10-08": " 10.0"} {
+		l, err := d.left(t.Context(), catalog.Specs()[0], Identity{Owner: "gone", Action: "say", Params: text, Language: language})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.action.Do(t.Context(), &Request{Source: []byte("{}")}); err == nil || err.Error() != want {
+			t.Errorf("in %q it says %v, want %q", language, err, want)
+		}
+	}
+	if _, err := d.left(t.Context(), catalog.Specs()[0], Identity{Action: "say", Params: text, Language: "latin"}); err == nil {
+		t.Error("an unknown language is read")
 	}
 }

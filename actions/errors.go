@@ -113,3 +113,22 @@ func RetryAfter(err error, d time.Duration) error {
 	}
 	return &retryAfterError{err, d}
 }
+
+type resourceError struct {
+	err  error
+	what string
+}
+
+func (e *resourceError) Error() string    { return e.err.Error() }
+func (e *resourceError) Unwrap() error    { return e.err }
+func (e *resourceError) Resource() string { return e.what }
+
+// WithResource says what err is about, as a URL, a topic or the name of a
+// table: what the error documents of rules call the failed resource. It gives
+// err a method Resource() string, found by errors.As. WithResource of nil is nil.
+func WithResource(err error, what string) error {
+	if err == nil {
+		return nil
+	}
+	return &resourceError{err, what}
+}

@@ -19,9 +19,12 @@ type Identity struct {
 	Owner  string          `json:"owner,omitempty"` // as the name of a rule; may be empty
 	Action string          `json:"action"`          // name of the Spec
 	Params json.RawMessage `json:"params,omitempty"`
+
+	// Language is that of the templates in Params; empty is the default.
+	Language string `json:"language,omitempty"`
 }
 
-// ID is 32 hexadecimal digits made of all three fields. Space in Params does not count.
+// ID is 32 hexadecimal digits made of all fields. Space in Params does not count.
 func (id Identity) ID() string {
 	var params bytes.Buffer
 	if json.Compact(&params, id.Params) != nil {
@@ -31,6 +34,9 @@ func (id Identity) ID() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%d:%s%d:%s", len(id.Owner), id.Owner, len(id.Action), id.Action)
 	h.Write(params.Bytes())
+	if id.Language != "" { // queues of earlier versions keep their ID
+		fmt.Fprintf(h, "\x00%s", id.Language)
+	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 

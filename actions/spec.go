@@ -31,8 +31,9 @@ type Spec struct {
 	Timeout time.Duration
 	Retry   *RetryPolicy
 
-	// Open makes an Action. It decodes params with Decode and does no I/O that
-	// can wait for the first Do: it runs while a rule is put.
+	// Open makes an Action. It decodes params with DecodeFor and does no I/O that
+	// can wait for the first Do: it runs while a rule is put, also where an
+	// action that is open already will be used, to see that the rule may.
 	Open func(ctx context.Context, params json.RawMessage) (Action, error)
 }
 
@@ -44,7 +45,7 @@ func NewSpec[P any](name, summary string, open func(ctx context.Context, p *P) (
 		Name: name, Summary: summary, Params: zero,
 		Open: func(ctx context.Context, params json.RawMessage) (Action, error) {
 			p := new(P)
-			if err := Decode(params, p); err != nil {
+			if err := DecodeFor(ctx, params, p); err != nil {
 				return nil, err
 			}
 			return open(ctx, p)

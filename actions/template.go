@@ -12,12 +12,15 @@ import (
 // "alerts/${topic(3)}": each ${...} holds an expression of rule SQL, evaluated
 // on the message that the rule selected from, not on what it selected. It is
 // compiled as it is decoded, so that a mistake fails the rule's put with its
-// place in the text. The zero Template expands to the empty text.
+// place in the text; opened for a rule, in the language of that: its version,
+// the functions that are answered there, the variables of its SET. The zero Template expands to the empty text.
 type Template struct{ compiled *sql.Template }
 
-// NewTemplate compiles text.
-func NewTemplate(text string) (Template, error) {
-	compiled, err := sql.CompileTemplate(text, nil)
+// NewTemplate compiles text, in the language of no rule in particular.
+func NewTemplate(text string) (Template, error) { return newTemplate(text, nil) }
+
+func newTemplate(text string, b *sql.Binding) (Template, error) {
+	compiled, err := b.Compile(text)
 	if err != nil {
 		return Template{}, err
 	}
@@ -25,12 +28,14 @@ func NewTemplate(text string) (Template, error) {
 }
 
 // UnmarshalJSON compiles a JSON string.
-func (t *Template) UnmarshalJSON(b []byte) error {
+func (t *Template) UnmarshalJSON(b []byte) error { return t.decode(b, nil) }
+
+func (t *Template) decode(raw []byte, b *sql.Binding) error {
 	var text string
-	if err := json.Unmarshal(b, &text); err != nil {
+	if err := json.Unmarshal(raw, &text); err != nil {
 		return fmt.Errorf("want a text: %w", err)
 	}
-	compiled, err := NewTemplate(text)
+	compiled, err := newTemplate(text, b)
 	if err != nil {
 		return err
 	}

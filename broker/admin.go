@@ -30,37 +30,58 @@ func (b *Broker) Kick(clientID string, reason DisconnectReason) error {
 // Disconnect ends the connection of a client. An MQTT 5 client is told 0x87 for
 // AuthError, 0x97 for Throttled, else 0x98. It does not wait for the end. ErrNotFound
 // says that there is no such connection, or no such session with EndSession.
+//
+// The will of a session that ends is published, unless NoWill suppresses it, also one that waits for its delay.
 func (b *Broker) Disconnect(clientID string, o DisconnectOptions) error {
-	defer b.admit(clientID).Unlock()
-	s := b.session(clientID)
-	if s == nil {
-		return fmt.Errorf("%w: %q", ErrNotFound, clientID)
-	}
-	reason := cmp.Or(o.Reason, APIInitiatedDisconnect)
-	s.mu.Lock()
-	c := s.conn
-	if c != nil && o.EndSession {
-		c.forget.Store(true)
-	}
-	if c == nil && o.NoWill {
-		s.will = nil
-	}
-	s.mu.Unlock()
+	s, connected := b.endConnection(clientID, &o)
 	switch {
-	case c != nil:
-		if o.NoWill {
-			c.suppress.Store(true)
-		}
-		code, err := codeFor(reason), errKicked
-		if o.Server != "" {
-			code, err = byte(wire.UseAnotherServer), &Refusal{Code: byte(wire.UseAnotherServer), Server: o.Server, Err: errKicked}
-		}
-		c.end(code, reason, err)
+	case s == nil:
+		return fmt.Errorf("%w: %q", ErrNotFound, clientID)
+	case connected:
 		return nil
 	case o.EndSession:
-		return b.endSession(s)
+		return b.due(s, b.now())
 	}
 	return fmt.Errorf("%w: %q is not connected", ErrNotFound, clientID)
+}
+
+// endConnection ends the connection of a client as o says, and reports whether there is one. If there is none, it sees to it
+// that the session is over, and has no will, if that is what o says. s is nil if there is no session.
+func (b *Broker) endConnection(clientID string, o *DisconnectOptions) (s *session, connected bool) {
+	defer b.admit(clientID).Unlock()
+	if s = b.session(clientID); s == nil {
+		return nil, false
+	}
+	s.mu.Lock()
+	c := s.conn
+	discards := c == nil && o.NoWill && s.will != nil && s.saying == nil
+	switch {
+	case c != nil && o.EndSession:
+		c.forget.Store(true)
+	case c == nil && o.EndSession:
+		s.expiry = 0
+	}
+	if discards {
+		s.will = nil
+	}
+	saved := s.stored()
+	s.mu.Unlock()
+	if c == nil {
+		if discards && !o.EndSession {
+			b.save(&saved) // or a later process would publish it
+		}
+		return s, false
+	}
+	if o.NoWill {
+		c.suppress.Store(true)
+	}
+	reason := cmp.Or(o.Reason, APIInitiatedDisconnect)
+	code, err := codeFor(reason), errKicked
+	if o.Server != "" {
+		code, err = byte(wire.UseAnotherServer), &Refusal{Code: byte(wire.UseAnotherServer), Server: o.Server, Err: errKicked}
+	}
+	c.end(code, reason, err)
+	return s, true
 }
 
 // DisconnectPrincipal disconnects all clients of a principal whose right to be
@@ -71,7 +92,7 @@ func (b *Broker) DisconnectPrincipal(principal string) int {
 	var cut []*conn
 	b.mu.Lock()
 	for c := range b.conns {
-		if c.access != nil && c.access.Principal == principal {
+		if c.info.Principal == principal {
 			cut = append(cut, c)
 		}
 	}
@@ -140,7 +161,7 @@ func (s *session) describe() ClientInfo {
 	defer s.mu.Unlock()
 	var info ClientInfo
 	if s.info != nil {
-		info = *s.info
+		info = s.info.describe()
 	}
 	info.ClientID, info.Principal, info.Version, info.Expiry = s.id, s.principal, s.version, s.expiry
 	info.Connected = s.conn != nil

@@ -36,6 +36,7 @@ type Admitter interface {
 func (c *conn) admission(a *Admission) {
 	c.actsAs(a.Authorizer)
 	c.stopAdmission()
+	a = c.withLifetime(a)
 	if a.Lifetime <= 0 && a.RefreshAfter <= 0 {
 		return
 	}
@@ -48,13 +49,25 @@ func (c *conn) admission(a *Admission) {
 	}()
 }
 
+// withLifetime is a with the lifetime of the network connection, if it has one and that is shorter.
+func (c *conn) withLifetime(a *Admission) *Admission {
+	l, ok := c.nc.(interface{ Lifetime() time.Duration })
+	if !ok || l.Lifetime() <= 0 || a.Lifetime > 0 && a.Lifetime <= l.Lifetime() {
+		return a
+	}
+	own := *a
+	own.Lifetime, own.Reason = l.Lifetime(), WebSocketTTLExpiration
+	return &own
+}
+
 // actsAs sets who decides for this connection alone, nil for nobody.
 func (c *conn) actsAs(a Authorizer) {
 	if a == nil {
 		c.own.Store(nil)
 		return
 	}
-	c.own.Store(&a)
+	own := a // a alone would be moved to the heap in the other case, too
+	c.own.Store(&own)
 }
 
 // watchAdmission refreshes an admission until it is over, or ctx done.
@@ -75,7 +88,7 @@ func (c *conn) watchAdmission(ctx context.Context, a Admission) {
 			if ctx.Err() != nil {
 				return
 			}
-			if err == nil && next.Principal != c.access.Principal {
+			if err == nil && next.Principal != c.info.Principal {
 				err = errors.New("broker: refreshed as somebody else")
 			}
 			if err != nil {
@@ -108,8 +121,7 @@ func alarm(d, limit time.Duration) <-chan time.Time {
 // may asks whoever decides for this connection.
 func (c *conn) may(action, resource string) (err error) {
 	defer c.b.caughtAs(&err, "Authorizer")
-	a := *c.access
-	a.Action, a.Resource = action, resource
+	a := c.info.access(action, resource)
 	if own := c.own.Load(); own != nil && *own != nil {
 		return (*own).Authorize(c.base, a)
 	}

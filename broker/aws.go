@@ -33,6 +33,7 @@ func AWSProfile() *Options {
 		HashBelow:                 true,
 		RetainedExactOnly:         true,
 		ReservedTopics:            true,
+		CloseFrameDiscardsWill:    true,
 		MaxMessageExpiry:          7 * day,
 		MaxPublishRate:            100,
 		MaxDeliverRate:            100,

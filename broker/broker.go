@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/thingloom/thingloom/broker/internal/engine"
 	"github.com/thingloom/thingloom/internal/topic"
 )
 
@@ -24,6 +25,7 @@ type Broker struct {
 	// Store's I/O: connecting, subscribing, ending. No publisher waits for it.
 	admission [64]sync.Mutex
 
+	limits    engine.Limits         // of what clients send
 	unlimited rates                 // never written
 	ended     func(net.Conn, error) // of tests: what ServeConn would return for a connection of a loop
 	commits   committer
@@ -43,6 +45,7 @@ type Broker struct {
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
+	seats    int // conns, and those that are being let in
 	sessions map[string]*session
 	versions map[string]versionNumber
 	timers   timers
@@ -66,6 +69,7 @@ func New(store Store, opts *Options) (*Broker, error) {
 		versions: map[string]versionNumber{},
 	}
 	b.guard()
+	b.limits = engine.Limits{MaxPacket: o.MaxPacketBytes, ReceiveMax: o.ReceiveMaximum, AliasMax: o.TopicAliasMaximum, MaxQoS: o.MaxQoS}
 	b.subs.tree.HashBelow = o.HashBelow
 	b.sys.began = o.Now()
 	b.connecting.rate = o.MaxConnectRate

@@ -18,6 +18,7 @@ func bubble(t *testing.T, f func(t *testing.T, b *Broker), opts ...func(*Options
 	t.Helper()
 	if waited := bubblePipes(t, f, opts...); waited < 500*time.Millisecond && !t.Failed() {
 		t.Run("sockets", func(t *testing.T) { f(t, onSockets(t, opts...)) })
+		t.Run("TLS", func(t *testing.T) { f(t, onTLS(t, opts...)) })
 	}
 }
 

@@ -78,7 +78,7 @@ func (c *conn) refusedQoS0(err error) error {
 	case errors.Is(err, ErrNotAuthorized):
 		return &ConnError{Reason: AuthError, Code: notAuthorized, Err: err}
 	case errors.Is(err, ErrTopic):
-		return &ConnError{Reason: ClientError, Code: topicNameInvalid, Err: err}
+		return &ConnError{Reason: ClientError, Code: refusal(err), Err: err}
 	}
 	c.b.count.refused.Add(1)
 	c.b.opts.Logger.Warn("publish at QoS 0", "client_id", c.info.ClientID, "err", err)
@@ -100,14 +100,23 @@ func (c *conn) makeRoute(name string) *route {
 	if err := r.publish; err != nil && !errors.Is(err, ErrNotAuthorized) && !errors.Is(err, ErrTopic) {
 		return r // the Authorizer could not tell: ask again
 	}
-	if len(c.routes) >= maxRoutes {
+	c.remember(r)
+	return r
+}
+
+// remember keeps r until there are too many, in topics or in receivers.
+func (c *conn) remember(r *route) {
+	if old := c.routes[r.topic]; old != nil {
+		c.routed -= old.size()
+	}
+	if c.routed += r.size(); len(c.routes) >= maxRoutes || c.routed > maxRouted {
 		clear(c.routes)
+		c.routed = r.size()
 	}
 	if c.routes == nil {
 		c.routes = map[string]*route{}
 	}
-	c.routes[name] = r
-	return r
+	c.routes[r.topic] = r
 }
 
 func (c *conn) mayPublish(name string) error {
@@ -126,9 +135,8 @@ func (c *conn) mayPublish(name string) error {
 func (c *conn) mayRetain(r *route) error {
 	if !r.retainKnown {
 		c.aside()
-		r.retain = c.may(ActionRetainPublish, "topic/"+r.topic)
-		if c.b.opts.ReservedTopics && r.topic[0] == '$' {
-			r.retain = fmt.Errorf("%w: no retained message on a reserved topic", ErrNotAuthorized)
+		if r.retain = c.b.mayRetainReserved(r.topic); r.retain == nil {
+			r.retain = c.may(ActionRetainPublish, "topic/"+r.topic)
 		}
 		r.retainKnown = r.retain == nil || errors.Is(r.retain, ErrNotAuthorized)
 	}
@@ -168,15 +176,8 @@ func (c *conn) route(p *wire.Publish, r *route) error {
 	pub := &c.pub
 	*pub = publication{b: c.b, r: r, qos: p.QoS, retain: p.Retain, lenient: p.QoS == 0,
 		now: c.now.UnixNano(), commit: &c.batch, client: c}
-	if p.QoS == 0 {
-		pub.msg, pub.borrowed = &c.scratch, true
-		*pub.msg = engine.Message{Topic: r.topic, Payload: p.Payload, Props: p.Props}
-	} else {
-		mem := make([]byte, len(p.Payload)+len(p.Props)) // one piece of memory for both
-		n := copy(mem, p.Payload)
-		copy(mem[n:], p.Props)
-		pub.msg = &engine.Message{Topic: r.topic, Payload: mem[:n:n], Props: mem[n:]}
-	}
+	pub.msg = &c.scratch
+	*pub.msg = engine.Message{Topic: r.topic, Payload: p.Payload, Props: p.Props, Borrowed: true}
 	if p.HasExpiry {
 		pub.expiry = min(max(seconds(p.Expiry), time.Second), c.b.opts.MaxMessageExpiry)
 		pub.msg.Expires = c.now.Add(pub.expiry).UnixNano()

@@ -20,6 +20,11 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 	if p.Identifier > 0 && b.opts.NoSubscriptionIdentifiers {
 		return &ConnError{Reason: ClientError, Code: byte(wire.SubIDsNotSupported), Err: fmt.Errorf("%w: subscription identifier", ErrProtocol)}
 	}
+	for i := range p.Filters { // all of them, before anything is done
+		if err := c.wellFormed(string(p.Filters[i].Filter), p.Filters[i].NoLocal); err != nil {
+			return err
+		}
+	}
 	codes := make([]wire.Code, len(p.Filters))
 	var granted []Subscription
 	var scans []*retainedScan
@@ -33,17 +38,15 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 		return &ConnError{Reason: DuplicateClientID, Err: errClosed}
 	}
 	undo := map[string]*Subscription{} // what was there before
+	changed := false
 	for i := range p.Filters {
-		sub, code, err := c.checkSubscription(&p.Filters[i], p.Identifier)
-		if err != nil {
-			lock.Unlock()
-			return err
-		}
+		sub, code := c.checkSubscription(&p.Filters[i], p.Identifier)
 		old := s.subs.get(sub.Filter)
 		if code < wire.Unspecified && old == nil && s.subs.len() >= b.opts.MaxSubscriptions {
 			code = wire.QuotaExceeded
 		}
-		if code < wire.Unspecified {
+		same := old != nil && old.sub == sub // as devices do that subscribe whenever they connect
+		if code < wire.Unspecified && !same {
 			if err := b.addSubscription(s, sub); err != nil {
 				code = wire.TopicFilterInvalid
 			}
@@ -51,6 +54,7 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 		if codes[i] = code; code >= wire.Unspecified {
 			continue
 		}
+		changed = changed || !same
 		if _, seen := undo[sub.Filter]; !seen {
 			undo[sub.Filter] = nil
 			if old != nil {
@@ -58,11 +62,12 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 			}
 		}
 		granted = append(granted, sub)
-		if scan := b.newScan(&s.subs.get(sub.Filter).sub, s.subs.get(sub.Filter).group, old != nil); scan != nil {
+		one := s.subs.get(sub.Filter)
+		if scan := b.newScan(&one.sub, one.group, old != nil); scan != nil {
 			scans = append(scans, scan)
 		}
 	}
-	err := c.saveSubscriptions(len(granted) > 0)
+	err := c.saveSubscriptions(changed)
 	if err != nil {
 		for filter, old := range undo {
 			if old == nil {
@@ -87,7 +92,7 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 			}
 		})
 		if f := b.opts.Trace.Subscribed; f != nil {
-			f(c.info, granted)
+			f(c.info.describe(), granted)
 		}
 		filters := make([]string, len(granted))
 		for i := range granted {
@@ -98,45 +103,57 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 	return nil
 }
 
-// checkSubscription says what is granted. An error is the client's and ends the connection.
-func (c *conn) checkSubscription(f *wire.Filter, identifier uint32) (Subscription, wire.Code, error) {
+// wellFormed ends the connection for a filter that cannot be one [MQTT-4.13.1-1], [MQTT-4.8.0-1] of 3.1.1. One that is well
+// formed, but not accepted, is refused by a code in the SUBACK. 3.1.1 has no shared subscriptions, so there nothing is
+// wrong with $share//x.
+func (c *conn) wellFormed(filter string, noLocal bool) error {
+	code, group, err := wire.Malformed, "", topic.CheckFilter(filter)
+	if c.engine.Version == 5 {
+		group, _, err = topic.ParseShare(filter)
+	}
+	if err == nil && group != "" && noLocal { // [MQTT-3.8.3-4]
+		code, err = wire.ProtocolError, errors.New("no local on a shared subscription")
+	}
+	if err == nil {
+		return nil
+	}
+	return &ConnError{Reason: ClientError, Code: byte(code), Err: fmt.Errorf("%w: %w: %w", ErrProtocol, ErrTopic, err)}
+}
+
+// checkSubscription says what is granted.
+func (c *conn) checkSubscription(f *wire.Filter, identifier uint32) (Subscription, wire.Code) {
 	sub := Subscription{Filter: string(f.Filter), QoS: min(f.QoS, c.b.opts.MaxQoS), NoLocal: f.NoLocal,
 		RetainAsPublished: f.RetainAsPublished, RetainHandling: f.RetainHandling, Identifier: identifier}
-	group, inner, err := topic.ParseShare(sub.Filter)
-	switch {
-	case err != nil:
-		return sub, wire.TopicFilterInvalid, nil
-	case group != "" && sub.NoLocal: // [MQTT-3.8.3-4]
-		return sub, 0, &ConnError{Reason: ClientError, Code: byte(wire.ProtocolError), Err: fmt.Errorf("%w: no local on a shared subscription", ErrProtocol)}
-	case c.b.checkLimits(inner) != nil:
-		return sub, wire.TopicFilterInvalid, nil
+	_, inner, err := topic.ParseShare(sub.Filter)
+	if err != nil || c.b.checkLimits(inner) != nil {
+		return sub, wire.TopicFilterInvalid
 	}
 	if !c.b.maySubscribeReserved(inner) {
-		return sub, wire.NotAuthorized, nil
+		return sub, wire.NotAuthorized
 	}
 	err = c.may(ActionSubscribe, "topicfilter/"+sub.Filter)
 	if code, ok := refusalCode(err, wire.SUBACK); ok {
-		return sub, code, nil
+		return sub, code
 	}
 	switch {
 	case errors.Is(err, ErrNotAuthorized):
-		return sub, wire.NotAuthorized, nil
+		return sub, wire.NotAuthorized
 	case err != nil:
 		c.b.opts.Logger.Warn("authorize subscribe", "client_id", c.info.ClientID, "filter", sub.Filter, "err", err)
-		return sub, wire.Unspecified, nil
+		return sub, wire.Unspecified
 	}
 	if f := c.b.opts.Hooks.OnSubscribe; f != nil {
 		filter, most := sub.Filter, sub.QoS
-		if err := f(c.context(), c.info, &sub); err != nil {
+		if err := f(c.context(), c.info.describe(), &sub); err != nil {
 			code, ok := refusalCode(err, wire.SUBACK)
 			if !ok {
 				code = wire.NotAuthorized
 			}
-			return sub, code, nil
+			return sub, code
 		}
 		sub.Filter, sub.QoS = filter, min(sub.QoS, most)
 	}
-	return sub, wire.Code(sub.QoS), nil
+	return sub, wire.Code(sub.QoS)
 }
 
 // saveSubscriptions stores a durable session whose subscriptions have changed.
@@ -159,6 +176,11 @@ func (c *conn) saveSubscriptions(changed bool) error {
 func (c *conn) unsubscribe(p *wire.Unsubscribe) error {
 	c.aside()
 	b, s := c.b, c.sess
+	for _, filter := range p.Filters {
+		if err := c.wellFormed(string(filter), false); err != nil {
+			return err
+		}
+	}
 	codes := make([]wire.Code, len(p.Filters))
 	var gone []string
 	var removed []Subscription
@@ -193,7 +215,7 @@ func (c *conn) unsubscribe(p *wire.Unsubscribe) error {
 	c.send(func(buf []byte) []byte { return wire.AppendUnsuback(buf, c.engine.Version, p.PacketID, codes) })
 	if len(gone) > 0 {
 		if f := b.opts.Trace.Unsubscribed; f != nil {
-			f(c.info, gone)
+			f(c.info.describe(), gone)
 		}
 		b.subscriptionEvent(&c.info, "unsubscribed", gone)
 	}

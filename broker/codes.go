@@ -9,6 +9,7 @@ import (
 // Reason codes where they are said as bytes.
 const (
 	unspecified        = byte(wire.Unspecified)
+	malformed          = byte(wire.Malformed)
 	notAuthorized      = byte(wire.NotAuthorized)
 	topicNameInvalid   = byte(wire.TopicNameInvalid)
 	quotaExceeded      = byte(wire.QuotaExceeded)

@@ -30,7 +30,7 @@ type commit struct {
 	wake    chan bool // true: lead; false: it is done
 }
 
-// stored is what becomes of an entry once it is in the Store.
+// stored is what becomes of an entry once it is in the Store. retain and qos are the message's own.
 type stored struct {
 	msg     *engine.Message
 	targets []target
@@ -38,11 +38,37 @@ type stored struct {
 	qos     byte
 }
 
+// add has m, whose memory is msg's, stored for targets, with ids.
 func (c *commit) add(m Message, msg *engine.Message, targets []target, ids []string) {
-	c.entries = append(c.entries, Entry{Message: m, ClientIDs: ids})
 	c.routes = append(c.routes, stored{msg, targets, m.Retain, m.QoS})
+	c.entries = append(c.entries, entryFor(m, targets, ids))
 	c.bytes += msg.Size()
 }
+
+// entryFor is m as its targets get it.
+func entryFor(m Message, targets []target, ids []string) Entry {
+	e := Entry{Message: m, ClientIDs: ids}
+	if len(targets) == 0 {
+		return e
+	}
+	first := targets[0].mode(m.QoS, m.Retain)
+	for i := range targets {
+		if targets[i].mode(m.QoS, m.Retain) != first {
+			e.Modes = make([]Mode, len(targets))
+			break
+		}
+	}
+	for i := range e.Modes {
+		e.Modes[i] = targets[i].mode(m.QoS, m.Retain)
+	}
+	if e.Modes == nil {
+		e.Message.QoS, e.Message.Retain = first.QoS, first.Retain
+	}
+	return e
+}
+
+// mode is how t gets a message.
+func (t *target) mode(qos byte, retain bool) Mode { return Mode{min(qos, t.qos), retain && t.retain} }
 
 // commit returns once all of c is durable and handed to its sessions, or failed.
 func (b *Broker) commit(c *commit) error {
@@ -130,7 +156,8 @@ func (b *Broker) storeGroup(group []*commit) {
 		for _, r := range c.routes {
 			for i := range r.targets {
 				t := &r.targets[i]
-				d := engine.Delivery{Msg: r.msg, Seq: seq, QoS: r.qos, Retain: r.retain, SubIDs: t.ids}
+				mode := t.mode(r.qos, r.retain)
+				d := engine.Delivery{Msg: r.msg, Seq: seq, QoS: mode.QoS, Retain: mode.Retain, SubIDs: t.ids}
 				if dirty := b.deliverStored(t.s, now, &d); dirty != nil {
 					c.dirty = append(c.dirty, dirty)
 				}
@@ -153,7 +180,9 @@ func (c *commit) withoutEnded() {
 			continue
 		}
 		left := slices.DeleteFunc(slices.Clone(r.targets), ended) // the route's own is shared
-		r.targets, c.entries[i].ClientIDs = left, clientIDs(left)
+		m := c.entries[i].Message
+		m.QoS, m.Retain = r.qos, r.retain
+		r.targets, c.entries[i] = left, entryFor(m, left, clientIDs(left))
 	}
 }
 

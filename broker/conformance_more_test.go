@@ -132,15 +132,18 @@ func TestWildcardsAndDollar(t *testing.T) {
 // TestSupersededProtocols covers [MQTT-3.1.2-1] and [MQTT-3.1.2-2].
 func TestSupersededProtocols(t *testing.T) {
 	bubble(t, func(t *testing.T, b *Broker) {
-		for what, connect := range map[string][]byte{
-			"MQTT 3.1":     frame(0x10, str("MQIsdp"), []byte{3, 2, 0, 60}, str("a")),
-			"MQTT level 3": frame(0x10, str("MQTT"), []byte{3, 2, 0, 60}, str("a")),
-			"MQTT level 6": frame(0x10, str("MQTT"), []byte{6, 2, 0, 60, 0}, str("a")),
+		for _, test := range []struct {
+			what            string
+			connect, answer []byte
+		}{
+			{"MQTT 3.1", frame(0x10, str("MQIsdp"), []byte{3, 2, 0, 60}, str("a")), []byte{0, 1}},
+			{"MQTT level 3", frame(0x10, str("MQTT"), []byte{3, 2, 0, 60}, str("a")), []byte{0, 1}},
+			{"MQTT level 6", frame(0x10, str("MQTT"), []byte{6, 2, 0, 60, 0}, str("a")), []byte{0, 0x84, 0}},
 		} {
 			p := dial(t, b)
-			p.write(connect)
-			if k := p.read(); k.first != 0x20 || !bytes.Equal(k.body, []byte{0, 1}) {
-				t.Errorf("%s: %v, want CONNACK 1", what, k)
+			p.write(test.connect)
+			if k := p.read(); k.first != 0x20 || !bytes.Equal(k.body, test.answer) {
+				t.Errorf("%s: %v, want CONNACK %x", test.what, k, test.answer)
 			}
 			p.closed(0)
 		}

@@ -3,6 +3,7 @@ package broker
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -243,20 +244,71 @@ func TestUnsubscribe(t *testing.T) {
 	}
 }
 
-// TestSubackInOrder covers [MQTT-3.8.4-5], [MQTT-3.8.4-6], [MQTT-3.9.3-1] and [MQTT-3.2.2-10].
+// TestSubackInOrder covers [MQTT-3.8.4-5], [MQTT-3.8.4-6], [MQTT-3.9.3-1] and [MQTT-3.2.2-10]. A filter that is well formed,
+// but not accepted, is refused alone.
 func TestSubackInOrder(t *testing.T) {
 	for _, v := range []byte{4, 5} {
 		bubble(t, func(t *testing.T, b *Broker) {
 			p := join(t, b, connectOpts{id: "a", v: v})
-			p.write(frame(0x82, u16(3), p.props(), str("q0"), []byte{0}, str("bad/#/x"), []byte{1}, str("q1"), []byte{1}, str("$share//x"), []byte{0}))
+			deep := "a/b/c/d" // MaxTopicLevels is 3
+			p.write(frame(0x82, u16(3), p.props(), str("q0"), []byte{0}, str(deep), []byte{1}, str("q1"), []byte{1}, str("$share/g/"+deep), []byte{0}))
 			bad := byte(0x8F)
 			if v == 4 {
 				bad = 0x80
 			}
 			p.want(0x90, u16(3), p.props(), []byte{0, bad, 1, bad})
 			p.leave()
+		}, func(o *Options) { o.MaxTopicLevels = 3 })
+	}
+}
+
+// TestWrongSubscribeDoesNothing has a filter that is right before one that is wrong: the SUBSCRIBE ends the connection
+// [MQTT-4.13.1-1], [MQTT-4.8.0-1] of 3.1.1, and the session is as it was.
+func TestWrongSubscribeDoesNothing(t *testing.T) {
+	for _, c := range []struct {
+		what  string
+		v     byte
+		wrong string
+		opts  byte
+		code  byte
+	}{
+		{what: "# before the end", v: 5, wrong: "#/x", code: 0x81},
+		{what: "# before the end", v: 4, wrong: "#/x"},
+		{what: "a shared subscription without a name", v: 5, wrong: "$share//x", code: 0x81},
+		{what: "No Local on a shared subscription", v: 5, wrong: "$share/g/x", opts: 4, code: 0x82},
+	} {
+		bubble(t, func(t *testing.T, b *Broker) {
+			o := connectOpts{id: "a", v: c.v, expiry: 100, resume: true}
+			p := join(t, b, o)
+			p.subscribe(1, "kept")
+			p.write(frame(0x82, u16(3), p.props(), str("right"), []byte{1}, str(c.wrong), []byte{c.opts}))
+			if err := p.closed(c.code); !errors.Is(err, ErrProtocol) {
+				t.Errorf("%s, version %d: ServeConn returned %v", c.what, c.v, err)
+			}
+			p = dial(t, b)
+			p.connect(o)
+			if present, _ := p.connack(0); !present {
+				t.Errorf("%s, version %d: the session is gone", c.what, c.v)
+			}
+			for _, topic := range []string{"right", "kept"} {
+				if err := b.Publish(t.Context(), topic, []byte("x")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p.puback(p.gets(1, "kept", "x").id)
+			p.leave()
 		})
 	}
+}
+
+// TestSharedFilterOf311 has in MQTT 3.1.1, which knows no shared subscriptions, a filter that is none: it is refused alone.
+func TestSharedFilterOf311(t *testing.T) {
+	bubble(t, func(t *testing.T, b *Broker) {
+		p := join(t, b, connectOpts{id: "a", v: 4})
+		p.write(frame(0x82, u16(3), str("$share//x"), []byte{0}, str("x"), []byte{1}))
+		p.want(0x90, u16(3), []byte{0x80, 1})
+		p.leave()
+	})
 }
 
 // TestSubscribeAgain covers [MQTT-3.8.4-3] and [MQTT-3.8.4-4]: the options are replaced, retained messages come again,

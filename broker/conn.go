@@ -20,27 +20,24 @@ type conn struct {
 	nc      net.Conn
 	in      input
 	turn    turn        // of the loop's goroutines to work for this connection
+	noWill  bool        // it said goodbye
 	late    *time.Timer // ends a connection that does not get to its CONNECT
 	leading *loop       // whose other sockets wait until this one is dealt with, or nil: see aside
 
 	engine engine.Inbound
 	base   context.Context // with the values of Serve's, never done; depth 1
-	ctx    context.Context // of the application's functions, while one is needed; see context
 
 	sess          *session                   // once CONNECT was accepted
-	info          ClientInfo                 // written with mu held
+	info          identity                   // written with mu held
 	auth          *authentication            // with an authentication method
 	trusted       *Admission                 // of ServeTrusted
 	own           atomic.Pointer[Authorizer] // of this connection, from its Admission
 	stopAdmission func()
-	access        *Access // what all accesses of this client have in common
-	will          *Message
-	willWait      time.Duration
-	expiry        time.Duration // of the session after this connection
-	noWill        bool
+	will          *lastWill
 
 	*work                     // nil while nothing is worked on
 	routes  map[string]*route // by topic of this client's publishes
+	routed  int               // receivers in them
 	open2   map[uint16]bool   // packet ids of QoS 2 publishes that count against the client's quota
 	backlog []*retainedScan
 	parting *wire.Disconnect // the client's own
@@ -66,22 +63,23 @@ type conn struct {
 	limits  clientLimits // what its CONNECT said
 	cond    *sync.Cond   // room in the outbox, or the end: for who waits, if anybody does
 	buf     *buffer      // what waits to be written; nil if nothing
-	// writing says that a goroutine has taken bytes out of buf and writes
-	// them: inWrite of them. There is never more than one.
-	writing bool
-	inWrite int
-	stuck   *buffer // the rest of a write that a loop goes on with once there is room
-	room    bool    // there is, since that write began
+	inWrite int          // bytes that the goroutine which writes has taken out of buf
+	stuck   *buffer      // the rest of a write that a loop goes on with once there is room
 	cut     *time.Timer
-	cancel  context.CancelFunc // of ctx, if there is one
-	hurry   bool               // the draining is over: contexts are done from the beginning
-	busy    bool               // the reader works on a batch
-	closing bool               // the socket is closed once buf is written
+	cancel  context.CancelFunc // of work.ctx, if there is one
 	stop    stop
-	resumed bool // with a takeover: the session goes on
+
+	writing bool // a goroutine writes what it has taken out of buf: there is never more than one
+	room    bool // in the socket, since that write began
+	broken  bool // a write has failed
+	hurry   bool // the draining is over: contexts are done from the beginning
+	busy    bool // the reader works on a batch
+	closing bool // the socket is closed once buf is written
+	leaves  bool // by the reader, who looks at it next: see gone
 	// finished says that no writer may begin any more: finish waits for those
 	// that have.
 	finished bool
+	detached sync.Once
 	writers  sync.WaitGroup
 }
 
@@ -102,15 +100,17 @@ type stop struct {
 const (
 	// closeTimeout bounds saying goodbye to a peer that does not read.
 	closeTimeout = time.Second
-	// maxRoutes bounds the topics remembered for one publisher.
-	maxRoutes = 256
+	// maxRoutes bounds the topics remembered for one publisher, maxRouted their receivers, unless it is one topic
+	// that has more: each takes 48 bytes, and publishers are many.
+	maxRoutes, maxRouted = 256, 4096
 	// maxBatch bounds what is stored in one go for one publisher.
 	maxBatch = 256 << 10
 )
 
 // ServeConn serves one client on nc, whatever it is: TCP, TLS (*tls.Conn, or
 // anything with its ConnectionState method), a WebSocket's net.Conn, one end of a net.Pipe. It blocks until
-// the connection is over and closes nc. When ctx is done the client is told 0x8B and
+// the connection is over and closes nc. An nc with a method Lifetime() time.Duration may last that long, and one with
+// PeerClosed() bool may say that its client has closed it in order; a WebSocket has both. When ctx is done the client is told 0x8B and
 // disconnected. It returns nil for an orderly end and a [*ConnError] otherwise.
 func (b *Broker) ServeConn(ctx context.Context, nc net.Conn) error {
 	defer b.keepHouse()()
@@ -118,7 +118,7 @@ func (b *Broker) ServeConn(ctx context.Context, nc net.Conn) error {
 	defer context.AfterFunc(ctx, func() {
 		c.end(byte(wire.ServerShuttingDown), ServerInitiatedDisconnect, errDraining)
 	})()
-	return c.serve(ctx)
+	return c.serve(baseContext(ctx), nil)
 }
 
 // ServeTrusted serves one client of this very program on nc, one end of a net.Pipe: it acts as principal,
@@ -132,15 +132,14 @@ func (b *Broker) ServeTrusted(ctx context.Context, nc net.Conn, principal string
 	defer context.AfterFunc(ctx, func() {
 		c.end(byte(wire.ServerShuttingDown), ServerInitiatedDisconnect, errDraining)
 	})()
-	return c.serve(ctx)
+	return c.serve(baseContext(ctx), nil)
 }
 
 func newConn(b *Broker, nc net.Conn) *conn {
 	c := &conn{b: b, nc: nc, stopAdmission: func() {}}
 	c.rates = b.newRates()
 	c.in.init(nc)
-	c.engine.Limits = engine.Limits{MaxPacket: b.opts.MaxPacketBytes, ReceiveMax: b.opts.ReceiveMaximum,
-		AliasMax: b.opts.TopicAliasMaximum, MaxQoS: b.opts.MaxQoS}
+	c.engine.Limits = &b.limits
 	return c
 }
 
@@ -157,10 +156,13 @@ func baseContext(ctx context.Context) context.Context {
 	return WithDepth(context.WithoutCancel(ctx), 1)
 }
 
-// serve reads on a goroutine of the connection's own until it is over.
-func (c *conn) serve(ctx context.Context) error {
-	c.open(baseContext(ctx))
+// serve reads on a goroutine of the connection's own until it is over, or one of loops goes on with it.
+func (c *conn) serve(base context.Context, loops *loops) error {
+	c.open(base)
 	err := c.handshake()
+	if err == nil && loops.adopt(c) {
+		return nil
+	}
 	for err == nil {
 		var n int
 		if n, err = c.in.fill(c.nc); err == nil {
@@ -187,7 +189,7 @@ func (c *conn) context() context.Context {
 
 // leaveContext ends it.
 func (c *conn) leaveContext() {
-	if c.ctx == nil {
+	if c.work == nil || c.ctx == nil {
 		return
 	}
 	c.mu.Lock()
@@ -310,7 +312,14 @@ func (c *conn) gone() bool {
 	c.aside() // to end takes a while, and what is owed is written now
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.outstanding() == 0
+	if c.outstanding() == 0 {
+		return true
+	}
+	if c.leaves {
+		c.leaves = false
+		c.cut = time.AfterFunc(closeTimeout, c.kill)
+	}
+	return false
 }
 
 // aside is called before anything that may wait for a disk, a lock held over one, or the

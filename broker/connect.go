@@ -6,10 +6,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
+	"sync"
 	"time"
 
 	"github.com/thingloom/thingloom/broker/internal/wire"
+	"github.com/thingloom/thingloom/internal/topic"
 )
 
 // connect answers a CONNECT. An error refuses it; its code is said in CONNACK.
@@ -50,10 +51,15 @@ func (c *conn) accept(p *wire.Connect) error {
 	}
 	c.mu.Lock()
 	c.limits = clientLimits{p.MaxPacket, p.NoProblemString}
-	c.info = ClientInfo{ClientID: id, Version: p.Version, CleanStart: p.CleanStart, RemoteAddr: addrOf(c.nc), SessionID: newUUID()}
+	c.info = identity{ClientID: id, Version: p.Version, CleanStart: p.CleanStart, SessionID: newUUID(),
+		persistent: p.Version == 4 && !p.CleanStart || p.SessionExpiry > 0, lastWill: p.Will != nil}
+	c.info.setAddr(c.nc)
 	c.mu.Unlock()
 	if w := p.Will; w != nil {
-		if err := b.checkName(string(w.Topic)); err != nil {
+		if err := topic.CheckName(string(w.Topic)); err != nil {
+			return c.refuse(wire.Malformed, ClientError, fmt.Errorf("%w: will: %w: %w", ErrProtocol, ErrTopic, err))
+		}
+		if err := b.checkLimits(string(w.Topic)); err != nil {
 			return c.refuse(wire.TopicNameInvalid, ClientError, fmt.Errorf("will: %w", err))
 		}
 		if !b.mayPublishReserved(string(w.Topic)) {
@@ -88,24 +94,28 @@ func (c *conn) admit(p *wire.Connect, ack *wire.Connack, a *Admission) error {
 	if err := c.authorize(p, a); err != nil {
 		return err
 	}
-	b.mu.Lock()
-	full := len(b.conns) >= b.opts.MaxConnections
-	b.mu.Unlock()
 	if b.tight() {
 		return c.refuse(wire.ServerBusy, Throttled, errMemory)
 	}
-	if full {
+	if !b.takeSeat(c.info.ClientID) {
 		return c.refuse(wire.QuotaExceeded, Throttled, errors.New("broker: too many connections"))
 	}
+	defer func() {
+		if c.sess == nil {
+			b.leaveSeat()
+		}
+	}()
 	c.times(p, ack)
 	if f := b.opts.Hooks.OnConnect; f != nil {
-		if err := f(c.context(), c.info); err != nil {
+		if err := f(c.context(), c.info.describe()); err != nil {
 			return c.authError(err)
 		}
 	}
 	// A CONNACK with less in it would say something else [MQTT-3.1.2-24].
-	if size := len(wire.AppendConnack(nil, p.Version, ack)); p.MaxPacket > 0 && size > int(p.MaxPacket) {
-		return c.refuse(wire.PacketTooLarge, ClientError, fmt.Errorf("broker: CONNACK takes %d bytes, the client allows %d", size, p.MaxPacket))
+	if p.MaxPacket > 0 {
+		if size := len(wire.AppendConnack(nil, p.Version, ack)); size > int(p.MaxPacket) {
+			return c.refuse(wire.PacketTooLarge, ClientError, fmt.Errorf("broker: CONNACK takes %d bytes, the client allows %d", size, p.MaxPacket))
+		}
 	}
 	if p.Will != nil {
 		c.keepWill(p.Will)
@@ -115,6 +125,26 @@ func (c *conn) admit(p *wire.Connect, ack *wire.Connack, a *Admission) error {
 	}
 	c.admission(a)
 	return nil
+}
+
+// takeSeat counts a client in before it is let in, so that a storm of them lets in no more than Options.MaxConnections.
+// One that takes its own place over has it: its earlier connection may be dead, and is about to end.
+func (b *Broker) takeSeat(clientID string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.seats >= b.opts.MaxConnections {
+		if s := b.sessions[clientID]; s == nil || !s.online.Load() {
+			return false
+		}
+	}
+	b.seats++
+	return true
+}
+
+func (b *Broker) leaveSeat() {
+	b.mu.Lock()
+	b.seats--
+	b.mu.Unlock()
 }
 
 // clientID checks the client id, or makes one up [MQTT-3.1.3-6].
@@ -143,10 +173,8 @@ func (b *Broker) throttle(clientID string) (wire.Code, error) {
 		return wire.ConnectRateExceeded, fmt.Errorf("broker: more than %d clients connect in a second", b.opts.MaxConnectRate)
 	}
 	if b.opts.ConnectInterval > 0 {
-		b.mu.Lock()
-		last := b.versions[clientID].seen
-		b.mu.Unlock()
-		if since := b.now().Sub(last); since < b.opts.ConnectInterval {
+		last := b.version(clientID).connected
+		if since := time.Duration(b.now().UnixNano() - last); last != 0 && since < b.opts.ConnectInterval {
 			return wire.QuotaExceeded, fmt.Errorf("broker: %q connected %v ago", clientID, since)
 		}
 	}
@@ -186,22 +214,11 @@ func (c *conn) authorize(p *wire.Connect, a *Admission) error {
 	c.info.Principal, c.info.Thing = a.Principal, a.Thing
 	c.mu.Unlock()
 	c.actsAs(a.Authorizer)
-	c.access = &Access{Principal: a.Principal, ClientID: c.info.ClientID, Thing: a.Thing, SourceIP: ipOf(c.nc.RemoteAddr())}
-	if p.Version == 4 && !p.CleanStart || p.SessionExpiry > 0 {
-		c.access.ConnectAttributes = append(c.access.ConnectAttributes, "PersistentConnect")
-	}
-	if p.Will != nil {
-		c.access.ConnectAttributes = append(c.access.ConnectAttributes, "LastWill")
-	}
 	if err := c.may(ActionConnect, "client/"+c.info.ClientID); err != nil {
 		return c.authError(err)
 	}
 	if w := p.Will; w != nil {
-		err := c.may(ActionPublish, "topic/"+string(w.Topic))
-		if err == nil && w.Retain {
-			err = c.may(ActionRetainPublish, "topic/"+string(w.Topic))
-		}
-		if err != nil {
+		if err := c.b.mayWill(string(w.Topic), w.Retain, c.may); err != nil {
 			return c.authError(fmt.Errorf("will: %w", err))
 		}
 	}
@@ -224,71 +241,61 @@ func (c *conn) times(p *wire.Connect, ack *wire.Connack) {
 	}
 	c.silence = keep * 3 / 2 // [MQTT-3.1.2-22]
 
+	var expiry time.Duration
 	switch {
 	case p.Version == 4 && !p.CleanStart:
-		c.expiry = o.SessionExpiry
+		expiry = o.SessionExpiry
 	case p.Version == 5:
-		c.expiry = min(seconds(p.SessionExpiry), o.MaxSessionExpiry)
-		if secs := uint32(c.expiry / time.Second); secs != p.SessionExpiry {
+		expiry = min(seconds(p.SessionExpiry), o.MaxSessionExpiry)
+		if secs := uint32(expiry / time.Second); secs != p.SessionExpiry {
 			ack.SessionExpiry, ack.HasSessionExpiry = secs, true
 		}
 	}
 	c.mu.Lock()
-	c.info.KeepAlive, c.info.Expiry = keep, c.expiry
+	c.info.KeepAlive, c.info.Expiry = keep, expiry
 	c.mu.Unlock()
 }
 
 // begins gives the connection its session, and tells.
 func (c *conn) begins(p *wire.Connect, ack *wire.Connack) error {
 	b := c.b
-	prev, will, err := c.takeSession(p, ack)
-	if prev != nil {
-		// What it has routed is noted, and durable, before the client sends it again here [MQTT-4.3.3-10].
-		prev.waitIdle()
-	}
-	if will != nil { // of a session that has ended now
-		b.publishWill(c.context(), &will.Message)
-	}
-	if err != nil {
+	if err := c.takeSession(p, ack); err != nil {
 		return err
 	}
 	b.count.connects[p.Version-4].Add(1)
 	b.opts.Logger.Info("connected", "client_id", c.sess.id, "principal", c.sess.principal, "version", p.Version, "resumed", ack.SessionPresent)
 	if f := b.opts.Trace.Connected; f != nil {
-		f(c.info)
+		f(c.info.describe())
 	}
 	b.watched(func(w *Watch) {
 		w.event(WatchEvent{Kind: "connected", ClientID: c.info.ClientID, Detail: c.info.RemoteAddr})
 	})
-	b.presence(&c.info, "")
+	b.presence(&c.info, "", c.info.ConnectedAt)
 	return nil
 }
 
-// takeSession finds or makes the session, takes over from an earlier connection of the
-// same client id, and says CONNACK. It returns that connection, and a delayed will that is due.
-func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) (prev *conn, will *PendingWill, err error) {
+// takeSession finds or makes the session, and says CONNACK.
+func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) error {
 	b, id := c.b, c.info.ClientID
-	defer b.admit(id).Unlock()
-
-	old := b.session(id)
-	s, resumed := old, false
-	if old != nil {
-		prev, resumed, will = c.takeOver(old, p)
-		if !resumed {
-			if err := b.endSession(old); err != nil {
-				return prev, will, c.refuse(wire.ServerUnavailable, ServerError, err)
-			}
+	s, resumed, lock := c.vacate(p)
+	defer lock.Unlock()
+	if s != nil && !resumed {
+		if err := b.endSession(s); err != nil {
+			return c.refuse(wire.ServerUnavailable, ServerError, err)
 		}
 	}
 	if !resumed {
-		s = &session{id: id, principal: c.info.Principal, version: p.Version, durable: c.expiry > 0}
+		s = &session{id: id, principal: c.info.Principal, version: p.Version, durable: c.info.Expiry > 0}
 	}
 	s.mu.Lock()
-	s.expiry = c.expiry
-	s.disconnectedAt = time.Time{}
-	s.standing = c.standing()
-	s.willStored = !s.durable && s.standing != nil
-	saved := s.stored()
+	expiry, will, since := s.expiry, s.will, s.disconnectedAt
+	s.expiry, s.disconnectedAt = c.info.Expiry, time.Time{}
+	s.will = c.will // a delayed one is not published: its client is back in time [MQTT-3.1.3-9]
+	s.willStored = !s.durable && s.will != nil
+	var saved Session
+	if s.durable || s.willStored {
+		saved = s.stored()
+	}
 	s.mu.Unlock()
 	if s.durable || s.willStored {
 		err := b.countQueue(s)
@@ -298,40 +305,51 @@ func (c *conn) takeSession(p *wire.Connect, ack *wire.Connack) (prev *conn, will
 		if err != nil {
 			b.count.storeErrors.Add(1)
 			s.mu.Lock()
-			s.disconnectedAt, s.standing = b.now(), nil
+			s.expiry, s.will, s.disconnectedAt = expiry, will, since
 			s.mu.Unlock()
-			return prev, will, c.refuse(wire.ServerUnavailable, ServerError, err)
+			return c.refuse(wire.ServerUnavailable, ServerError, err)
 		}
 	}
 	c.attach(s, p, ack, resumed)
 	if resumed {
 		b.subsGen.Add(1) // others' routes must ask what this connection may receive
 	}
-	return prev, will, nil
+	return nil
 }
 
-// takeOver ends the connection that old has, and says whether the session goes on.
-func (c *conn) takeOver(old *session, p *wire.Connect) (prev *conn, resumed bool, will *PendingWill) {
-	now := c.b.now()
-	old.mu.Lock()
-	defer old.mu.Unlock()
-	resumed = !p.CleanStart && old.durable && old.principal == c.info.Principal && old.version == p.Version &&
-		(old.conn != nil || now.Before(old.disconnectedAt.Add(old.expiry)))
-	if prev = old.conn; prev != nil {
-		old.conn = nil
-		old.online.Store(false)
-		old.out.Detach()
-		old.held.set(&c.b.memory, 0)
-		prev.mu.Lock()
-		prev.resumed = resumed
-		prev.mu.Unlock()
-		prev.end(byte(wire.SessionTakenOver), DuplicateClientID, errTakenOver) // [MQTT-3.1.4-3]
+// vacate sees to it that the session that the client id has, if any, is without connection, and that a will that is due, or
+// that is not to survive this CONNECT, is published. Only then is anything stored that forgets it. resumed
+// says that the session goes on. The admission is locked when it returns.
+func (c *conn) vacate(p *wire.Connect) (old *session, resumed bool, lock *sync.Mutex) {
+	b, id := c.b, c.info.ClientID
+	for {
+		lock = b.admit(id)
+		if old = b.session(id); old == nil {
+			return nil, false, lock
+		}
+		now := b.now()
+		old.mu.Lock()
+		resumed = !p.CleanStart && old.durable && !old.ended && old.principal == c.info.Principal && old.version == p.Version && !old.over(now)
+		prev, saying := old.conn, old.saying
+		will := old.takeWill(now, !resumed)
+		if will != nil && !resumed {
+			old.expiry = 0 // it ends with its will
+		}
+		old.mu.Unlock()
+		if prev == nil && saying == nil && will == nil {
+			return old, resumed, lock
+		}
+		lock.Unlock()
+		switch {
+		case prev != nil:
+			prev.displace()
+		case saying != nil:
+			<-saying
+		default:
+			b.publishWill(c.context(), will)
+			_ = b.attend(old, true) // a session that could not be deleted is met again
+		}
 	}
-	if old.will != nil && (!resumed || !now.Before(old.will.Due)) {
-		will = old.will
-	}
-	old.will = nil // published, or its client is back in time [MQTT-3.1.3-9]
-	return prev, resumed, will
 }
 
 // attach makes c the connection of s. CONNACK is the first thing in the
@@ -339,12 +357,13 @@ func (c *conn) takeOver(old *session, p *wire.Connect) (prev *conn, resumed bool
 func (c *conn) attach(s *session, p *wire.Connect, ack *wire.Connack, resumed bool) {
 	b, now := c.b, c.b.now()
 	ack.SessionPresent = resumed
-	version := b.nextVersion(s.id)
+	version := b.nextVersion(s.id, now)
 	c.sess = s
 	c.greet(p, ack, now, version)
 	c.alive.Store(time.Now().UnixNano())
 	b.mu.Lock()
 	b.sessions[s.id] = s
+	delete(b.versions, s.id)
 	b.conns[c] = struct{}{}
 	b.unschedule(s)
 	b.mu.Unlock()
@@ -368,37 +387,4 @@ func (c *conn) greet(p *wire.Connect, ack *wire.Connack, now time.Time, version 
 	if ack.SessionPresent {
 		buf.b = s.out.Resume(buf.b, now.UnixNano())
 	}
-}
-
-func addrOf(nc net.Conn) string {
-	if a := nc.RemoteAddr(); a != nil {
-		return a.String()
-	}
-	return ""
-}
-
-// ipOf is the address without port and zone, empty if it is none.
-func ipOf(a net.Addr) string {
-	if a == nil {
-		return ""
-	}
-	return ipOfText(a.String())
-}
-
-func ipOfText(addr string) string {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		host = addr
-	}
-	if ip := net.ParseIP(host); ip != nil {
-		return ip.String()
-	}
-	return ""
-}
-
-func newUUID() string {
-	var u [16]byte
-	_, _ = rand.Read(u[:]) // never fails
-	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
 }

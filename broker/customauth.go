@@ -269,7 +269,7 @@ const (
 // customAuthRequest is what a client has shown. say finds what it says under a name: in the user
 // name first, then in the headers and the query.
 func customAuthRequest(c *Credentials) (in CustomAuthRequest, say func(name string) string) {
-	in.ConnectionMetadata.ID = newUUID()
+	in.ConnectionMetadata.ID = textOfUUID(newUUID())
 	if c.TLS != nil && c.TLS.HandshakeComplete {
 		in.Protocols = append(in.Protocols, "tls")
 		in.ProtocolData.TLS = &CustomAuthTLS{c.TLS.ServerName}

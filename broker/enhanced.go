@@ -101,7 +101,7 @@ func (c *conn) authStep(data []byte) error {
 	}
 	a.exchange = nil
 	if c.sess != nil {
-		if step.Admission.Principal != c.access.Principal {
+		if step.Admission.Principal != c.info.Principal {
 			return c.authError(fmt.Errorf("%w: re-authentication as somebody else", ErrNotAuthorized))
 		}
 		c.admission(&step.Admission)

@@ -1,6 +1,10 @@
 package broker
 
-import "time"
+import (
+	"time"
+
+	"github.com/thingloom/thingloom/broker/internal/wire"
+)
 
 // finish is the end of a connection: the socket is closed, the session detached or
 // ended, the will published or scheduled.
@@ -13,12 +17,18 @@ func (c *conn) finish(err error) error {
 	c.mu.Lock()
 	if !c.stop.set {
 		c.stop = reasonFor(err)
+		if p, ok := c.nc.(interface{ PeerClosed() bool }); ok && p.PeerClosed() {
+			c.stop.reason = ClientInitiatedDisconnect
+			c.noWill = c.b.opts.CloseFrameDiscardsWill
+		}
 	}
 	c.busy, c.closing, c.finished = false, true, true
 	c.wake()
 	why := c.stop
 	c.mu.Unlock()
-	c.kill()
+	if s := c.in.sock; s == nil || s.secure() {
+		c.kill()
+	} // the others are written to without waiting, and closed below
 	c.writers.Wait()
 	c.mu.Lock()
 	if c.stuck != nil {
@@ -33,14 +43,14 @@ func (c *conn) finish(err error) error {
 		c.buf = nil
 	}
 	c.waiting.set(&c.b.memory, 0)
+	if c.cut != nil {
+		c.cut.Stop()
+	}
 	c.mu.Unlock()
 	c.reading.set(&c.b.memory, 0)
 	c.in.give()
 	if c.in.sock != nil {
 		c.in.sock.close()
-		if c.cut != nil {
-			c.cut.Stop()
-		}
 	}
 	for _, scan := range c.backlog {
 		scan.close()
@@ -73,90 +83,78 @@ func (c *conn) orderly(why stop) bool {
 	return false
 }
 
-// detach leaves the session to itself, and tells.
+// detach leaves the session to itself, and tells. Who takes over the session does so for this connection if it is
+// sooner; then its socket goes later.
 func (c *conn) detach(why stop) {
+	c.detached.Do(func() {
+		defer c.b.caught("end of the connection of " + c.sess.id)
+		c.goAway(why)
+	})
+}
+
+// displace ends c for another connection of the same client id. When it returns, all that c has routed is durable and
+// noted, before the client sends it again there [MQTT-4.3.3-10], and its will is published.
+func (c *conn) displace() {
+	c.end(byte(wire.SessionTakenOver), DuplicateClientID, errTakenOver) // [MQTT-3.1.4-3]
+	c.waitIdle()
+	c.mu.Lock()
+	why := c.stop
+	c.mu.Unlock()
+	c.detach(why)
+}
+
+func (c *conn) goAway(why stop) {
 	b, s := c.b, c.sess
-	defer b.caught("end of the connection of " + s.id)
 	b.mu.Lock()
 	delete(b.conns, c)
+	b.seats--
 	b.mu.Unlock()
 	now := b.now()
-	l := c.leave(why, now)
+	will := c.leave(why, now)
 
 	b.count.disconnects.add(why.reason, 1)
 	b.opts.Logger.Info("disconnected", "client_id", s.id, "reason", string(why.reason), "err", why.err)
-	info := c.info
-	info.Connected, info.DisconnectedAt, info.DisconnectReason = false, now, why.reason
-	if l.publish {
-		b.publishWillAs(c.base, c)
+	if will != nil {
+		b.publishWill(c.base, will)
+		_ = b.attend(s, true) // counted and logged; a session left in the store expires
 	}
-	switch {
-	case l.endsLater:
-		b.endAway(s)
-	case l.recorded:
-		b.forgetWill(s)
-	case l.publish && l.mine && !l.over:
-		b.saveAway(s)
-	}
-	if f := b.opts.Trace.Disconnected; f != nil {
-		f(info, why.reason)
-	}
-	if f := b.opts.Hooks.OnClose; f != nil {
-		f(info, why.reason)
+	for _, f := range [...]func(ClientInfo, DisconnectReason){b.opts.Trace.Disconnected, b.opts.Hooks.OnClose} {
+		if f != nil {
+			info := c.info.describe()
+			info.Connected, info.DisconnectedAt, info.DisconnectReason = false, now, why.reason
+			f(info, why.reason)
+		}
 	}
 	b.watched(func(w *Watch) {
-		w.event(WatchEvent{Kind: "disconnected", ClientID: info.ClientID, Detail: string(why.reason)})
+		w.event(WatchEvent{Kind: "disconnected", ClientID: s.id, Detail: string(why.reason)})
 	})
-	b.presence(&info, why.reason)
+	b.presence(&c.info, why.reason, now)
 }
 
-// leaving is what the end of a connection means for its session.
-type leaving struct {
-	mine      bool // no other connection has taken over
-	over      bool // the session has ended, or does now
-	publish   bool // the will
-	endsLater bool // once the will is published, which is stored in the session's record until then
-	recorded  bool // there is a record for the will alone
-}
-
-// leave detaches the session, with its admission locked.
-func (c *conn) leave(why stop, now time.Time) leaving {
+// leave detaches the session, and returns the will that is to be published now. It lies in the session's record until
+// then; so nothing is stored here if there is one.
+func (c *conn) leave(why stop, now time.Time) (will *lastWill) {
 	b, s := c.b, c.sess
-	c.noWill = c.noWill || c.suppress.Load()
 	defer b.admit(s.id).Unlock()
-	l, saved := c.letGo(why, now)
-	l.publish = c.will != nil && !c.noWill && (l.over || c.willWait == 0) // [MQTT-3.1.2-8] [MQTT-3.1.3-9]
-	if l.publish {
-		saved.Will = &PendingWill{Message: *c.will, Due: now} // until it is published
-	}
+	will, over, saved := c.letGo(why, now)
 	switch {
-	case !l.mine:
-	case !l.over:
+	case will != nil:
+	case over:
+		_ = b.endSession(s) // counted and logged; a session left in the store expires
+	default:
 		b.mu.Lock()
 		b.schedule(s)
 		b.mu.Unlock()
 		b.save(&saved)
-	case l.publish && s.durable:
-		l.endsLater = true
-	default:
-		_ = b.endSession(s) // counted and logged; a session left in the store expires
 	}
-	return l
+	return will
 }
 
-// letGo takes c away from its session, unless another connection has done so.
-func (c *conn) letGo(why stop, now time.Time) (l leaving, saved Session) {
+// letGo takes c away from its session.
+func (c *conn) letGo(why stop, now time.Time) (will *lastWill, over bool, saved Session) {
 	b, s := c.b, c.sess
-	c.mu.Lock()
-	resumed := c.resumed // only now: who takes over says so with the admission locked
-	c.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l = leaving{mine: s.conn == c, recorded: s.willStored}
-	if !l.mine {
-		l.over = !resumed
-		return l, saved
-	}
 	info := c.info // the rest of the connection can go
 	s.conn, s.info = nil, &info
 	s.held.set(&b.memory, 0)
@@ -167,25 +165,25 @@ func (c *conn) letGo(why stop, now time.Time) (l leaving, saved Session) {
 	if c.forget.Load() {
 		s.expiry = 0
 	}
-	l.over = s.expiry == 0
-	if s.durable && !l.over {
+	info.Expiry = s.expiry
+	over = s.expiry == 0
+	if s.durable && !over {
 		s.out.Detach()
 	}
 	s.disconnectedAt, s.reason = now, why.reason
-	s.standing = nil
-	if wait := min(c.willWait, s.expiry); c.will != nil && !c.noWill && wait > 0 {
-		s.will = &PendingWill{Message: *c.will, Due: now.Add(wait)}
+	switch w := s.will; {
+	case w == nil:
+	case c.noWill || c.suppress.Load():
+		s.will = nil
+	default:
+		w.Due = now.Add(min(w.Delay, s.expiry)) // [MQTT-3.1.3-9]
+		if own := c.own.Load(); own != nil {
+			w.own = *own
+		}
+		will = s.takeWill(now, over) // [MQTT-3.1.2-8]
 	}
-	return l, s.stored()
-}
-
-// endAway ends s, unless its client is back or has ended it.
-func (b *Broker) endAway(s *session) {
-	defer b.admit(s.id).Unlock()
-	s.mu.Lock()
-	away := s.conn == nil
-	s.mu.Unlock()
-	if away {
-		_ = b.endSession(s) // counted and logged; a session left in the store expires
+	if will == nil && !over {
+		saved = s.stored()
 	}
+	return will, over, saved
 }

@@ -58,6 +58,8 @@ func (c *conn) part(flushes bool) {
 		if !c.writing {
 			c.startWriter(nil)
 		}
+	case flushes && c.parting != nil:
+		c.leaves = true // see gone
 	default:
 		c.cut = time.AfterFunc(closeTimeout, c.kill)
 		if !flushes {
@@ -71,7 +73,7 @@ func (c *conn) goodbye() []byte {
 	code, version := wire.Code(c.stop.code), c.info.Version
 	switch {
 	case code == wire.Success:
-	case !c.info.Connected && code == wire.UnsupportedVersion:
+	case !c.info.Connected && code == wire.UnsupportedVersion && version != 5: // [MQTT-3.1.2-2] of 3.1.1
 		return wire.AppendConnack(nil, 4, &wire.Connack{Code: code})
 	case !c.info.Connected && (version == 5 || version == 4 && code != wire.Malformed && code != wire.ProtocolError):
 		text, server := c.explain()

@@ -40,7 +40,7 @@ func (p *publication) onPublish(ctx context.Context) error {
 		return &Refusal{Code: unspecified, Text: "hook: " + why}
 	}
 	p.whole.Payload, p.whole.Properties = m.Payload, m.Properties
-	p.msg, p.borrowed = fromMessage(&p.whole), false
+	p.msg = fromMessage(&p.whole)
 	return nil
 }
 

@@ -69,12 +69,12 @@ func (in *input) poll() (n int, full bool, err error) {
 		in.grow(2 * cap(in.data))
 	}
 	room := in.data[len(in.data):cap(in.data)]
-	n, err = in.sock.read(room)
+	n, full, err = in.sock.read(room)
 	in.data = in.data[:len(in.data)+n]
 	if n == 0 && in.pooled != nil {
 		in.consume(0, 0)
 	}
-	return n, n == len(room), err
+	return n, full, err
 }
 
 // consume drops the first n bytes. need is how long the packet is that begins behind them,

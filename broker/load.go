@@ -13,12 +13,9 @@ func (b *Broker) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		will := stored.Will
+		will := storedWill(&stored, now)
 		if stored.Disconnected.IsZero() { // a crash cut it
 			stored.Disconnected = now
-			if will != nil {
-				will = &PendingWill{Message: will.Message, Due: now.Add(min(will.Delay, stored.Expiry))}
-			}
 		}
 		s := &session{id: stored.ClientID, principal: stored.Principal, version: stored.Version, durable: true,
 			expiry: stored.Expiry, disconnectedAt: stored.Disconnected, will: will,

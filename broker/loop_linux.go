@@ -15,8 +15,9 @@ import (
 // connection; that a connection at rest has no stack makes it smaller.
 //
 // What may wait (the application, a disk) must not hold the others up. Before it, the
-// goroutine hands the lead of the loop to a new one and goes on for its connection alone: see
-// conn.aside. So all of MQTT is written as for a goroutine that may block.
+// goroutine hands the lead of the loop to another one and goes on for its connection alone: see
+// conn.aside. So all of MQTT is written as for a goroutine that may block. Once it is through with
+// that it waits to be handed a lead in turn: the stack of a new one would have to grow first.
 type loop struct {
 	b     *Broker
 	addr  net.Addr        // of the listener
@@ -25,7 +26,11 @@ type loop struct {
 	alarm *os.File        // closed to wake who waits
 	heard *os.File        // the other end of that pipe, which epoll watches
 	over  atomic.Bool     // look at it when awake
+	done  chan struct{}   // closed with over
 	leads sync.WaitGroup  // goroutines that lead or have led
+
+	leadership chan struct{} // taken by one of those who wait for it
+	followers  atomic.Int32  // how many do
 
 	mu    sync.Mutex
 	conns []*conn // by descriptor
@@ -53,7 +58,7 @@ func newLoop(b *Broker, addr net.Addr, open *sync.WaitGroup) (*loop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker: epoll: %w", err)
 	}
-	l := &loop{b: b, addr: addr, open: open, epoll: fd}
+	l := &loop{b: b, addr: addr, open: open, epoll: fd, done: make(chan struct{}), leadership: make(chan struct{})}
 	if l.heard, l.alarm, err = os.Pipe(); err == nil {
 		if err = l.watch(int(l.heard.Fd())); err != nil {
 			l.heard.Close()
@@ -72,6 +77,7 @@ func newLoop(b *Broker, addr net.Addr, open *sync.WaitGroup) (*loop, error) {
 // close ends the loop, which has no sockets any more.
 func (l *loop) close() {
 	l.over.Store(true)
+	close(l.done)
 	_ = l.alarm.Close()
 	l.leads.Wait()
 	_ = l.heard.Close()
@@ -85,7 +91,7 @@ func (l *loop) watch(fd int) error {
 
 // add takes a socket on.
 func (l *loop) add(c *conn) error {
-	fd := c.in.sock.fd
+	fd := int(c.in.sock.fd)
 	l.mu.Lock()
 	if fd >= len(l.conns) {
 		l.conns = append(l.conns, make([]*conn, max(64, fd+1-len(l.conns)))...)
@@ -126,9 +132,33 @@ func (l *loop) each(f func(*conn)) {
 	}
 }
 
-// lead works until it has handed the lead over or the loop is closed.
+// lead leads and follows by turns until the loop is closed, or there are others enough to do so.
 func (l *loop) lead() {
 	defer l.leads.Done()
+	for l.work() && l.follow() {
+	}
+}
+
+// mostFollowers is how many goroutines wait for the lead: as many as are likely to be handed it before one that
+// has led is back.
+const mostFollowers = 4
+
+// follow waits for the lead, and reports whether it got it.
+func (l *loop) follow() bool {
+	defer l.followers.Add(-1)
+	if l.followers.Add(1) > mostFollowers {
+		return false
+	}
+	select {
+	case <-l.leadership:
+		return true
+	case <-l.done:
+		return false
+	}
+}
+
+// work works until the goroutine has handed the lead over, which it reports, or the loop is closed.
+func (l *loop) work() (handedOver bool) {
 	for {
 		for l.next < len(l.ready) {
 			r := l.ready[l.next]
@@ -136,12 +166,12 @@ func (l *loop) lead() {
 			if r.events&syscall.EPOLLOUT != 0 {
 				r.c.resume()
 			}
-			if r.events&^syscall.EPOLLOUT != 0 && r.c.turn.take() && !r.c.attend(l, r.events&ended != 0) {
-				return
+			if r.events&^syscall.EPOLLOUT != 0 && r.c.turn.take() && !r.c.attend(l, true, r.events&ended != 0) {
+				return true
 			}
 		}
 		if !l.round() {
-			return
+			return false
 		}
 	}
 }
@@ -149,8 +179,12 @@ func (l *loop) lead() {
 // handOver lets another goroutine lead from here on.
 func (l *loop) handOver() {
 	l.flush()
-	l.leads.Add(1)
-	go l.lead()
+	select {
+	case l.leadership <- struct{}{}:
+	default:
+		l.leads.Add(1)
+		go l.lead()
+	}
 }
 
 // round ends one round and waits for the next. It returns false when the loop is closed.
@@ -228,10 +262,12 @@ func (t *turn) release() bool {
 	return false
 }
 
-// attend reads what has come on c, on the goroutine that leads l, and reports whether it still
-// does. all says that it must read until there is no more, since nobody will say so again.
-func (c *conn) attend(l *loop, all bool) (leads bool) {
-	c.leading = l
+// attend reads what has come on c, whose turn it is, and reports whether this goroutine leads l, still, if it
+// did. all says that it must read until there is no more, since nobody will say so again.
+func (c *conn) attend(l *loop, leads, all bool) (still bool) {
+	if leads {
+		c.leading = l
+	}
 	for {
 		n, full, err := c.in.poll()
 		if err == nil && n > 0 {

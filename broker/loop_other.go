@@ -17,7 +17,11 @@ type (
 
 func newLoops(context.Context, *Broker, net.Listener) *loops { return nil }
 
+// ForTLS has a meaning where there are event loops.
+func ForTLS(l net.Listener) net.Listener { return l }
+
 func (*loops) take(net.Conn) bool { return false }
+func (*loops) adopt(*conn) bool   { return false }
 func (*loops) each(func(*conn))   {}
 func (*loops) wait()              {}
 func (*loops) close()             {}
@@ -25,7 +29,8 @@ func (*loops) close()             {}
 func (*loop) handOver()        {}
 func (*loop) flushLater(*conn) {}
 
-func (*socket) read([]byte) (int, error)  { return 0, net.ErrClosed }
-func (*socket) write([]byte) (int, error) { return 0, net.ErrClosed }
-func (*socket) closeWrite()               {}
-func (*socket) close()                    {}
+func (*socket) read([]byte) (int, bool, error) { return 0, false, net.ErrClosed }
+func (*socket) write([]byte) (int, error)      { return 0, net.ErrClosed }
+func (*socket) secure() bool                   { return false }
+func (*socket) closeWrite()                    {}
+func (*socket) close()                         {}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -12,45 +13,59 @@ import (
 type loops struct {
 	b        *Broker
 	base     context.Context // of the connections
-	listener syscall.RawConn
+	addr     net.Addr
+	listener syscall.RawConn // nil if what it accepts is no socket
+	once     sync.Once
 	all      []*loop
-	next     int
+	next     atomic.Uint32
 	open     sync.WaitGroup
 }
 
-// newLoops returns nil if what l accepts cannot be watched by loops, or is not to be.
-func newLoops(ctx context.Context, b *Broker, l net.Listener) *loops {
+// newLoops returns nil if there are to be none.
+func newLoops(base context.Context, b *Broker, l net.Listener) *loops {
 	if b.opts.EventLoops < 0 {
 		return nil
 	}
+	s := &loops{b: b, base: base, addr: l.Addr()}
 	switch l.(type) {
 	case *net.TCPListener, *net.UnixListener:
 	default:
-		return nil
+		return s
 	}
 	raw, err := l.(syscall.Conn).SyscallConn()
-	if err != nil {
-		return nil
+	if err != nil || !s.start() {
+		return s
 	}
-	s := &loops{b: b, base: baseContext(ctx), listener: raw}
-	n := b.opts.EventLoops
-	if n == 0 {
-		n = max(1, runtime.GOMAXPROCS(0)/2)
-	}
-	for range n {
-		one, err := newLoop(b, l.Addr(), &s.open)
-		if err != nil {
-			b.opts.Logger.Warn("no event loops", "err", err)
-			s.close()
-			return nil
-		}
-		s.all = append(s.all, one)
-	}
+	s.listener = raw
 	if l.Addr().Network() != "unix" {
 		_ = raw.Control(inherit)
 	}
 	return s
 }
+
+// start makes the loops, if there are none yet, and reports whether there are some.
+func (s *loops) start() bool {
+	s.once.Do(func() {
+		n := s.b.opts.EventLoops
+		if n == 0 {
+			n = max(1, runtime.GOMAXPROCS(0)/2)
+		}
+		for range n {
+			one, err := newLoop(s.b, s.addr, &s.open)
+			if err != nil {
+				s.b.opts.Logger.Warn("no event loops", "err", err)
+				s.close()
+				s.all = nil
+				return
+			}
+			s.all = append(s.all, one)
+		}
+	})
+	return len(s.all) > 0
+}
+
+// choose is the loop of the next connection.
+func (s *loops) choose() *loop { return s.all[int(s.next.Add(1))%len(s.all)] }
 
 // inherit sets on a listener what Go sets on each connection: Linux passes it on.
 func inherit(fd uintptr) {
@@ -68,7 +83,7 @@ func inherit(fd uintptr) {
 // take takes nc over, and with it all that waits to be accepted: the listener's Accept has
 // waited for the first of them, the others cost one call each. It reports whether it did.
 func (s *loops) take(nc net.Conn) bool {
-	if s == nil {
+	if s == nil || s.listener == nil {
 		return false
 	}
 	fd, sa, ok := detach(nc)
@@ -113,9 +128,8 @@ func detach(nc net.Conn) (fd int, sa syscall.Sockaddr, ok bool) {
 }
 
 func (s *loops) serve(fd int, sa syscall.Sockaddr) {
-	l := s.all[s.next%len(s.all)]
-	s.next++
-	sock := &socket{fd: fd, loop: l, peer: peerOf(sa)}
+	l := s.choose()
+	sock := &socket{fd: int32(fd), loop: l, peer: peerOf(sa)}
 	c := newConn(s.b, sock)
 	c.open(s.base)
 	s.open.Add(1)

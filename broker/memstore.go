@@ -23,8 +23,7 @@ type MemStore struct {
 	received map[string]map[uint16]bool // marks, by client
 	released map[string]map[uint64]bool
 	retained map[string]Message
-	topics   []string // of retained, sorted unless dirty
-	dirty    bool
+	topics   topicSet // of retained
 }
 
 var _ Store = (*MemStore)(nil)
@@ -102,7 +101,10 @@ func (s *MemStore) Enqueue(ctx context.Context, batch []Entry, marks ...Mark) (f
 	for _, e := range batch {
 		s.seq++
 		m := e.Message.clone()
-		for _, id := range e.ClientIDs {
+		for i, id := range e.ClientIDs {
+			if e.Modes != nil {
+				m.QoS, m.Retain = e.Modes[i].QoS, e.Modes[i].Retain
+			}
 			s.queues[id] = append(s.queues[id], Queued{s.seq, m})
 		}
 	}
@@ -181,13 +183,13 @@ func (s *MemStore) SetRetained(ctx context.Context, m Message) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, had := s.retained[m.Topic]
 	if len(m.Payload) == 0 {
 		delete(s.retained, m.Topic)
+		s.topics.remove(m.Topic)
 	} else {
 		s.retained[m.Topic] = m.clone()
+		s.topics.add(m.Topic)
 	}
-	s.dirty = s.dirty || had != (len(m.Payload) > 0)
 	return nil
 }
 
@@ -207,32 +209,44 @@ func (s *MemStore) Retained(ctx context.Context, filter string) iter.Seq2[Messag
 			}
 			return
 		}
-		for _, name := range s.sortedTopics() {
-			if !topic.Match(filter, name) {
+		s.retainedMatching(ctx, filter, yield)
+	}
+}
+
+// retainedMatching walks the topics in order, past what cannot match. It holds no lock while it yields.
+func (s *MemStore) retainedMatching(ctx context.Context, filter string, yield func(Message, error) bool) {
+	from, names := "", make([]string, 0, 64)
+	for {
+		if err := ctx.Err(); err != nil {
+			yield(Message{}, err)
+			return
+		}
+		s.mu.RLock()
+		names = s.topics.appendFrom(names[:0], from, cap(names))
+		s.mu.RUnlock()
+		if len(names) == 0 {
+			return
+		}
+		for _, name := range names {
+			if name < from {
 				continue
 			}
-			if err := ctx.Err(); err != nil {
-				yield(Message{}, err)
+			match, to := topic.MatchOrSkip(filter, name)
+			if match && !s.yieldRetained(name, yield) || to == topic.End {
 				return
 			}
-			s.mu.RLock()
-			m, ok := s.retained[name]
-			s.mu.RUnlock()
-			if ok && !yield(m.clone(), nil) {
-				return
+			if from = to; to == "" {
+				from = name + "\x00" // the next
 			}
 		}
 	}
 }
 
-// sortedTopics is an immutable sorted list of the topics with a retained message.
-func (s *MemStore) sortedTopics() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.dirty {
-		s.topics, s.dirty = slices.Sorted(maps.Keys(s.retained)), false
-	}
-	return s.topics
+func (s *MemStore) yieldRetained(name string, yield func(Message, error) bool) bool {
+	s.mu.RLock()
+	m, ok := s.retained[name]
+	s.mu.RUnlock()
+	return !ok || yield(m.clone(), nil)
 }
 
 func (s Session) clone() Session {

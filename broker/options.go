@@ -23,7 +23,7 @@ type Options struct {
 	// and announced as Maximum Packet Size. Zero means 1 MiB.
 	MaxPacketBytes int
 	// MaxConnections refuses clients above it with 0x97 (3.1.1: 3, server
-	// unavailable). Zero is no limit.
+	// unavailable), but not one that takes over its own connection. Zero is no limit.
 	MaxConnections int
 	// ConnectTimeout is how long a peer may take until its CONNECT is
 	// complete, TLS handshake included. Zero means 10 s.
@@ -31,8 +31,8 @@ type Options struct {
 	// PacketTimeout is how long a peer may take for one packet, from when its first bytes have come: whoever sends a
 	// byte now and then holds memory, and is disconnected. Zero means 60 s, negative no limit.
 	PacketTimeout time.Duration
-	// EventLoops is how many goroutines each [Broker.Serve] of a plain TCP or Unix listener
-	// reads with on Linux; elsewhere, and for all other connections, each has its own. Zero means half of
+	// EventLoops is how many goroutines each [Broker.Serve] of a plain TCP or Unix listener, or of one that
+	// went through [ForTLS], reads with on Linux; elsewhere, and for all other connections, each has its own. Zero means half of
 	// GOMAXPROCS, at least 1; negative none.
 	EventLoops int
 	// DrainTimeout is how long [Broker.Serve] waits, once its context is done, for
@@ -95,6 +95,10 @@ type Options struct {
 	// and MaxTopicLevels.
 	ReservedTopics bool
 
+	// CloseFrameDiscardsWill has the close frame of a WebSocket discard the will of its client, as AWS IoT has it. MQTT leaves
+	// that to DISCONNECT [MQTT-3.1.2-8].
+	CloseFrameDiscardsWill bool
+
 	// MaxPayloadBytes is the largest payload of a PUBLISH or will; above it the
 	// connection ends with 0x95. Zero is no limit but MaxPacketBytes.
 	MaxPayloadBytes int
@@ -142,7 +146,8 @@ type Options struct {
 	MaxQueueMessages int
 	MaxQueueBytes    int64
 	MaxQueueAge      time.Duration
-	// QueueOverflow says what happens at MaxQueueMessages and MaxQueueBytes.
+	// QueueOverflow says what happens at MaxQueueMessages and MaxQueueBytes. What is under way when a queue gets there
+	// may go above.
 	QueueOverflow Overflow
 
 	// LifecycleEvents publishes $aws/events/presence/... and

@@ -102,7 +102,7 @@ func (c *conn) drain(buf *buffer) {
 		switch {
 		case c.finished || err != nil && c.in.sock != nil: // nobody writes any more
 			buf.release()
-			c.writing, c.inWrite = false, 0
+			c.writing, c.inWrite, c.broken = false, 0, c.broken || err != nil
 			c.wake()
 			c.mu.Unlock()
 			if err != nil {
@@ -125,7 +125,7 @@ func (c *conn) drain(buf *buffer) {
 			c.inWrite = len(buf.b)
 		}
 	}
-	over := buf == nil && c.closing && c.in.sock != nil
+	over := buf == nil && c.closing && !c.leaves // also where the end came while this was written
 	c.mu.Unlock()
 	if over {
 		c.in.closeWrite(c.nc)
@@ -168,6 +168,7 @@ func (c *conn) write(buf *buffer) {
 			buf.release()
 		}
 		c.mu.Lock()
+		c.broken = c.broken || failed != nil
 		if buf = c.take(); buf == nil {
 			closing := c.closing
 			c.mu.Unlock()

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/thingloom/thingloom/internal/topic"
@@ -51,6 +52,14 @@ func (b *Broker) mayPublishReserved(name string) bool {
 		}
 	}
 	return false
+}
+
+// mayRetainReserved says why no message of a topic, which is valid, is retained, if so.
+func (b *Broker) mayRetainReserved(name string) error {
+	if b.opts.ReservedTopics && name[0] == '$' {
+		return fmt.Errorf("%w: no retained message on a reserved topic", ErrNotAuthorized)
+	}
+	return nil
 }
 
 // maySubscribeReserved reports whether a filter, which is valid, matches anything that

@@ -60,28 +60,41 @@ func (r *retainedScan) close() {
 }
 
 // pumpRetained goes on with the scans. Messages that must be stored go to the
-// session's queue, the others are sent as long as the client keeps up; for
-// those of QoS 1 the next acknowledgement leads here again.
+// session's queue until that is full, the others are sent as long as the client keeps up; the next
+// acknowledgement leads here again.
 func (c *conn) pumpRetained() error {
 	for len(c.backlog) > 0 {
 		c.aside()
+		if c.over() {
+			return nil // nobody is there for them any more
+		}
 		scan := c.backlog[0]
-		if scan.next == nil {
-			scan.next, scan.stop = iter.Pull2(c.b.Retained(c.base, scan.sub.Filter))
+		if all := c.b.Retained(c.base, scan.sub.Filter); scan.next != nil || !empty(all) {
+			if scan.next == nil {
+				scan.next, scan.stop = iter.Pull2(all)
+			}
+			done, err := c.pumpScan(scan)
+			if err != nil {
+				return &ConnError{Reason: ServerError, Code: unspecified, Err: err}
+			}
+			if !done {
+				return nil
+			}
+			scan.close()
 		}
-		done, err := c.pumpScan(scan)
-		if err != nil {
-			return &ConnError{Reason: ServerError, Code: unspecified, Err: err}
-		}
-		if !done {
-			return nil
-		}
-		scan.close()
 		c.backlog[0] = nil
 		c.backlog = c.backlog[1:]
 	}
 	c.backlog = nil
 	return nil
+}
+
+// empty reports whether there is nothing in all, as mostly with what is retained: to pull takes a coroutine.
+func empty(all iter.Seq2[Message, error]) bool {
+	for range all {
+		return false
+	}
+	return true
 }
 
 // pumpScan reports whether the scan is over.
@@ -93,8 +106,8 @@ func (c *conn) pumpScan(scan *retainedScan) (done bool, err error) {
 		ids = []uint32{scan.sub.Identifier}
 	}
 	for {
-		if !durable && !c.keepsUp() {
-			return c.over(), nil
+		if !c.hasRoom() || durable && b.full(s) || !durable && c.holding() {
+			return c.over(), c.storeScan()
 		}
 		m, err, ok := scan.next()
 		if err != nil {
@@ -111,11 +124,7 @@ func (c *conn) pumpScan(scan *retainedScan) (done bool, err error) {
 		qos := min(m.QoS, scan.sub.QoS)
 		msg := fromMessage(&m)
 		if durable && qos > 0 {
-			t := target{s: s, qos: qos, ids: ids, durable: true}
-			if b.full(s) {
-				b.dropped(s.id, m.Topic, DropQueueFull)
-				continue
-			}
+			t := target{s: s, qos: qos, retain: true, ids: ids, durable: true}
 			m.Retain, m.QoS = true, qos // [MQTT-3.3.1-8]
 			c.batch.add(m, msg, []target{t}, []string{s.id})
 			if len(c.batch.entries) >= 64 || c.batch.bytes > maxBatch {
@@ -139,9 +148,8 @@ func (c *conn) storeScan() error {
 	return err
 }
 
-// keepsUp waits until there is room in the outbox, and reports whether
-// deliveries of QoS 1 need not wait for acknowledgements.
-func (c *conn) keepsUp() bool {
+// hasRoom waits until there is room in the outbox. It reports false if the connection is over.
+func (c *conn) hasRoom() bool {
 	c.mu.Lock()
 	half := c.outstanding() > c.b.opts.MaxOutboxBytes/2
 	c.mu.Unlock()
@@ -149,17 +157,19 @@ func (c *conn) keepsUp() bool {
 		c.flush()
 		c.waitRoomFor(c.b.opts.MaxOutboxBytes / 2)
 	}
-	if c.over() {
-		return false
-	}
-	c.sess.mu.Lock()
-	defer c.sess.mu.Unlock()
-	return !c.sess.out.Holding()
+	return !c.over()
 }
 
-// over reports whether the connection is ending.
+// holding reports whether deliveries wait for acknowledgements.
+func (c *conn) holding() bool {
+	c.sess.mu.Lock()
+	defer c.sess.mu.Unlock()
+	return c.sess.out.Holding()
+}
+
+// over reports whether the connection is ending, or broken.
 func (c *conn) over() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.stop.set
+	return c.stop.set || c.broken
 }

@@ -90,6 +90,9 @@ func (b *Broker) findRoute(name, clientID string, r *route) {
 		if seen != nil {
 			seen[t.s] = len(r.targets)
 		}
+		if r.targets == nil {
+			r.targets = make([]target, 0, len(found)-len(r.handlers))
+		}
 		r.targets = append(r.targets, t)
 	}
 	for i := range r.targets {
@@ -115,25 +118,39 @@ func (b *Broker) mayReceive(s *session, name string) bool {
 	return c == nil || c.mayReceive(name)
 }
 
+// size is how many receivers r has.
+func (r *route) size() int {
+	n := len(r.targets) + len(r.denied)
+	for _, group := range r.shared {
+		n += len(group)
+	}
+	return n
+}
+
 // fresh reports whether r still holds.
 func (b *Broker) fresh(r *route) bool {
 	return r.subs == b.subsGen.Load() && r.auth == b.authGen.Load()
 }
 
 // member picks the member of a shared subscription that gets a message: the
-// next that is connected, else the next whose session keeps it, else nobody.
+// next that is connected, else the next whose session keeps it, else nobody. Those whose queue is full
+// are passed over while another one has room.
 // [MQTT5 4.8.2]
 func (b *Broker) member(group []target, qos byte, turn uint64) *target {
 	n := uint64(len(group))
-	for i := range n {
-		if t := &group[(turn+i)%n]; t.s.online.Load() {
-			return t
+	var full *target
+	for _, connected := range []bool{true, false} {
+		for i := range n {
+			t := &group[(turn+i)%n]
+			keeps := t.keeps(qos)
+			switch {
+			case connected && !t.s.online.Load(), !connected && !keeps:
+			case !keeps || !b.full(t.s):
+				return t
+			case full == nil:
+				full = t
+			}
 		}
 	}
-	for i := range n {
-		if t := &group[(turn+i)%n]; t.durable && min(t.qos, qos) > 0 {
-			return t
-		}
-	}
-	return nil
+	return full
 }

@@ -13,7 +13,8 @@ import (
 // [Broker.ServeConn] does. Then it closes l, tells the clients of this listener 0x8B
 // and disconnects them, each after the packets it has sent so far are dealt with and acknowledged, and
 // waits for at most Options.DrainTimeout. It returns nil if that went well. Any
-// number of listeners may be served at once; for TLS pass a tls.NewListener.
+// number of listeners may be served at once; for TLS pass a tls.NewListener,
+// best of a listener that went through [ForTLS].
 func (b *Broker) Serve(ctx context.Context, l net.Listener) error {
 	defer b.keepHouse()()
 	var (
@@ -23,7 +24,8 @@ func (b *Broker) Serve(ctx context.Context, l net.Listener) error {
 	)
 	closed := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer closed()
-	loops := newLoops(ctx, b, l)
+	base := baseContext(ctx)
+	loops := newLoops(base, b, l)
 	defer loops.close()
 	err := b.accept(ctx, l, func(nc net.Conn) {
 		if loops.take(nc) {
@@ -34,7 +36,7 @@ func (b *Broker) Serve(ctx context.Context, l net.Listener) error {
 		open[c] = struct{}{}
 		mu.Unlock()
 		wg.Go(func() {
-			_ = c.serve(ctx) // is logged and counted where it ends
+			_ = c.serve(base, loops) // is logged and counted where it ends
 			mu.Lock()
 			delete(open, c)
 			mu.Unlock()
@@ -42,12 +44,12 @@ func (b *Broker) Serve(ctx context.Context, l net.Listener) error {
 	})
 	_ = l.Close()
 	each := func(f func(*conn)) {
-		loops.each(f)
 		mu.Lock()
-		defer mu.Unlock()
 		for c := range open {
 			f(c)
 		}
+		mu.Unlock()
+		loops.each(f) // now: one that moves there is there before it leaves open
 	}
 	each(func(c *conn) { c.end(serverShuttingDown, ServerInitiatedDisconnect, errDraining) })
 	done := make(chan struct{})

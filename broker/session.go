@@ -35,16 +35,16 @@ type session struct {
 	mu             sync.Mutex
 	conn           *conn // nil while disconnected
 	ended          bool
+	willStored     bool // there is a record for the will alone
 	out            engine.Outbound
 	received       map[uint16]bool // packet ids of QoS 2 publishes without PUBREL, and whether the Store has a mark
 	expiry         time.Duration
-	info           *ClientInfo // of the last connection; see describe
+	info           *identity // of the last connection; see describe
 	disconnectedAt time.Time
 	reason         DisconnectReason
-	will           *PendingWill // while a delayed will waits
-	standing       *PendingWill // of the present connection, if it is stored
-	willStored     bool         // there is a record for the will alone
-	held           account      // of what out has in memory
+	will           *lastWill     // of the present connection, or a delayed one that waits
+	saying         chan struct{} // closed once will, which is being published, is
+	held           account       // of what out has in memory
 
 	timer timer // guarded by Broker.mu
 }
@@ -52,9 +52,10 @@ type session struct {
 // stored is the session as the Store keeps it. mu is held.
 func (s *session) stored() Session {
 	st := Session{ClientID: s.id, Principal: s.principal, Version: s.version, Expiry: s.expiry,
-		Disconnected: s.disconnectedAt, Will: s.will}
-	if st.Will == nil {
-		st.Will = s.standing
+		Disconnected: s.disconnectedAt}
+	if s.will != nil {
+		w := s.will.PendingWill
+		st.Will = &w
 	}
 	st.Subscriptions = s.subscriptions()
 	return st
@@ -200,7 +201,7 @@ func (b *Broker) deliverStored(s *session, now int64, d *engine.Delivery) *conn 
 		return s.out.Stored(dst, now, d)
 	})
 	b.effects(s, &e)
-	if e.Sent != [3]int{} {
+	if e.Sent != [3]int32{} {
 		b.traceDelivered(s.id, d.Msg.Topic)
 	}
 	return c
@@ -268,7 +269,7 @@ func (c *conn) readQueue(after uint64, most int) (got []engine.Delivery, end boo
 		}
 		m := fromMessage(&q.Message)
 		d := engine.Delivery{Msg: m, Seq: q.Seq, QoS: max(1, q.Message.QoS), Retain: q.Message.Retain,
-			Released: c.sess.released[q.Seq], SubIDs: c.sess.identifiers(q.Message.Topic, b.opts.HashBelow)}
+			Released: c.sess.released[q.Seq], SubIDs: b.identifiers(c.sess, q.Message.Topic)}
 		switch {
 		case b.opts.MaxQueueAge > 0 && b.now().Sub(q.Message.Time) > b.opts.MaxQueueAge:
 			d.Drop = engine.DropAge
@@ -299,16 +300,41 @@ func (c *conn) dequeue(before func()) {
 	}
 }
 
-// endSession ends s for good. Broker.admit(s.id) is held, no connection is left.
+// endSession ends s for good. Broker.admit(s.id) is held, no connection is left. Where the Store fails, the session
+// stays listed, without subscriptions: who comes next tries again, since it must not find the old queue.
 func (b *Broker) endSession(s *session) error {
 	s.mu.Lock()
-	if s.ended {
-		s.mu.Unlock()
+	first, waiting := !s.ended, s.out.Waiting()
+	s.ended, s.will = true, nil
+	s.mu.Unlock()
+	switch {
+	case first:
+		b.leavesBehind(s, waiting)
+	case b.session(s.id) != s:
 		return nil
 	}
-	s.ended = true
-	waiting := s.out.Waiting()
-	s.mu.Unlock()
+	if s.durable || s.willStored {
+		s.gone.Store(true)
+		_ = b.commitInTurn(&commit{}) // what is on its way into its queue goes with it
+		if err := b.store.DeleteSession(context.Background(), s.id); err != nil {
+			b.storeFailed("delete session", err, "client_id", s.id)
+			return err
+		}
+	}
+	version, connected := s.versionNumber()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.sessions[s.id] == s {
+		delete(b.sessions, s.id)
+		if connected {
+			b.versions[s.id] = version
+		}
+	}
+	return nil
+}
+
+// leavesBehind counts what a session that ends has not delivered, and takes it out of the broker's lists.
+func (b *Broker) leavesBehind(s *session, waiting int) {
 	if waiting > 0 && !s.durable {
 		b.count.dropped.add(DropSessionEnded, int64(waiting))
 	}
@@ -319,19 +345,6 @@ func (b *Broker) endSession(s *session) error {
 	}
 	b.removeSubscriptions(s)
 	b.mu.Lock()
-	if b.sessions[s.id] == s {
-		delete(b.sessions, s.id)
-	}
 	b.unschedule(s)
 	b.mu.Unlock()
-	if !s.durable {
-		return nil
-	}
-	s.gone.Store(true)
-	_ = b.commitInTurn(&commit{}) // what is on its way into its queue goes with it
-	if err := b.store.DeleteSession(context.Background(), s.id); err != nil {
-		b.storeFailed("delete session", err, "client_id", s.id)
-		return err
-	}
-	return nil
 }

@@ -417,6 +417,13 @@ func (f *failing) set(ops string) {
 	f.fail = ops
 }
 
+func (f *failing) DeleteSession(ctx context.Context, id string) error {
+	if err := f.on("delete"); err != nil {
+		return err
+	}
+	return f.Store.DeleteSession(ctx, id)
+}
+
 func (f *failing) SaveSession(ctx context.Context, s Session) error {
 	return errors.Join(f.on("save"), f.Store.SaveSession(ctx, s))
 }

@@ -15,12 +15,12 @@ import (
 // A socket is a TCP or Unix connection that a loop watches instead of Go's own poller. As a
 // net.Conn it tells addresses and can be closed; only the loop reads and writes.
 type socket struct {
-	fd   int
-	loop *loop
-	peer netip.AddrPort // zero for a Unix socket
-
+	fd     int32
+	closed bool // fd may be somebody else's; guarded by mu
 	mu     sync.Mutex
-	closed bool // fd may be somebody else's
+	loop   *loop
+	tls    *lower         // what it is of, if it is of a TLS connection
+	peer   netip.AddrPort // zero for a Unix socket
 }
 
 var (
@@ -28,10 +28,27 @@ var (
 	_ syscall.Conn = (*socket)(nil)
 )
 
-// read reads what is there: n of 0 without an error is nothing.
-func (s *socket) read(b []byte) (n int, err error) {
+// read reads what is there: n of 0 without an error is nothing. full says that there may be more.
+func (s *socket) read(b []byte) (n int, full bool, err error) {
+	if s.tls != nil {
+		return s.tls.read(b)
+	}
+	n, err = s.readRaw(b)
+	return n, n == len(b), err
+}
+
+// write writes what the socket takes at once.
+func (s *socket) write(b []byte) (int, error) {
+	if s.tls != nil {
+		return s.tls.write(b)
+	}
+	return s.writeRaw(b)
+}
+
+// readRaw is read below TLS.
+func (s *socket) readRaw(b []byte) (n int, err error) {
 	for {
-		n, err := rawCall(syscall.SYS_READ, s.fd, b)
+		n, err := rawCall(syscall.SYS_READ, int(s.fd), b)
 		switch {
 		case n > 0:
 			return n, nil
@@ -46,10 +63,10 @@ func (s *socket) read(b []byte) (n int, err error) {
 	}
 }
 
-// write writes what the socket takes at once.
-func (s *socket) write(b []byte) (int, error) {
+// writeRaw is write below TLS.
+func (s *socket) writeRaw(b []byte) (int, error) {
 	for {
-		n, err := rawCall(syscall.SYS_WRITE, s.fd, b)
+		n, err := rawCall(syscall.SYS_WRITE, int(s.fd), b)
 		switch {
 		case n >= 0 && err == nil:
 			return n, nil
@@ -85,8 +102,16 @@ func (s *socket) failed(op string, err error) error {
 	return &net.OpError{Op: op, Net: s.LocalAddr().Network(), Addr: s.RemoteAddr(), Err: err}
 }
 
+// secure reports whether it is of a TLS connection.
+func (s *socket) secure() bool { return s.tls != nil }
+
 // closeWrite ends what the peer reads.
-func (s *socket) closeWrite() { s.shutdown(syscall.SHUT_WR) }
+func (s *socket) closeWrite() {
+	if s.tls != nil {
+		s.tls.goodbye()
+	}
+	s.shutdown(syscall.SHUT_WR)
+}
 
 // Close cuts the connection. Its loop sees that, and then the rest is over, too.
 func (s *socket) Close() error {
@@ -98,18 +123,18 @@ func (s *socket) shutdown(how int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
-		_ = syscall.Shutdown(s.fd, how) // fails where the peer has done so
+		_ = syscall.Shutdown(int(s.fd), how) // fails where the peer has done so
 	}
 }
 
 // close gives the descriptor back. Nobody reads or writes any more.
 func (s *socket) close() {
-	s.loop.forget(s.fd)
+	s.loop.forget(int(s.fd))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
 		s.closed = true
-		_ = syscall.Close(s.fd)
+		_ = syscall.Close(int(s.fd))
 	}
 }
 
@@ -118,7 +143,7 @@ func (s *socket) LocalAddr() net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
-		if sa, err := syscall.Getsockname(s.fd); err == nil {
+		if sa, err := syscall.Getsockname(int(s.fd)); err == nil {
 			return addrOfSocket(sa)
 		}
 	}

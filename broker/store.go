@@ -72,15 +72,28 @@ type Subscription struct {
 // A PendingWill is a will to be published at Due unless its client is back. While the client is connected
 // Due is zero, and the will is to be published Delay after the end of the connection.
 type PendingWill struct {
-	Message Message
+	Message Message // Message.SourceIP is stored, too
 	Due     time.Time
 	Delay   time.Duration
+	// Thing is that of Access, for when the Authorizer is asked again, before the will is published.
+	Thing string
+	// OwnAuthorizer says that the connection had an Authorizer of its own, which a later process cannot ask.
+	OwnAuthorizer bool
 }
 
 // An Entry is one message for the queues of one or more sessions.
 type Entry struct {
 	Message   Message
 	ClientIDs []string
+	// Modes, unless nil, has for each of ClientIDs how it gets the message: in its queue the message has this QoS and Retain
+	// instead of its own.
+	Modes []Mode
+}
+
+// A Mode is how one session gets a message.
+type Mode struct {
+	QoS    byte
+	Retain bool
 }
 
 // A Queued is one message of a session's queue.

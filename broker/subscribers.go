@@ -1,85 +1,65 @@
 package broker
 
-import "iter"
+import (
+	"slices"
+	"strings"
+)
 
-// subscribers are the subscriptions of one session by filter, as the client sent it. Most devices
-// have one or two, for which a map would take more memory than all the rest of the session.
+// subscribers are the subscriptions of one session, ordered by filter as the client sent it. Most devices
+// have one or two, for which a map would take more memory than all the rest of the session; for thousands, which are
+// stored in order, it would have to be sorted each time.
 type subscribers struct {
-	few  []*subscriber
-	many map[string]*subscriber // instead of few, once they are more than fewMost
+	list       []*subscriber
+	identified int // how many have a subscription identifier
 }
 
-const fewMost = 8
+func (s *subscribers) len() int { return len(s.list) }
 
-func (s *subscribers) len() int { return len(s.few) + len(s.many) }
+func (s *subscribers) find(filter string) (i int, found bool) {
+	return slices.BinarySearchFunc(s.list, filter, func(one *subscriber, filter string) int {
+		return strings.Compare(one.sub.Filter, filter)
+	})
+}
 
 // get is nil if there is none.
 func (s *subscribers) get(filter string) *subscriber {
-	if s.many != nil {
-		return s.many[filter]
-	}
-	for _, one := range s.few {
-		if one.sub.Filter == filter {
-			return one
-		}
+	if i, found := s.find(filter); found {
+		return s.list[i]
 	}
 	return nil
 }
 
 // put returns the one that it replaces.
 func (s *subscribers) put(one *subscriber) (old *subscriber) {
-	if s.many == nil {
-		for i, have := range s.few {
-			if have.sub.Filter == one.sub.Filter {
-				s.few[i] = one
-				return have
-			}
-		}
-		if len(s.few) < fewMost {
-			s.few = append(s.few, one)
-			return nil
-		}
-		s.many = make(map[string]*subscriber, 2*fewMost)
-		for _, have := range s.few {
-			s.many[have.sub.Filter] = have
-		}
-		s.few = nil
+	i, found := s.find(one.sub.Filter)
+	if found {
+		old, s.list[i] = s.list[i], one
+	} else {
+		s.list = slices.Insert(s.list, i, one)
 	}
-	old = s.many[one.sub.Filter]
-	s.many[one.sub.Filter] = one
+	s.identified += one.identified() - old.identified()
 	return old
 }
 
 // remove returns what it took out.
 func (s *subscribers) remove(filter string) (old *subscriber) {
-	if s.many != nil {
-		old = s.many[filter]
-		delete(s.many, filter)
-		return old
+	i, found := s.find(filter)
+	if !found {
+		return nil
 	}
-	for i, have := range s.few {
-		if have.sub.Filter == filter {
-			last := len(s.few) - 1
-			s.few[i], s.few[last] = s.few[last], nil
-			s.few = s.few[:last]
-			return have
-		}
+	old = s.list[i]
+	s.list = slices.Delete(s.list, i, i+1)
+	if cap(s.list) > 4*len(s.list)+16 {
+		s.list = slices.Clone(s.list)
 	}
-	return nil
+	s.identified -= old.identified()
+	return old
 }
 
-// all yields them in no particular order.
-func (s *subscribers) all() iter.Seq[*subscriber] {
-	return func(yield func(*subscriber) bool) {
-		for _, one := range s.few {
-			if !yield(one) {
-				return
-			}
-		}
-		for _, one := range s.many {
-			if !yield(one) {
-				return
-			}
-		}
+// identified is 1 if the subscription has an identifier. s may be nil.
+func (s *subscriber) identified() int {
+	if s == nil || s.sub.Identifier == 0 {
+		return 0
 	}
+	return 1
 }

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/thingloom/thingloom/internal/topic"
 )
@@ -15,7 +14,7 @@ type subscriber struct {
 	group   string // name of a shared subscription
 	inner   string // filter without $share/{group}/
 	handler *handler
-	remove  func() // from the tree
+	at      *topic.Entry[*subscriber] // in the tree
 }
 
 // addSubscriber puts one into the tree.
@@ -23,14 +22,14 @@ func (b *Broker) addSubscriber(filter string, one *subscriber) {
 	b.subs.Lock()
 	b.subs.last++
 	one.order = b.subs.last
-	one.remove = b.subs.tree.Add(filter, one)
+	one.at = b.subs.tree.Add(filter, one)
 	b.subs.Unlock()
 	b.subsGen.Add(1)
 }
 
 func (b *Broker) removeSubscriber(one *subscriber) {
 	b.subs.Lock()
-	one.remove()
+	b.subs.tree.Remove(one.at)
 	b.subs.Unlock()
 	b.subsGen.Add(1)
 }
@@ -78,8 +77,8 @@ func (b *Broker) removeSubscriptions(s *session) {
 		return
 	}
 	b.subs.Lock()
-	for one := range all.all() {
-		one.remove()
+	for _, one := range all.list {
+		b.subs.tree.Remove(one.at)
 	}
 	b.subs.Unlock()
 	b.subsGen.Add(1)
@@ -89,23 +88,39 @@ func (b *Broker) removeSubscriptions(s *session) {
 // subscriptions lists those of s, ordered by filter. mu or the admission is held.
 func (s *session) subscriptions() []Subscription {
 	list := make([]Subscription, 0, s.subs.len())
-	for one := range s.subs.all() {
+	for _, one := range s.subs.list {
 		list = append(list, one.sub)
 	}
-	slices.SortFunc(list, func(a, b Subscription) int { return strings.Compare(a.Filter, b.Filter) })
 	return list
 }
 
-// identifiers are the subscription identifiers for a message read back from the queue
-// [MQTT-3.3.4-3]. Only the session's own reader calls it, as the only one who changes subs.
-func (s *session) identifiers(name string, below bool) (ids []uint32) {
+// identifiers are the subscription identifiers for a message read back from the queue of s
+// [MQTT-3.3.4-3].
+func (b *Broker) identifiers(s *session, name string) (ids []uint32) {
+	s.mu.Lock()
+	any, few := s.subs.identified > 0, s.subs.len() <= 8
+	s.mu.Unlock()
+	if !any {
+		return nil
+	}
+	if !few { // of many, a few match
+		b.subs.RLock()
+		for one := range b.subs.tree.Match(name) {
+			if one.session == s && one.sub.Identifier > 0 {
+				ids = append(ids, one.sub.Identifier)
+			}
+		}
+		b.subs.RUnlock()
+		slices.Sort(ids)
+		return ids
+	}
 	match := topic.Match
-	if below {
+	if b.opts.HashBelow {
 		match = topic.MatchBelow
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for one := range s.subs.all() {
+	for _, one := range s.subs.list {
 		if one.sub.Identifier > 0 && match(one.inner, name) {
 			ids = append(ids, one.sub.Identifier)
 		}

@@ -14,12 +14,12 @@ type timers []*session
 
 // A timer is a session's place among the timers.
 type timer struct {
-	due   time.Time
-	index int // in timers, plus one; 0 is none
+	due   int64 // the first millisecond, since 1970, by which it is certain
+	index int   // in timers, plus one; 0 is none
 }
 
 func (t timers) Len() int           { return len(t) }
-func (t timers) Less(i, j int) bool { return t[i].timer.due.Before(t[j].timer.due) }
+func (t timers) Less(i, j int) bool { return t[i].timer.due < t[j].timer.due }
 func (t timers) Swap(i, j int) {
 	t[i], t[j] = t[j], t[i]
 	t[i].timer.index, t[j].timer.index = i+1, j+1
@@ -42,10 +42,11 @@ func (t *timers) Pop() any {
 // no lock of the session is held.
 func (b *Broker) schedule(s *session) {
 	s.mu.Lock()
-	s.timer.due = s.disconnectedAt.Add(s.expiry)
-	if s.will != nil && s.will.Due.Before(s.timer.due) {
-		s.timer.due = s.will.Due
+	due := s.disconnectedAt.Add(s.expiry)
+	if s.will != nil && s.will.Due.Before(due) {
+		due = s.will.Due
 	}
+	s.timer.due = due.UnixMilli() + 1
 	s.mu.Unlock()
 	if s.timer.index > 0 {
 		heap.Fix(&b.timers, s.timer.index-1)
@@ -147,60 +148,12 @@ func (b *Broker) silent(now int64) {
 func (b *Broker) overdue(now time.Time) {
 	for {
 		b.mu.Lock()
-		if len(b.timers) == 0 || now.Before(b.timers[0].timer.due) {
+		if len(b.timers) == 0 || now.UnixMilli() < b.timers[0].timer.due {
 			b.mu.Unlock()
 			return
 		}
 		s := heap.Pop(&b.timers).(*session)
 		b.mu.Unlock()
-		b.due(s, now)
+		b.chore("timers of "+s.id, func() { _ = b.due(s, now) }) // counted and logged; a session left in the store expires
 	}
-}
-
-// due does for s what has fallen due.
-func (b *Broker) due(s *session, now time.Time) {
-	defer b.caught("timers of " + s.id)
-	if will, over := s.dueWill(now); will != nil {
-		// Published before it is forgotten: a crash between repeats it and does not lose it.
-		b.publishWill(context.Background(), &will.Message)
-		if !over {
-			b.saveAway(s)
-		}
-	}
-	b.dueRest(s, now)
-}
-
-// dueWill takes the will that is to be published now, if there is one, and says whether the session is over.
-func (s *session) dueWill(now time.Time) (will *PendingWill, over bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conn != nil || s.ended {
-		return nil, false
-	}
-	over = !now.Before(s.disconnectedAt.Add(s.expiry))
-	if will = s.will; will == nil || !over && now.Before(will.Due) {
-		return nil, over
-	}
-	s.will = nil
-	return will, over
-}
-
-// dueRest ends s if it is time, and else sees when it will be.
-func (b *Broker) dueRest(s *session, now time.Time) {
-	defer b.admit(s.id).Unlock()
-	s.mu.Lock()
-	away, over := s.conn == nil && !s.ended, !now.Before(s.disconnectedAt.Add(s.expiry))
-	s.mu.Unlock()
-	if !away {
-		return
-	}
-	if over {
-		if err := b.endSession(s); err == nil {
-			b.opts.Logger.Info("session expired", "client_id", s.id)
-		}
-		return
-	}
-	b.mu.Lock()
-	b.schedule(s)
-	b.mu.Unlock()
 }

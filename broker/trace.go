@@ -21,6 +21,7 @@ const (
 	ServerInitiatedDisconnect DisconnectReason = "SERVER_INITIATED_DISCONNECT"
 	APIInitiatedDisconnect    DisconnectReason = "API_INITIATED_DISCONNECT"
 	Throttled                 DisconnectReason = "THROTTLED"
+	WebSocketTTLExpiration    DisconnectReason = "WEBSOCKET_TTL_EXPIRATION"
 	CustomAuthTTLExpiration   DisconnectReason = "CUSTOMAUTH_TTL_EXPIRATION"
 )
 

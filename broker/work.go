@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -12,14 +13,15 @@ import (
 // back after it: one at rest holds none of this.
 type work struct {
 	packets engine.Packets
-	now     time.Time // of this batch
-	whole   bool      // there was a whole packet in it
+	ctx     context.Context // of the application's functions, while one is needed; see conn.context
+	now     time.Time       // of this batch
+	whole   bool            // there was a whole packet in it
 	batch   commit
 	acks    []ack
 	dirty   []*conn        // given something in this batch, and not flushed yet
 	flushed time.Time      // when they were
 	pub     publication    // the one being routed
-	scratch engine.Message // of QoS 0 messages that nobody keeps
+	scratch engine.Message // of messages that nobody keeps
 }
 
 // An ack is owed for a publish or a PUBREL of this batch.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // TestEditsAreAtomic edits ten thousand times at random while messages flow.
@@ -17,21 +18,23 @@ import (
 // one version of each permanent rule must have fired, neither two nor none, and
 // what fired must fit together.
 func TestEditsAreAtomic(t *testing.T) {
-	t.Run("small groups", func(t *testing.T) { checkAtomic(t, "", 0) })
-	t.Run("large groups", func(t *testing.T) { checkAtomic(t, " WHERE a >= 1 AND b = 'y' AND c <> 3", 14) })
+	t.Run("small groups", func(t *testing.T) { checkAtomic(t, 10_000, "", 0) })
+	t.Run("large groups", func(t *testing.T) { checkAtomic(t, 10_000, " WHERE a >= 1 AND b = 'y' AND c <> 3", 14) })
+	t.Run("beside Handle", func(t *testing.T) { checkAtomic(t, 2_000, " WHERE a >= 1 AND same(a) = a", 0) })
 }
 
 // checkAtomic has rules with that condition among so many others with each
 // filter, which no message concerns.
-func checkAtomic(t *testing.T, where string, others int) {
-	const edits, permanent, fleeting, publishers = 10_000, 8, 8, 3
+func checkAtomic(t *testing.T, edits int, where string, others int) {
+	const permanent, fleeting, publishers = 8, 8, 3
 	var fired sync.Map // "<trace> <rule>" -> *atomic.Int64
 	var live atomic.Int64
 	check := maker(func(s ActionSpec) (Action, error) {
 		live.Add(1)
 		return &checked{want: string(s.Params), fired: &fired, open: &live, t: t}, nil
 	})
-	e := open(t, NewMemStore(), binder{"check": check}, nil)
+	e := open(t, NewMemStore(), binder{"check": check}, &Options{Patience: time.Hour, Compile: &CompileOptions{Funcs: &Funcs{
+		User: []Function{{Name: "same", Fn: func(x float64) float64 { return x }}}}}})
 	// All filters match a/b, in different parts of the tree.
 	filters := []string{"a/b", "a/+", "+/b", "+/+", "a/#", "#", "+/#"}
 	version := func(name string, n int) Rule {

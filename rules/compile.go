@@ -3,6 +3,7 @@ package rules
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/thingloom/thingloom/internal/sql"
 	"github.com/thingloom/thingloom/internal/topic"
@@ -135,6 +136,9 @@ const (
 func checkFilter(filter string) error {
 	if err := topic.CheckFilter(filter); err != nil {
 		return err
+	}
+	if strings.Contains(filter, "${") {
+		return errors.New("a topic filter has no substitutions")
 	}
 	if n := topic.Levels(filter); n > maxLevels {
 		return fmt.Errorf("the topic filter has %d levels, at most %d are allowed", n, maxLevels)

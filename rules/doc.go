@@ -36,7 +36,7 @@
 // A statement that does not compile is a [*SyntaxError] with line, column, the
 // line itself with a caret, what was expected, and the nearest known name.
 // Functions that ask the outside, and functions of your own in Go, are
-// [Funcs]. What payloads count as JSON, and what bounds the work for one
+// [Funcs]; [Functions] documents all that there are. What payloads count as JSON, and what bounds the work for one
 // message ([ErrLimit]), is told at [Query.Eval] and [CompileOptions].
 //
 // # Edits
@@ -68,6 +68,11 @@
 // gets one [ErrorDocument] for a message however many actions failed. When a
 // failure should keep the publisher from being told that its message arrived
 // is explained at [Engine.Handle].
+//
+// A rule whose statement asks the outside, or calls a function of yours that is
+// not Inline, is evaluated beside Handle: a function that is slow, or never
+// returns, keeps neither the other rules nor the publisher waiting for more than
+// Options.Patience, once. What the rule could not take counts as [ReasonSlow].
 //
 // Actions run on the goroutine of the publisher. One that is slow queues the
 // delivery, returns [ErrPending], and reports through [Firing.Done], or, from

@@ -13,7 +13,9 @@ import (
 
 // A Binder makes actions of their specs when a rule is put, so that a wrong
 // parameter fails the put and not the first message. Bind may be called from
-// many goroutines. What it returns is an [Action], and an io.Closer if it
+// many goroutines. ctx knows the rule ([BoundRule]) and carries its language to
+// the templates of package actions: version, functions, variables of SET, of
+// which one that is not declared is an error. What it returns is an [Action], and an io.Closer if it
 // holds resources: it is closed once, when the rule it was made for has been
 // edited or deleted and no message needs that version any more.
 type Binder interface {
@@ -21,7 +23,8 @@ type Binder interface {
 }
 
 // An Engine holds the rules of a [Store], compiled, and offers messages to
-// them. It is safe for concurrent use and starts no goroutine.
+// them. It is safe for concurrent use. It starts goroutines for rules that ask
+// the outside alone, see Options.Patience.
 type Engine struct {
 	store  Store
 	binder Binder
@@ -44,6 +47,7 @@ type Engine struct {
 	account string    // CompileOptions.AccountID
 
 	flights flights
+	asides  asides
 	stats   stats
 }
 
@@ -101,20 +105,26 @@ func (ix *index) close() {
 
 // Close closes the actions of all rules, each when the last message that uses
 // it is done. From then on edits return [ErrClosed] and messages meet no rule.
-// It leaves the store open.
+// It waits for the evaluations that Handle has left behind (see
+// Options.Patience), and leaves the store open.
 func (e *Engine) Close() error {
 	e.editing <- struct{}{}
-	defer func() { <-e.editing }()
-	if e.closed {
-		return nil
+	if !e.closed {
+		e.closed = true
+		e.clear()
 	}
-	e.closed = true
+	<-e.editing
+	e.asides.wait()
+	return nil
+}
+
+// clear takes all rules out of the index.
+func (e *Engine) clear() {
 	var all []*entry
 	for _, en := range e.index.Load().rules.All() {
 		all = append(all, en)
 	}
 	e.swap(new(index), nil, all...)
-	return nil
 }
 
 // Info is what an Engine knows of one rule.

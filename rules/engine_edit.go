@@ -4,6 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"log/slog"
+
+	"github.com/thingloom/thingloom/internal/sql"
 )
 
 // Create adds a rule. The error is [ErrExists] where the name is taken, a
@@ -201,7 +204,19 @@ func (e *Engine) install(ctx context.Context, en *entry, admit func(Rule, bool) 
 		e.swap(next, turns)
 	}
 	e.opts.Logger.Info("rule set", "rule", r.Name, "version", r.Version, "disabled", r.Disabled)
+	e.lint(ctx, en)
 	return nil
+}
+
+// lint logs what cannot be meant so in a statement, as a pattern that is none.
+func (e *Engine) lint(ctx context.Context, en *entry) {
+	if en.query == nil || !e.opts.Logger.Enabled(ctx, slog.LevelWarn) {
+		return
+	}
+	found, _ := Lint(en.rule.SQL, nil, en.query.opts) // it has compiled
+	for _, f := range found {
+		e.opts.Logger.Warn("statement can hardly be meant so", "rule", en.rule.Name, "line", f.Line, "column", f.Column, "finding", f.Msg)
+	}
 }
 
 // checkCycles refuses a rule that would feed itself.
@@ -235,6 +250,8 @@ func (e *Engine) prepare(ctx context.Context, r Rule) (*entry, error) {
 	if n := newNode(&r, q); len(n.out) > 0 {
 		en.node = &n
 	}
+	binding := q.binding(r.Name)
+	ctx = sql.WithBinding(ctx, binding)
 	for i, spec := range r.Actions {
 		a, err := e.bind(ctx, spec)
 		if err != nil {
@@ -251,6 +268,7 @@ func (e *Engine) prepare(ctx context.Context, r Rule) (*entry, error) {
 		}
 		en.settled = en.settled || settles(en.onError)
 	}
+	en.asks = e.opts.Patience > 0 && (q.st.Asks() || binding.Asks)
 	return en, nil
 }
 

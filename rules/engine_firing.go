@@ -213,7 +213,7 @@ func (e *Engine) Settle(ctx context.Context, s Settlement) error {
 		f := &l.first
 		f.start(l, en, 1<<action)
 		f.report(f.gen, action, &m, failed)
-		_ = f.land(&m) // counted and logged; there is no publisher to tell
+		_, _ = f.land(&m, 0) // counted and logged; there is no publisher to tell
 	}
 	return nil
 }

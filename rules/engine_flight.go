@@ -16,24 +16,9 @@ type flight struct {
 
 	mu      sync.Mutex
 	pending bool   // land has returned; en is referenced
-	kept    bool   // pending has been set
 	gen     uint32 // how often the memory has been used again
 	open    uint64 // a bit for each action that has not reported, and for the steps below
 	more    *flightMore
-}
-
-// spent reports whether f is over and nobody but its caller, who invoked the
-// actions, can still be at work on it; its memory is then another flight's. An
-// action that reports again later, against the rules, has the wrong gen.
-func (f *flight) spent() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.open != 0 || f.kept || f.more != nil || f.en.settled {
-		return false
-	}
-	f.gen++
-	f.l, f.en = nil, nil
-	return true
 }
 
 // entry is nil if f is another flight by now.
@@ -86,11 +71,10 @@ type failure struct {
 	err      error
 }
 
-// start makes f a flight of the actions whose bits are set.
+// start makes f a flight of the actions whose bits are set. A late caller of
+// Firing.Done looks at gen alone, which is not his any more.
 func (f *flight) start(l *launch, en *entry, actions uint64) {
-	f.mu.Lock() // for a late caller of Firing.Done
 	f.l, f.en, f.open = l, en, launching|actions
-	f.mu.Unlock()
 	if en.settled {
 		l.e.flights.add(f)
 	}
@@ -104,13 +88,13 @@ func (f *flight) firing(action int, m *Message, out []byte, vars []Variable) Fir
 }
 
 // invoke calls the action, and makes an error of a panic.
-func invoke(ctx context.Context, a Action, firing Firing) (err error) {
+func invoke(ctx context.Context, a Action, firing *Firing) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = newPanicError(v)
 		}
 	}()
-	return a.Invoke(ctx, firing)
+	return a.Invoke(ctx, *firing)
 }
 
 // report takes the outcome of one action. Whoever reports last ends the flight.
@@ -146,27 +130,38 @@ func (f *flight) note(gen uint32, action int, failed *failure) (last bool) {
 	return last
 }
 
-// land is called when all actions have been invoked. It ends the flight if none
-// is pending, and returns what Handle's caller must know.
-func (f *flight) land(m *Message) error {
+// land is called when all actions have been invoked; those whose bits are set
+// in delivered have reported by that. It ends the flight if none is pending,
+// and returns what Handle's caller must know. A flight is spent if it is over
+// and nobody but the caller can still be at work on it: its memory is then
+// another flight's. An action that reports again later, against the rules, has
+// the wrong gen.
+func (f *flight) land(m *Message, delivered uint64) (spent bool, err error) {
 	f.mu.Lock()
-	f.open &^= launching
+	f.open &^= launching | delivered
 	if f.open != 0 {
 		// From here on the flight outlives the caller's pin of the index.
-		f.pending, f.kept = true, true
+		f.pending = true
 		f.en.refs.Add(1)
-		var err error
 		if f.en.onError == nil {
 			err = f.lost()
 		}
 		f.mu.Unlock()
-		return err
+		return false, err
 	}
-	if len(f.failures()) > 0 && f.en.onError != nil {
-		f.open = erring
+	if f.more != nil || f.en.settled {
+		if len(f.failures()) > 0 && f.en.onError != nil {
+			f.open = erring
+		}
+		f.mu.Unlock()
+		return false, f.end(&f.l.ctx, m)
 	}
+	en := f.en
+	f.gen++
+	f.l, f.en = nil, nil
 	f.mu.Unlock()
-	return f.end(&f.l.ctx, m)
+	en.ledger.delivered.Add(1)
+	return true, nil
 }
 
 // end counts the outcome when all actions have reported, and runs the error
@@ -196,7 +191,7 @@ func (f *flight) escalate(ctx context.Context, m *Message, document []byte, caus
 	}
 	firing := f.firing(ErrorAction, m, document, vars)
 	firing.Err = cause
-	err := invoke(ctx, f.en.onError, firing)
+	err := invoke(ctx, f.en.onError, &firing)
 	if errors.Is(err, ErrPending) {
 		f.stayForErrorAction()
 		return nil
@@ -218,7 +213,7 @@ func (f *flight) stayForErrorAction() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.open&erring != 0 && !f.pending {
-		f.pending, f.kept = true, true
+		f.pending = true
 		f.en.refs.Add(1)
 	}
 }

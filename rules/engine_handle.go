@@ -11,8 +11,9 @@ import (
 // $aws/rules/<name>/... goes to the rule of that name and to no other, whatever
 // its filter (Basic Ingest). m and its payload must not change any more.
 //
-// Statements and actions run on the calling goroutine, one after the other. An
-// action that is not quick puts the delivery into a queue and returns
+// Statements and actions run on the calling goroutine, one after the other, but
+// for rules that ask the outside, which are waited for within Options.Patience.
+// An action that is not quick puts the delivery into a queue and returns
 // [ErrPending]; one that waits makes the caller wait. ctx is handed to them;
 // it carries the number of hops, see [Hops].
 //

@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -26,11 +25,12 @@ type handling struct {
 // A work is what a call of Handle needs and leaves to the next.
 type work struct {
 	lookup
-	in      sql.Input
+	ev      sql.Evaluation
 	out     []byte
-	answers []answer
-	spare   *flight // or nil
-	idle    *launch // of an earlier message, or nil
+	answers []answer // that rules may share
+	answer  answer   // that they do not
+	spare   *flight  // or nil
+	idle    *launch  // of an earlier message, or nil
 }
 
 // An answer is what the statement of a shape makes of the message, be it asked
@@ -51,27 +51,17 @@ const (
 // begin takes a work and describes the message to it.
 func (h *handling) begin() {
 	h.w = h.e.works.Get().(*work)
-	m, in := h.m, &h.w.in
-	in.Payload, in.Topic, in.ClientID, in.Principal = m.Payload, m.Topic, m.ClientID, m.Principal
-	in.SourceIP, in.TraceID, in.AccountID, in.Time = m.SourceIP, m.TraceID, h.e.account, m.Time
-	p := &m.Properties
-	in.Properties.UTF8, in.Properties.ContentType = p.UTF8, p.ContentType
-	in.Properties.ResponseTopic, in.Properties.CorrelationData = p.ResponseTopic, p.CorrelationData
-	for _, u := range p.User {
-		in.Properties.User = append(in.Properties.User, sql.UserProperty(u))
-	}
+	h.m.put(&h.w.ev.Input, h.e.account)
 }
 
 // end gives the work back without what it points to.
 func (h *handling) end() {
 	w := h.w
 	w.scan.Reset()
-	user := w.in.Properties.User
-	clear(user)
-	w.in = sql.Input{}
-	w.in.Properties.User = user[:0]
+	w.ev.Forget()
 	clear(w.hits)
 	clear(w.answers)
+	w.answer = answer{}
 	w.hits, w.answers = w.hits[:0], w.answers[:0]
 	if h.launch != nil && h.open == 0 && h.m.TraceID != "" {
 		h.launch.trace = ""
@@ -84,9 +74,15 @@ func (h *handling) end() {
 
 // one offers the message to one rule.
 func (h *handling) one(en *entry) error {
+	en.ledger.matched.Add(1)
+	if en.asks {
+		if a := h.beside(en); a != nil {
+			return h.e.held(h.await([]*aside{a}))
+		}
+		return nil
+	}
 	h.begin()
 	defer h.end()
-	en.ledger.matched.Add(1)
 	return h.e.held(h.fire(en, &sql.RunOptions{Variables: en.vars}))
 }
 
@@ -117,17 +113,28 @@ func (h *handling) many(ix *index, groups []*group) error {
 			}
 		}
 	}
-	if w.in.Time.IsZero() && len(w.hits) > 1 {
-		w.in.Time = time.Now() // the same for all
+	if w.ev.Input.Time.IsZero() && len(w.hits) > 1 {
+		w.ev.Input.Time = time.Now() // the same for all
 	}
 	var lost []error
+	var asking []*aside
 	h.left = len(w.hits)
 	for _, en := range w.hits {
+		if en.asks {
+			if a := h.beside(en); a != nil {
+				asking = append(asking, a)
+			}
+			h.left--
+			continue
+		}
 		err := h.fire(en, &sql.RunOptions{Variables: en.vars, Scan: &w.scan, Slots: en.slots, Preds: len(en.preds) > 0})
 		if err != nil {
 			lost = append(lost, err)
 		}
 		h.left--
+	}
+	if asking != nil {
+		lost = append(lost, h.await(asking))
 	}
 	return h.e.held(errors.Join(lost...))
 }
@@ -156,16 +163,21 @@ func (h *handling) fire(en *entry, opts *sql.RunOptions) error {
 	if a.vars != nil {
 		f.extra().vars = a.vars
 	}
+	delivered := uint64(0)
 	for i, action := range en.actions {
-		err := invoke(&h.launch.ctx, action, f.firing(i, h.m, a.out, a.vars))
-		if err == nil {
+		firing := f.firing(i, h.m, a.out, a.vars)
+		err := invoke(&h.launch.ctx, action, &firing)
+		switch {
+		case err == nil && i == len(en.actions)-1:
+			delivered = 1 << i // land is next
+		case err == nil:
 			f.report(f.gen, i, h.m, nil)
-		} else if !errors.Is(err, ErrPending) {
+		case !errors.Is(err, ErrPending):
 			f.report(f.gen, i, h.m, &failure{action: i, inline: true, err: err, resource: resource(err, action)})
 		}
 	}
-	err := f.land(h.m)
-	if f.spent() {
+	spent, err := f.land(h.m, delivered)
+	if spent {
 		h.open--
 		if f != &h.launch.first {
 			h.w.spare = f
@@ -207,35 +219,38 @@ func (h *handling) start(n int) []byte {
 	return room
 }
 
-// ask is the answer of the statement of en. Rules of one shape get the same
-// one, if it is the same each time, and the same output.
-func (h *handling) ask(en *entry, opts *sql.RunOptions) answer {
+// ask is the answer of the statement of en, until the next is asked for. Rules
+// of one shape get the same one, if it is the same each time, and the same
+// output.
+func (h *handling) ask(en *entry, opts *sql.RunOptions) *answer {
 	w := h.w
+	a := &w.answer
 	share := (h.left > 1 || len(w.answers) > 0) && en.st.Steady()
 	if share {
 		for i := range w.answers {
 			if w.answers[i].shape == en.shape {
-				return w.answers[i]
+				return &w.answers[i]
 			}
 		}
+		if len(w.answers) < maxAnswers {
+			w.answers = append(w.answers, answer{})
+			a = &w.answers[len(w.answers)-1]
+		}
 	}
-	a := h.eval(en, opts, share || len(en.actions) > 0)
-	a.shape = en.shape
-	if share && len(w.answers) < maxAnswers {
-		w.answers = append(w.answers, a)
-	}
+	*a = answer{shape: en.shape}
+	h.eval(a, en, opts, share || len(en.actions) > 0)
 	return a
 }
 
 // maxAnswers bounds the search among them.
 const maxAnswers = 16
 
-// eval is the statement, and a panic in one of its functions is an error. The
-// output is only given if it is to be kept.
-func (h *handling) eval(en *entry, opts *sql.RunOptions, keep bool) (a answer) {
+// eval puts into a, which has none, the answer of the statement. A panic in one
+// of its functions is an error. The output is only given if it is to be kept.
+func (h *handling) eval(a *answer, en *entry, opts *sql.RunOptions, keep bool) {
 	defer func() {
 		if v := recover(); v != nil {
-			a = answer{err: newPanicError(v)}
+			a.yes, a.err = false, newPanicError(v)
 		}
 	}()
 	w := h.w
@@ -243,23 +258,25 @@ func (h *handling) eval(en *entry, opts *sql.RunOptions, keep bool) (a answer) {
 		w.out = make([]byte, 0, 512)
 	}
 	opts.Buf = w.out[:0]
-	r, err := en.st.Run(h.ctx, &w.in, opts)
+	r, err := w.ev.Run(h.ctx, en.st, opts)
 	if err != nil {
-		return answer{err: evalError(err)}
+		a.err = evalError(err)
+		return
 	}
 	if !r.Matched {
-		return answer{}
+		return
 	}
 	a.yes = true
-	a.vars = variables(r.Variables)
+	if r.Variables != nil {
+		a.vars = variables(r.Variables)
+	}
 	if r.Whole {
 		a.out = r.Out
-		return a
+		return
 	}
 	if w.out = r.Out; keep {
 		a.out = h.keep(r.Out)
 	}
-	return a
 }
 
 // keep copies an output to where it may stay.
@@ -270,8 +287,7 @@ func (h *handling) keep(out []byte) []byte {
 			return room[:len(out):len(out)]
 		}
 	}
-	if len(out) == 0 {
-		return []byte{}
-	}
-	return bytes.Clone(out)
+	kept := make([]byte, len(out))
+	copy(kept, out)
+	return kept
 }

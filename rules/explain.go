@@ -72,7 +72,8 @@ func (q *Query) Explain(ctx context.Context, m *Message) *Explanation {
 	} else if ok {
 		ex.Reason = "the topic names the rule " + rule + ", and "
 	}
-	in := q.input(m)
+	var in sql.Input
+	m.put(&in, q.account)
 	got, err := sql.Explain(ctx, q.text, q.sqlOptions(), &in)
 	if got != nil {
 		ex.steps(got)

@@ -57,7 +57,8 @@ type TableQuery struct {
 // A ProtoSchema names a message type in a descriptor set.
 type ProtoSchema struct{ Bucket, Key, File, MessageType string }
 
-// A Function is a function of your own. Fn is a Go function
+// A Function is a function of your own, documented beside those of the language
+// by [Functions]. Fn is a Go function
 //
 //	func([context.Context,] args...) (result[, error])
 //
@@ -71,4 +72,10 @@ type Function struct {
 	Name string // lower case; letters, digits and _
 	Doc  string // one line, for people
 	Fn   any
+
+	// Inline says that Fn is as quick as a built-in function and waits for
+	// nothing, so that it need not be kept from holding up others: it is called
+	// on the goroutine of Handle, which saves some microseconds. See
+	// Options.Patience.
+	Inline bool
 }

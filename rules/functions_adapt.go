@@ -90,7 +90,7 @@ func (f *Funcs) functions() ([]sql.Function, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, sql.Function{Name: u.Name, Call: call})
+		all = append(all, sql.Function{Name: u.Name, Inline: u.Inline, Call: call})
 	}
 	return all, nil
 }

@@ -101,3 +101,46 @@ func TestUserFunctions(t *testing.T) {
 		}
 	}
 }
+
+// TestFunctionDocs: functions of the user are documented as those of the
+// language are, beside them.
+func TestFunctionDocs(t *testing.T) {
+	opts := &CompileOptions{Funcs: &Funcs{
+		Shadow: func(context.Context, string, string, string) (json.RawMessage, error) { return nil, nil },
+		User: []Function{
+			{Name: "label", Doc: "a text so many times", Fn: func(_ context.Context, n int64, s string, raw json.RawMessage) (bool, error) { return false, nil }},
+			{Name: "half", Fn: func(float64) json.RawMessage { return nil }},
+		},
+	}}
+	all, err := Functions(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]FunctionDoc{}
+	for i, d := range all {
+		if i > 0 && all[i-1].Name >= d.Name {
+			t.Errorf("%s is out of order", d.Name)
+		}
+		got[d.Name] = d
+	}
+	for _, want := range []FunctionDoc{
+		{"label", "label(int, str, any) bool", "a text so many times", ""},
+		{"half", "half(num) any", "", ""},
+		{"substring", "substring(str, num[, num]) str", "characters from an index, from 0, to before another or the end", Version2015},
+		{"get_thing_shadow", "get_thing_shadow(str[, str], str) any", "shadow of a thing, the classic or a named one; role last", Version2016},
+		{},
+	} {
+		if got[want.Name] != want {
+			t.Errorf("%+v, want %+v", got[want.Name], want)
+		}
+	}
+	if _, ok := got["get_secret"]; ok {
+		t.Error("a function that nobody answers is documented")
+	}
+	if all, err := Functions(nil); err != nil || len(all) < 70 {
+		t.Errorf("%d functions, %v", len(all), err)
+	}
+	if _, err := Functions(&CompileOptions{Funcs: &Funcs{User: []Function{{Name: "X"}}}}); err == nil {
+		t.Error("a function that is none is documented")
+	}
+}

@@ -38,6 +38,7 @@ type entry struct {
 	st      *sql.Statement
 	vars    bool   // the statement has a SET clause
 	settled bool   // some action reports through Engine.Settle
+	asks    bool   // it is evaluated beside Handle, see aside
 	name    string // of rule, as version
 	version int64
 
@@ -51,6 +52,8 @@ type entry struct {
 	// refs is 1 for the index and 1 for each firing that is pending; at 0 the
 	// actions are closed.
 	refs atomic.Int64
+
+	behind atomic.Int64 // asides that Handle has left behind
 }
 
 // runs reports whether messages may reach e.

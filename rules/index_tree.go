@@ -94,32 +94,54 @@ func (t *tree) match(topic string, out []*group) []*group {
 	}
 	if strings.HasPrefix(topic, "$") {
 		level, rest, more := strings.Cut(topic, "/")
-		if sub, ok := t.literal.Get(level); ok {
-			return sub.matchStep(rest, more, out)
+		sub, _ := t.literal.Get(level)
+		switch {
+		case sub == nil:
+			return out
+		case more:
+			return sub.matchBelow(rest, out)
 		}
-		return out
+		return sub.matchHere(out)
 	}
-	return t.matchStep(topic, true, out)
+	return t.matchBelow(topic, out)
 }
 
-func (t *tree) matchStep(topic string, more bool, out []*group) []*group {
-	if !more {
-		if t.here != nil {
-			out = append(out, t.here)
-		}
-		return out
-	}
-	if t.below != nil {
-		out = append(out, t.below)
-	}
-	level, rest, more := strings.Cut(topic, "/")
-	if t.literal.Len() > 0 {
-		if sub, ok := t.literal.Get(level); ok {
-			out = sub.matchStep(rest, more, out)
-		}
-	}
-	if t.plus != nil {
-		out = t.plus.matchStep(rest, more, out)
+// matchHere appends the group of the filter that ends at t, which may be nil.
+func (t *tree) matchHere(out []*group) []*group {
+	if t != nil && t.here != nil {
+		out = append(out, t.here)
 	}
 	return out
+}
+
+// matchBelow appends the groups below t that match the levels of topic.
+func (t *tree) matchBelow(topic string, out []*group) []*group {
+	for {
+		if t.below != nil {
+			out = append(out, t.below)
+		}
+		end := 0 // of the level; levels are short
+		for end < len(topic) && topic[end] != '/' {
+			end++
+		}
+		var sub *tree
+		if t.literal.Len() > 0 {
+			sub, _ = t.literal.Get(topic[:end])
+		}
+		if end == len(topic) {
+			return t.plus.matchHere(sub.matchHere(out))
+		}
+		topic = topic[end+1:]
+		switch {
+		case t.plus == nil && sub == nil:
+			return out
+		case t.plus == nil:
+			t = sub
+		case sub == nil:
+			t = t.plus
+		default:
+			out = sub.matchBelow(topic, out)
+			t = t.plus
+		}
+	}
 }

@@ -22,6 +22,10 @@ const (
 	// ReasonPanic: a function of the statement panicked. Failed.
 	ReasonPanic Reason = "panic"
 
+	// ReasonSlow: the functions of the statement are so slow that too many
+	// messages wait for them (see Options.MaxBehind). Failed.
+	ReasonSlow Reason = "slow"
+
 	// ReasonErrorAction: an action failed, and the error action has the
 	// document. DeadLettered.
 	ReasonErrorAction Reason = "error_action"
@@ -92,7 +96,7 @@ type LastFailure struct {
 // reasons are those of messages that were not delivered, in the order of
 // ledger.lost: first those of DeadLettered, then those of Failed.
 var reasons = [...]Reason{ReasonErrorAction, ReasonDeadLetter,
-	ReasonStatement, ReasonPanic, ReasonNoErrorAction, ReasonErrorActionFailed}
+	ReasonStatement, ReasonPanic, ReasonSlow, ReasonNoErrorAction, ReasonErrorActionFailed}
 
 const deadReasons = 2
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 )
@@ -141,6 +142,21 @@ func TestLint(t *testing.T) {
 	}
 	if found, err := Lint("SELECT a FROM 'a'", nil, nil); err != nil || found != nil {
 		t.Error(found, err)
+	}
+}
+
+// TestEngineLints: who puts a statement that can hardly be meant so hears of
+// it, and it is put all the same.
+func TestEngineLints(t *testing.T) {
+	var text strings.Builder
+	e := open(t, NewMemStore(), binder{}, &Options{Logger: slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	put(t, e, "fine", "SELECT regexp_substr(a, 'x+') AS x FROM 'a' WHERE b > 1")
+	if text.Len() > 0 {
+		t.Errorf("logged %s", text.String())
+	}
+	put(t, e, "looks_ahead", "SELECT regexp_substr(a, 'x(?=y)') AS x FROM 'a' WHERE b > 1 AND b < 0")
+	if n := strings.Count(text.String(), "rule=looks_ahead line=1 column="); n != 2 || !strings.Contains(text.String(), "column=27 ") {
+		t.Errorf("logged %s", text.String())
 	}
 }
 

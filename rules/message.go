@@ -38,18 +38,15 @@ type Properties struct {
 // A UserProperty is one name and value pair.
 type UserProperty struct{ Name, Value string }
 
-// input is the message as internal/sql takes it.
-func (q *Query) input(m *Message) sql.Input {
-	in := sql.Input{
-		Payload: m.Payload, Topic: m.Topic, ClientID: m.ClientID, Principal: m.Principal,
-		SourceIP: m.SourceIP, TraceID: m.TraceID, AccountID: q.account, Time: m.Time,
-		Properties: sql.Properties{
-			UTF8: m.Properties.UTF8, ContentType: m.Properties.ContentType,
-			ResponseTopic: m.Properties.ResponseTopic, CorrelationData: m.Properties.CorrelationData,
-		},
+// put is the message as internal/sql takes it; in is empty but for room. Field
+// by field, since in is on the heap and most of it is nothing.
+func (m *Message) put(in *sql.Input, account string) {
+	in.Payload, in.Topic, in.ClientID, in.Principal = m.Payload, m.Topic, m.ClientID, m.Principal
+	in.SourceIP, in.TraceID, in.AccountID, in.Time = m.SourceIP, m.TraceID, account, m.Time
+	p := &m.Properties
+	in.Properties.UTF8, in.Properties.ContentType = p.UTF8, p.ContentType
+	in.Properties.ResponseTopic, in.Properties.CorrelationData = p.ResponseTopic, p.CorrelationData
+	for _, u := range p.User {
+		in.Properties.User = append(in.Properties.User, sql.UserProperty(u))
 	}
-	for _, p := range m.Properties.User {
-		in.Properties.User = append(in.Properties.User, sql.UserProperty(p))
-	}
-	return in
 }

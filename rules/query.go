@@ -30,6 +30,24 @@ func (q *Query) sqlOptions() *sql.Options {
 	return o
 }
 
+// binding is what the templates of the rule's actions are compiled with: the
+// version and the functions of its statement, and the variables of that.
+func (q *Query) binding(rule string) *sql.Binding {
+	b := &sql.Binding{Rule: rule}
+	b.Options = *q.sqlOptions()
+	b.Variables, b.AccountID = q.Variables(), q.account
+	return b
+}
+
+// BoundRule is the name of the rule that a [Binder] is called for, and empty
+// in other contexts.
+func BoundRule(ctx context.Context) string {
+	if b := sql.BindingOf(ctx); b != nil {
+		return b.Rule
+	}
+	return ""
+}
+
 // Filter is the topic filter after FROM, or empty if the statement has none:
 // such a rule is reached by Basic Ingest alone.
 func (q *Query) Filter() string { return q.filter }
@@ -66,12 +84,18 @@ const basicIngest = "$aws/rules/"
 // message: it wraps what a function that asks the outside returned, a
 // [*PanicError], [ErrLimit] or [ErrNotJSON].
 func (q *Query) Eval(ctx context.Context, m *Message) (out []byte, matched bool, err error) {
-	in := q.input(m)
-	out, matched, err = q.st.Eval(ctx, &in)
+	r, err := q.run(ctx, m, &sql.RunOptions{})
 	if err != nil {
 		return nil, false, evalError(err)
 	}
-	return out, matched, nil
+	return r.Out, r.Matched, nil
+}
+
+func (q *Query) run(ctx context.Context, m *Message, opts *sql.RunOptions) (sql.Result, error) {
+	ev := sql.Borrow()
+	defer ev.Free()
+	m.put(&ev.Input, q.account)
+	return ev.Run(ctx, q.st, opts)
 }
 
 // A Variable is a variable of a SET clause and its value as JSON, nil for
@@ -84,12 +108,11 @@ type Variable struct {
 // EvalVariables is Eval, and returns the values of the SET clause, which
 // templates of the rule's actions may use.
 func (q *Query) EvalVariables(ctx context.Context, m *Message) (out []byte, vars []Variable, matched bool, err error) {
-	in := q.input(m)
-	out, set, matched, err := q.st.EvalVariables(ctx, &in)
+	r, err := q.run(ctx, m, &sql.RunOptions{Variables: true})
 	if err != nil {
 		return nil, nil, false, evalError(err)
 	}
-	return out, variables(set), matched, nil
+	return r.Out, variables(r.Variables), r.Matched, nil
 }
 
 func variables(set []sql.Variable) []Variable {

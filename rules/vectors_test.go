@@ -143,15 +143,16 @@ func (v *vector) expand(q *Query, m *Message) error {
 	if err := json.Unmarshal(v.Want, &want); err != nil {
 		return err
 	}
-	in := q.input(m)
+	var in sql.Input
+	m.put(&in, q.account)
 	opts := &sql.TemplateOptions{Variables: []string{}}
 	if q.st != nil {
 		opts.Variables = q.Variables()
-		_, set, _, err := q.st.EvalVariables(context.Background(), &in)
+		r, err := q.run(context.Background(), m, &sql.RunOptions{Variables: true})
 		if err != nil {
 			return err
 		}
-		in.Variables = set
+		in.Variables = r.Variables
 	}
 	tmpl, err := sql.CompileTemplate(*v.Template, opts)
 	if err != nil {

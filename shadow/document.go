@@ -23,7 +23,7 @@ type Document struct {
 	// Time is when the document was last written.
 	Time time.Time
 
-	// By is who wrote it, as Options.Principal told.
+	// By is who wrote it, as WithPrincipal or Options.Principal told.
 	By string
 
 	// Deleted marks a tombstone: the shadow does not exist, but its version is

@@ -39,7 +39,8 @@ var (
 	ErrEncoding = errors.New("shadow: not UTF-8")
 
 	// ErrTooManyRequests reports more than Options.MaxInFlight requests at once
-	// for one thing. Try again when some are answered. Code 429.
+	// for one thing, or more than Options.MaxRate a second for one shadow. Try
+	// again later. Code 429.
 	ErrTooManyRequests = errors.New("shadow: too many requests in flight")
 
 	// ErrCorrupt reports a stored document that is not what was stored. It is a

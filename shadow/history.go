@@ -96,7 +96,7 @@ func (s *Service) AtTime(ctx context.Context, ref Ref, t time.Time) (Document, e
 type Revision struct {
 	Version int64
 	Time    time.Time
-	By      string // who wrote it, as Options.Principal told
+	By      string // who wrote it, as WithPrincipal or Options.Principal told
 	Deleted bool   // this version is the deletion of the shadow
 	Fields  []FieldChange
 }

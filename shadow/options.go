@@ -49,6 +49,10 @@ type Options struct {
 	// limit of AWS; negative means no limit.
 	MaxInFlight int
 
+	// MaxRate is how many requests a second one shadow takes, with bursts of as
+	// many; more get ErrTooManyRequests. Zero means no limit; AWS has 20.
+	MaxRate int
+
 	// VersionMemory is how long the version of a deleted shadow is remembered,
 	// so that a shadow made again goes on counting. Zero means 48 hours.
 	VersionMemory time.Duration
@@ -61,12 +65,33 @@ type Options struct {
 	// Now gives the time written into documents. Nil means time.Now.
 	Now func() time.Time
 
-	// Principal names who makes a change, for Document.By: as a rule it reads
-	// what the endpoint or the broker put into the context. Nil means nobody.
+	// Principal names who makes a change, for Document.By, where no endpoint
+	// has told with WithPrincipal: as a rule it reads what a broker put into the
+	// context. Nil means nobody.
 	Principal func(context.Context) string
 
 	// Logger receives what an observer did wrong. Nil is silence.
 	Logger *slog.Logger
+}
+
+type principalKey struct{}
+
+// WithPrincipal returns a context whose updates and deletions are made by
+// principal, which becomes Document.By. It is for endpoints that know who asks;
+// an empty principal changes nothing.
+func WithPrincipal(ctx context.Context, principal string) context.Context {
+	if principal == "" {
+		return ctx
+	}
+	return context.WithValue(ctx, principalKey{}, principal)
+}
+
+// principal is who makes a change.
+func (o *Options) principal(ctx context.Context) string {
+	if p, ok := ctx.Value(principalKey{}).(string); ok {
+		return p
+	}
+	return o.Principal(ctx)
 }
 
 func (o *Options) filled() (Options, error) {
@@ -93,8 +118,12 @@ func (o *Options) filled() (Options, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	var errs []error
 	if c.VersionMemory < 0 {
-		return c, errors.New("shadow: Options.VersionMemory is negative")
+		errs = append(errs, errors.New("shadow: Options.VersionMemory is negative"))
 	}
-	return c, nil
+	if c.MaxRate < 0 {
+		errs = append(errs, errors.New("shadow: Options.MaxRate is negative"))
+	}
+	return c, errors.Join(errs...)
 }

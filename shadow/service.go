@@ -18,6 +18,7 @@ type Service struct {
 	opts    Options
 	lanes   lanes
 	busy    busy
+	rates   rates
 	watches watches
 
 	mu        sync.Mutex // for changing observers; readers take the pointer
@@ -39,7 +40,7 @@ func New(store Store, opts *Options) (*Service, error) {
 	}
 	s := &Service{store: store, opts: o}
 	s.observers.Store(new([]*observer))
-	s.busy.seed, s.lanes.seed, s.lanes.tell = maphash.MakeSeed(), maphash.MakeSeed(), s.tell
+	s.busy.seed, s.rates.seed, s.lanes.seed, s.lanes.tell = maphash.MakeSeed(), maphash.MakeSeed(), maphash.MakeSeed(), s.tell
 	return s, nil
 }
 
@@ -60,8 +61,8 @@ func (s *Service) get(ctx context.Context, ref Ref) (Document, error) {
 	if err := ref.Check(); err != nil {
 		return Document{}, err
 	}
-	if !s.busy.enter(ref.Thing, s.opts.MaxInFlight) {
-		return Document{}, refuse(ErrTooManyRequests, "Too many requests")
+	if err := s.enter(ref, ""); err != nil {
+		return Document{}, err
 	}
 	defer s.busy.leave(ref.Thing)
 	doc, err := s.store.Load(ctx, ref)
@@ -72,6 +73,19 @@ func (s *Service) get(ctx context.Context, ref Ref) (Document, error) {
 		return Document{}, absent(ref)
 	}
 	return doc, nil
+}
+
+// enter begins a request, which busy.leave ends, if the limits allow one more.
+func (s *Service) enter(ref Ref, clientToken string) error {
+	if s.busy.enter(ref.Thing, s.opts.MaxInFlight) {
+		if s.opts.MaxRate == 0 || s.rates.take(ref, s.opts.MaxRate, time.Now()) {
+			return nil
+		}
+		s.busy.leave(ref.Thing)
+	}
+	e := refuse(ErrTooManyRequests, "Too many requests")
+	e.ClientToken = clientToken
+	return e
 }
 
 func absent(ref Ref) *RequestError {
@@ -127,7 +141,7 @@ func (s *Service) updateWith(ctx context.Context, ref Ref, make func(stored Docu
 			if err != nil {
 				return Change{}, err
 			}
-			c.After.By = s.opts.Principal(ctx)
+			c.After.By = s.opts.principal(ctx)
 			return c, accept(c)
 		})
 	}
@@ -188,10 +202,8 @@ func (s *Service) delete(ctx context.Context, ref Ref, clientToken string) (Chan
 // write is the loop of load, change, compare-and-swap, tell.
 func (s *Service) write(ctx context.Context, ref Ref, clientToken string,
 	change func(stored Document, now time.Time) (Change, error)) (Change, error) {
-	if !s.busy.enter(ref.Thing, s.opts.MaxInFlight) {
-		e := refuse(ErrTooManyRequests, "Too many requests")
-		e.ClientToken = clientToken
-		return Change{}, e
+	if err := s.enter(ref, clientToken); err != nil {
+		return Change{}, err
 	}
 	defer s.busy.leave(ref.Thing)
 	op := s.lanes.begin(ctx, ref)
@@ -210,7 +222,7 @@ func (s *Service) write(ctx context.Context, ref Ref, clientToken string,
 			s.lanes.drop(op)
 			return Change{}, err
 		}
-		c.After.By = s.opts.Principal(ctx)
+		c.After.By = s.opts.principal(ctx)
 		s.lanes.attempt(op, prev, c.After.Version <= prev)
 		err = s.store.Save(ctx, ref, c.After, prev)
 		switch {

@@ -115,6 +115,58 @@ func TestInFlightLimit(t *testing.T) {
 	})
 }
 
+// A shadow takes so many requests a second, whatever they are; others are not held up.
+func TestRateLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc := open(t, &shadow.Options{MaxRate: 20})
+		ref := shadow.Ref{Thing: "t"}
+		burst := func() (n int) {
+			for range 50 {
+				var err error
+				switch n % 3 {
+				case 0:
+					_, err = svc.Update(t.Context(), ref, []byte(`{"state":{},"clientToken":"k"}`))
+				case 1:
+					_, err = svc.Get(t.Context(), ref)
+				default:
+					_, err = svc.DeleteToken(t.Context(), ref, "k")
+				}
+				re := (*shadow.RequestError)(nil)
+				switch {
+				case err == nil:
+					n++
+				case !errors.Is(err, shadow.ErrTooManyRequests) || !errors.As(err, &re) || n%3 != 1 && re.ClientToken != "k":
+					t.Errorf("request %d: %v", n, err)
+				}
+			}
+			return n
+		}
+		if n := burst(); n != 20 {
+			t.Errorf("%d at once", n)
+		}
+		time.Sleep(500 * time.Millisecond)
+		if n := burst(); n != 10 {
+			t.Errorf("%d half a second later", n)
+		}
+		time.Sleep(time.Hour)
+		if n := burst(); n != 20 {
+			t.Errorf("%d an hour later", n)
+		}
+		for i := range 10_000 { // more than are remembered
+			if _, err := svc.Update(t.Context(), shadow.Ref{Thing: fmt.Sprint("o", i)}, []byte(`{"state":{}}`)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := burst(); n != 20 {
+			t.Errorf("%d after others", n)
+		}
+	})
+	if _, err := shadow.New(shadow.NewMemStore(), &shadow.Options{MaxRate: -1}); err == nil {
+		t.Error("a negative rate is taken")
+	}
+}
+
 func TestPanicOfAnObserver(t *testing.T) {
 	svc := open(t, nil)
 	svc.Observe(func(context.Context, shadow.Change) { panic("oh") })
@@ -151,6 +203,18 @@ func TestHistory(t *testing.T) {
 	}
 	if _, err := svc.At(t.Context(), ref, 5); !errors.Is(err, shadow.ErrNoHistory) {
 		t.Errorf("version 5: %v", err)
+	}
+	// An endpoint that knows who asks has the last word, in deletions too.
+	who = "nobody"
+	other := shadow.Ref{Thing: "u"}
+	for ctx, want := range map[context.Context]string{shadow.WithPrincipal(t.Context(), "anna"): "anna", shadow.WithPrincipal(t.Context(), ""): "nobody"} {
+		c, err := svc.Update(ctx, other, []byte(`{"state":{}}`))
+		if err != nil || c.After.By != want {
+			t.Errorf("by %q, %v, want %q", c.After.By, err, want)
+		}
+		if c, err = svc.Delete(ctx, other); err != nil || c.After.By != want {
+			t.Errorf("deleted by %q, %v, want %q", c.After.By, err, want)
+		}
 	}
 	n := 0
 	for doc, err := range svc.History(t.Context(), ref) {

@@ -14,11 +14,13 @@ package function
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -91,7 +93,7 @@ func New(fns map[string]Func, opts *Options) (*Functions, error) {
 func (f *Functions) Invoke(ctx context.Context, name string, event []byte) (answer []byte, err error) {
 	fn, ok := f.byName[name]
 	if !ok {
-		return nil, actions.Permanent(fmt.Errorf("%w: %q; there are %q", ErrNotFound, name, slices.Sorted(maps.Keys(f.byName))))
+		return nil, actions.Permanent(f.notFound(name))
 	}
 	if f.opts.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -148,16 +150,58 @@ type Params struct {
 	Name string `json:"name" required:"true" doc:"name of the function"`
 }
 
+// LambdaParams are the parameters of the lambda action of AWS IoT.
+type LambdaParams struct {
+	FunctionARN string `json:"functionArn" required:"true" doc:"ARN of the function, perhaps with a version or an alias, or its name; what is between is ignored"`
+}
+
+// LambdaSpec returns the plugin "lambda": the action of AWS IoT with its
+// parameters, so that rules can be copied. The function is that of the name in
+// the ARN; it gets JSON alone.
+func LambdaSpec(f *Functions) actions.Spec {
+	return actions.NewSpec("lambda", "call a Go function of this program, named as by AWS, with the payload", func(_ context.Context, p *LambdaParams) (actions.Action, error) {
+		name := NameOf(p.FunctionARN)
+		if _, ok := f.byName[name]; !ok {
+			return nil, &actions.ParamError{Path: "functionArn", Err: f.notFound(name)}
+		}
+		return actions.Func(func(ctx context.Context, r *actions.Request) error {
+			if !json.Valid(r.Payload) {
+				return actions.WithResource(actions.Permanent(fmt.Errorf("function %s: the payload is not JSON", name)), p.FunctionARN)
+			}
+			_, err := f.Invoke(ctx, name, r.Payload)
+			return actions.WithResource(err, p.FunctionARN)
+		}), nil
+	})
+}
+
+// NameOf is the name in the ARN of a function,
+//
+//	arn:aws:lambda:<region>:<account>:function:<name>[:<version or alias>]
+//
+// or arn itself if it is none.
+func NameOf(arn string) string {
+	_, rest, ok := strings.Cut(arn, ":function:")
+	if !ok {
+		return arn
+	}
+	name, _, _ := strings.Cut(rest, ":")
+	return name
+}
+
+func (f *Functions) notFound(name string) error {
+	return fmt.Errorf("%w: %q; there are %q", ErrNotFound, name, slices.Sorted(maps.Keys(f.byName)))
+}
+
 // Spec returns the plugin "function". The event is the payload that the rule
 // selected; the answer is dropped, as an asynchronous invocation's is.
 func Spec(f *Functions) actions.Spec {
 	return actions.NewSpec("function", "call a Go function of this program with the payload", func(_ context.Context, p *Params) (actions.Action, error) {
 		if _, ok := f.byName[p.Name]; !ok {
-			return nil, &actions.ParamError{Path: "name", Err: fmt.Errorf("%w: %q; there are %q", ErrNotFound, p.Name, slices.Sorted(maps.Keys(f.byName)))}
+			return nil, &actions.ParamError{Path: "name", Err: f.notFound(p.Name)}
 		}
 		return actions.Func(func(ctx context.Context, r *actions.Request) error {
 			_, err := f.Invoke(ctx, p.Name, r.Payload)
-			return err
+			return actions.WithResource(err, p.Name)
 		}), nil
 	})
 }

@@ -101,6 +101,44 @@ func TestPlugin(t *testing.T) {
 	}
 }
 
+func TestLambda(t *testing.T) {
+	var got []byte
+	f := functions(t, nil, map[string]function.Func{
+		"keep":  func(_ context.Context, event []byte) ([]byte, error) { got = event; return nil, nil },
+		"fails": func(context.Context, []byte) ([]byte, error) { return nil, errors.New("no") }})
+	open := func(arn string) (actions.Action, error) {
+		return function.LambdaSpec(f).Open(t.Context(), json.RawMessage(`{"functionArn":"`+arn+`"}`))
+	}
+	for _, arn := range []string{"keep", "arn:aws:lambda:us-east-1:1:function:keep", "arn:aws:lambda:us-east-1:1:function:keep:prod", "arn:aws:lambda:us-east-1:1:function:keep:7"} {
+		a, err := open(arn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = nil
+		if err := a.Do(t.Context(), &actions.Request{Payload: []byte(`{"x":1}`)}); err != nil || string(got) != `{"x":1}` {
+			t.Errorf("%s: got %s, %v", arn, got, err)
+		}
+		if err := a.Do(t.Context(), &actions.Request{Payload: []byte(`{"x":`)}); !actions.IsPermanent(err) {
+			t.Errorf("%s: what is not JSON: %v", arn, err)
+		}
+	}
+	var param *actions.ParamError
+	for _, arn := range []string{"", "arn:aws:lambda:us-east-1:1:function:kep", "arn:aws:lambda:us-east-1:1:layer:keep"} {
+		if _, err := open(arn); !errors.As(err, &param) || param.Path != "functionArn" {
+			t.Errorf("%q: %v", arn, err)
+		}
+	}
+	const arn = "arn:aws:lambda:us-east-1:1:function:fails"
+	a, err := open(arn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var about interface{ Resource() string }
+	if err := a.Do(t.Context(), &actions.Request{Payload: []byte(`{}`)}); !errors.As(err, &about) || about.Resource() != arn {
+		t.Errorf("the failure %v is about %v", err, about)
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	if _, err := function.New(map[string]function.Func{"x": nil}, nil); err == nil {
 		t.Error("a nil function is taken")

@@ -136,6 +136,10 @@ func (a *action) Do(ctx context.Context, r *actions.Request) error {
 	if a.options.Token != "" {
 		q.Header.Set("Authorization", "Bearer "+a.options.Token)
 	}
+	return actions.WithResource(a.send(q), a.server+a.topic)
+}
+
+func (a *action) send(q *http.Request) error {
 	answer, err := a.options.Client.Do(q)
 	if err != nil {
 		return fmt.Errorf("notify: %w", err)

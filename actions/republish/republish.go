@@ -5,8 +5,9 @@
 //
 // A topic that begins with "$$" after substitution means one "$", which is how
 // a rule reaches reserved topics ("$$aws/things/${topic(2)}/shadow/update"), as
-// with AWS IoT; a single "$" at the beginning is refused. Parameters of AWS
-// that mean nothing here (roleArn) are accepted, so that rules can be copied.
+// with AWS IoT; a single "$" at the beginning is refused, and so are the topics of
+// jobs. The parameters are those of AWS, headers included; what means nothing here
+// (roleArn) is accepted, so that rules can be copied.
 package republish
 
 import (
@@ -27,6 +28,7 @@ type Publisher interface {
 type Params struct {
 	Topic   actions.Template `json:"topic" required:"true" doc:"topic to publish on; $$ at the beginning stands for $"`
 	QoS     int              `json:"qos" doc:"0 or 1; in-process publishing is at least once either way"`
+	Headers *Headers         `json:"headers" doc:"properties of MQTT 5"`
 	RoleARN string           `json:"roleArn" doc:"accepted and ignored"`
 }
 
@@ -39,15 +41,31 @@ func Spec(p Publisher) actions.Spec {
 		if params.QoS != 0 && params.QoS != 1 {
 			return nil, &actions.ParamError{Path: "qos", Err: fmt.Errorf("%d is neither 0 nor 1", params.QoS)}
 		}
-		return &action{p, params}, nil
+		a := &action{publisher: p, params: params}
+		if h := params.Headers; h != nil {
+			if err := h.check(); err != nil {
+				return nil, err
+			}
+			var ok bool
+			if a.properties, ok = p.(PropertyPublisher); !ok {
+				return nil, &actions.ParamError{Path: "headers", Err: errors.New("the publisher has no properties")}
+			}
+		}
+		if topic, ok := params.Topic.Constant(); ok {
+			if _, err := resolve(topic); err != nil {
+				return nil, &actions.ParamError{Path: "topic", Err: err}
+			}
+		}
+		return a, nil
 	})
 	s.Inline = true
 	return s
 }
 
 type action struct {
-	publisher Publisher
-	params    *Params
+	publisher  Publisher
+	properties PropertyPublisher // nil without headers
+	params     *Params
 }
 
 var _ actions.Action = (*action)(nil)
@@ -55,6 +73,7 @@ var _ actions.Action = (*action)(nil)
 var (
 	errEmpty    = errors.New("republish: the topic is empty after substitution")
 	errReserved = errors.New("republish: a reserved topic is written with $$")
+	errJobs     = errors.New("republish: topics of jobs are refused")
 )
 
 func (a *action) Do(ctx context.Context, r *actions.Request) error {
@@ -62,12 +81,25 @@ func (a *action) Do(ctx context.Context, r *actions.Request) error {
 	if err != nil {
 		return err
 	}
-	topic, err = resolve(topic)
+	to, err := resolve(topic)
 	if err != nil {
-		return actions.Permanent(err)
+		return actions.WithResource(actions.Permanent(err), topic)
 	}
-	if err := a.publisher.Publish(ctx, topic, r.Payload); err != nil {
-		return fmt.Errorf("republish %s: %w", topic, err)
+	return actions.WithResource(a.publish(ctx, to, r), to)
+}
+
+func (a *action) publish(ctx context.Context, to string, r *actions.Request) (err error) {
+	if a.properties == nil {
+		err = a.publisher.Publish(ctx, to, r.Payload)
+	} else {
+		p, life, bad := a.params.Headers.expand(ctx, r)
+		if bad != nil {
+			return bad
+		}
+		err = a.properties.PublishProperties(ctx, to, r.Payload, p, life)
+	}
+	if err != nil {
+		return fmt.Errorf("republish %s: %w", to, err)
 	}
 	return nil
 }
@@ -81,7 +113,10 @@ func resolve(topic string) (string, error) {
 		return topic, nil
 	case !strings.HasPrefix(rest, "$"):
 		return "", fmt.Errorf("%w: %s", errReserved, topic)
-	default:
-		return rest, nil
 	}
+	name, found := strings.CutPrefix(topic[1:], "$aws/things/")
+	if _, rest, _ := strings.Cut(name, "/"); found && (rest == "jobs" || strings.HasPrefix(rest, "jobs/")) {
+		return "", fmt.Errorf("%w: %s", errJobs, topic[1:])
+	}
+	return topic[1:], nil
 }

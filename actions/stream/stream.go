@@ -50,7 +50,7 @@ func Spec(p Putter, opts *Options) actions.Spec {
 		o.Refused = func(error) bool { return false }
 	}
 	s := actions.NewSpec(o.Name, "put the payload into a telemetry stream", func(_ context.Context, params *Params) (actions.Action, error) {
-		return &action{p, params, o.Refused}, nil
+		return &action{p, params, o.Refused, o.Name}, nil
 	})
 	s.Inline = true
 	return s
@@ -60,6 +60,7 @@ type action struct {
 	putter  Putter
 	params  *Params
 	refused func(error) bool
+	name    string
 }
 
 var _ actions.Action = (*action)(nil)
@@ -67,6 +68,10 @@ var _ actions.Action = (*action)(nil)
 var errNoKey = errors.New("stream: the key is empty after substitution")
 
 func (a *action) Do(ctx context.Context, r *actions.Request) error {
+	return actions.WithResource(a.do(ctx, r), a.name)
+}
+
+func (a *action) do(ctx context.Context, r *actions.Request) error {
 	key, err := a.params.Key.Expand(ctx, r)
 	if err != nil {
 		return err

@@ -67,6 +67,10 @@ type dynamoDB struct {
 var _ actions.Action = (*dynamoDB)(nil)
 
 func (a *dynamoDB) Do(ctx context.Context, r *actions.Request) error {
+	return actions.WithResource(a.do(ctx, r), a.params.TableName)
+}
+
+func (a *dynamoDB) do(ctx context.Context, r *actions.Request) error {
 	p := a.params
 	key, err1 := p.HashKeyValue.Expand(ctx, r)
 	sort, err2 := p.RangeKeyValue.Expand(ctx, r)

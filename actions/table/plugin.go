@@ -49,7 +49,7 @@ func (a *action) Do(ctx context.Context, r *actions.Request) error {
 		err = a.tables.Put(ctx, name, key, sort, r.Payload)
 	}
 	if errors.Is(err, ErrInvalid) {
-		return actions.Permanent(err)
+		err = actions.Permanent(err)
 	}
-	return err
+	return actions.WithResource(err, name)
 }

@@ -65,7 +65,8 @@ func TestPlugin(t *testing.T) {
 	if item, err := tables.Get(t.Context(), "latest", "s1", "5"); err != nil || string(item) != `{"t":1}` {
 		t.Errorf("got %s, %v", item, err)
 	}
-	if err := open(`{"table":"latest","key":"${nothing}"}`).Do(t.Context(), r); !actions.IsPermanent(err) {
+	var about interface{ Resource() string }
+	if err := open(`{"table":"latest","key":"${nothing}"}`).Do(t.Context(), r); !actions.IsPermanent(err) || !errors.As(err, &about) || about.Resource() != "latest" {
 		t.Errorf("empty key: %v", err)
 	}
 	if err := open(`{"table":"latest","key":"s1","sort":"5","operation":"DELETE"}`).Do(t.Context(), r); err != nil {

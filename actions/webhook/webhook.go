@@ -203,8 +203,12 @@ var _ actions.Action = (*hook)(nil)
 func (h *hook) Do(ctx context.Context, r *actions.Request) error {
 	q, err := h.request(ctx, r)
 	if err != nil {
-		return err
+		return actions.WithResource(err, h.params.URL.String())
 	}
+	return actions.WithResource(h.send(q), q.URL.String())
+}
+
+func (h *hook) send(q *http.Request) error {
 	answer, err := h.options.Client.Do(q)
 	if err != nil {
 		return fmt.Errorf("webhook: %w", err)

@@ -53,31 +53,46 @@ func serve(t *testing.T, b *broker.Broker) string {
 // mosquitto is a Mosquitto of its own for the test.
 func mosquitto(t *testing.T) string {
 	t.Helper()
+	run, addr := mosquittoOn(t)
+	run()
+	return addr
+}
+
+// mosquittoOn returns where a Mosquitto is to listen, and what starts it there and returns what kills it.
+func mosquittoOn(t *testing.T) (run func() (kill func()), addr string) {
+	t.Helper()
 	program := foreign.Need(t, "mosquitto")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().(*net.TCPAddr)
+	port := l.Addr().(*net.TCPAddr).Port
+	addr = l.Addr().String()
 	l.Close()
 	conf := filepath.Join(t.TempDir(), "mosquitto.conf")
-	text := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\n", addr.Port)
+	text := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\n", port)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "-c", conf)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() })
-	until(t, "mosquitto to listen", func() bool {
-		c, err := net.Dial("tcp", addr.String())
-		if err == nil {
-			c.Close()
+	return func() (kill func()) {
+		t.Helper()
+		cmd := exec.Command(program, "-c", conf)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
 		}
-		return err == nil
-	})
-	return addr.String()
+		end := func(s os.Signal) func() {
+			return func() { _ = cmd.Process.Signal(s); _ = cmd.Wait() }
+		}
+		t.Cleanup(end(syscall.SIGTERM))
+		until(t, "mosquitto to listen", func() bool {
+			c, err := net.Dial("tcp", addr)
+			if err == nil {
+				c.Close()
+			}
+			return err == nil
+		})
+		return end(syscall.SIGKILL)
+	}, addr
 }
 
 // eachRemote runs test with a bridge's other side being ours and Mosquitto.

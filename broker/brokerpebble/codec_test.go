@@ -3,9 +3,7 @@ package brokerpebble
 import (
 	"errors"
 	"math"
-	"math/rand/v2"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +28,10 @@ func samples() (ms []broker.Message, ss []broker.Session) {
 			{Filter: "#", QoS: 2, NoLocal: true, RetainAsPublished: true, RetainHandling: 2, Identifier: math.MaxUint32}, {Filter: "a"},
 		},
 		Will: &broker.PendingWill{Message: full, Due: full.Time},
+	}, {
+		ClientID: "c", Version: 4, Will: &broker.PendingWill{Message: full, Due: full.Time, Delay: time.Second, Thing: "t", OwnAuthorizer: true},
 	}}
+	ss[2].Will.Message.SourceIP = "192.0.2.1"
 	return ms, ss
 }
 
@@ -101,69 +102,4 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
-}
-
-// matches is the plain matcher of filters [MQTT-4.7].
-func matches(filter, topic string) bool {
-	f, t := strings.Split(filter, "/"), strings.Split(topic, "/")
-	if strings.HasPrefix(topic, "$") && (f[0] == "+" || f[0] == "#") {
-		return false
-	}
-	for i, level := range f {
-		if level == "#" {
-			return true
-		}
-		if i >= len(t) || level != "+" && level != t[i] {
-			return false
-		}
-	}
-	return len(f) == len(t)
-}
-
-// TestMatchOrSkip walks random sets of topics as the store does: it must meet
-// every topic that matches, and no other.
-func TestMatchOrSkip(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	name := func(levels []string) string {
-		parts := make([]string, 1+rng.IntN(4))
-		for i := range parts {
-			parts[i] = levels[rng.IntN(len(levels))]
-		}
-		return strings.Join(parts, "/")
-	}
-	for range 3000 {
-		var topics []string
-		for range rng.IntN(40) {
-			topics = append(topics, name([]string{"", "a", "b", "a-", "a0", "ab", "$a", "$", "z", "\u00e9", " "}))
-		}
-		slices.Sort(topics)
-		topics = slices.Compact(topics)
-		filter := name([]string{"", "a", "b", "a-", "a0", "+", "+", "$a", "z"})
-		if rng.IntN(2) == 0 {
-			filter += "/#"
-		}
-		var got, want []string
-		for i := 0; i < len(topics); {
-			match, to := matchOrSkip(filter, topics[i])
-			switch {
-			case match:
-				got = append(got, topics[i])
-				i++
-			case to == "":
-				i++
-			case to <= topics[i]:
-				t.Fatalf("%q at %q goes back to %q", filter, topics[i], to)
-			default:
-				i, _ = slices.BinarySearch(topics, to)
-			}
-		}
-		for _, topic := range topics {
-			if matches(filter, topic) {
-				want = append(want, topic)
-			}
-		}
-		if !slices.Equal(got, want) {
-			t.Fatalf("%q over %q\n got %q\nwant %q", filter, topics, got, want)
-		}
-	}
 }

@@ -159,7 +159,7 @@ func (r *reader) session() (s broker.Session) {
 	r.format()
 	s.Version = r.byte()
 	flags := r.byte()
-	if flags&^(sessDisconnected|sessWill|sessDelay) != 0 || flags&(sessWill|sessDelay) == sessDelay {
+	if flags&^(sessDisconnected|sessWill|sessOfWill) != 0 || flags&sessWill == 0 && flags&sessOfWill != 0 {
 		r.fail("unknown flag")
 	}
 	s.ClientID, s.Principal = r.string(), r.string()
@@ -192,15 +192,36 @@ func (r *reader) session() (s broker.Session) {
 				r.fail("will delay out of range")
 			}
 		}
-		s.Will = &broker.PendingWill{Delay: time.Duration(delay), Due: r.time()}
+		var thing, ip string
+		if flags&sessWillBy != 0 {
+			if thing, ip = r.string(), r.string(); thing == "" && ip == "" {
+				r.fail("will by nobody")
+			}
+		}
+		s.Will = &broker.PendingWill{Delay: time.Duration(delay), Due: r.time(), Thing: thing, OwnAuthorizer: flags&sessWillOwn != 0}
 		inner := reader{rec: r.view()}
 		s.Will.Message = inner.message()
+		s.Will.Message.SourceIP = ip
 		if inner.corrupt(nil) != nil {
 			r.at -= len(inner.rec) - inner.at
 			r.fail("will: " + inner.reason)
 		}
 	}
 	return s
+}
+
+// decodeMode reports whether rec is a reference to the shared log, and how its session gets the message; nil is as the
+// message says.
+func decodeMode(key, rec []byte) (m *broker.Mode, reference bool, err error) {
+	switch {
+	case len(rec) == 0:
+		return nil, true, nil
+	case len(rec) > 1:
+		return nil, false, nil
+	case rec[0]&^(msgQoS|msgRetain) != 0 || rec[0]&msgQoS > 2:
+		return nil, true, &CorruptError{Key: append([]byte(nil), key...), Reason: "unknown mode"}
+	}
+	return &broker.Mode{QoS: rec[0] & msgQoS, Retain: rec[0]&msgRetain != 0}, true, nil
 }
 
 func decodeMessage(key, rec []byte) (broker.Message, error) {

@@ -14,7 +14,7 @@
 // # Queues
 //
 // A message for one session is one record, in the queue of that session. A
-// message for several is one record in a shared log, and an empty reference in
+// message for several is one record in a shared log, and a reference in
 // each of the queues: its bytes are stored once whatever the fan-out. What a
 // session has dequeued is a position, written without waiting for the disk; the
 // references below it are deleted in ranges from time to time. So is the part
@@ -43,8 +43,9 @@
 //	'j' length client <n>            mark: the client has that message: empty
 //	'l' <n>                          message of the shared log with that number
 //	'p' client                       position: all numbers up to <n> are dequeued
-//	'q' length client <n>            queue: empty (see 'l'), or the message, whose
-//	                                 QoS is that for these sessions
+//	'q' length client <n>            queue: the message; or nothing (see 'l'), or one
+//	                                 byte, if the session gets the message of 'l' in
+//	                                 another way: bits 0-1 QoS, 2 retain
 //	'r' topic                        retained message
 //	's' client                       session
 //
@@ -78,7 +79,9 @@
 //
 //	byte    format, 0x01
 //	byte    protocol level
-//	byte    bit 0 disconnected follows, 1 will follows, 2 will delay follows
+//	byte    bit 0 disconnected follows, 1 will follows, 2 will delay follows,
+//	        3 will's thing and source IP follow, 4 will's connection had an
+//	        authorizer of its own
 //	string  client ID
 //	string  principal
 //	varint  expiry in nanoseconds
@@ -87,6 +90,7 @@
 //	        string filter; byte: bits 0-1 QoS, 2 no local, 3 retain as published,
 //	        4-5 retain handling; uvarint identifier
 //	[uvarint] will delay in nanoseconds, not 0
+//	[string thing, string source IP] of the will, not both empty
 //	[time when it is due, then a message as a string] will
 //
 // Nothing may follow. A record that does not read so is a [*CorruptError] and

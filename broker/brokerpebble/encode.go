@@ -27,6 +27,9 @@ const (
 	sessDisconnected = 1 << 0
 	sessWill         = 1 << 1
 	sessDelay        = 1 << 2
+	sessWillBy       = 1 << 3
+	sessWillOwn      = 1 << 4
+	sessOfWill       = sessDelay | sessWillBy | sessWillOwn
 
 	subQoS               = 0b11
 	subNoLocal           = 1 << 2
@@ -47,6 +50,27 @@ func checkMessage(m *broker.Message) error {
 		return ErrTooLong
 	}
 	return nil
+}
+
+func checkEntry(e *broker.Entry) error {
+	if e.Modes != nil && len(e.Modes) != len(e.ClientIDs) {
+		return fmt.Errorf("brokerpebble: message to %q: %d modes for %d sessions", e.Message.Topic, len(e.Modes), len(e.ClientIDs))
+	}
+	for _, m := range e.Modes {
+		if m.QoS > 2 {
+			return fmt.Errorf("brokerpebble: message to %q: QoS %d", e.Message.Topic, m.QoS)
+		}
+	}
+	return checkMessage(&e.Message)
+}
+
+// appendMode appends a reference with a mode. It is never as long as the record of a message.
+func appendMode(b []byte, m broker.Mode) []byte {
+	flags := m.QoS & msgQoS
+	if m.Retain {
+		flags |= msgRetain
+	}
+	return append(b, flags)
 }
 
 // appendMessage appends the record of m, which checkMessage accepted.
@@ -126,6 +150,12 @@ func appendSession(b []byte, s *broker.Session) []byte {
 		if s.Will.Delay > 0 {
 			flags |= sessDelay
 		}
+		if s.Will.Thing != "" || s.Will.Message.SourceIP != "" {
+			flags |= sessWillBy
+		}
+		if s.Will.OwnAuthorizer {
+			flags |= sessWillOwn
+		}
 	}
 	b = append(b, recordFormat, s.Version, flags)
 	b = appendString(b, s.ClientID)
@@ -149,6 +179,10 @@ func appendSession(b []byte, s *broker.Session) []byte {
 	}
 	if flags&sessDelay != 0 {
 		b = binary.AppendUvarint(b, uint64(s.Will.Delay))
+	}
+	if flags&sessWillBy != 0 {
+		b = appendString(b, s.Will.Thing)
+		b = appendString(b, s.Will.Message.SourceIP)
 	}
 	if s.Will != nil {
 		b = appendTime(b, s.Will.Due)

@@ -111,11 +111,15 @@ func (s *Store) Enqueue(ctx context.Context, batch []broker.Entry, marks ...brok
 	size := 32
 	for i := range batch {
 		e := &batch[i]
-		if err := checkMessage(&e.Message); err != nil {
+		if err := checkEntry(e); err != nil {
 			return 0, err
 		}
 		for _, c := range e.ClientIDs {
 			size += len(s.keys.prefix) + len(c) + 32
+		}
+		if e.Modes != nil && len(e.ClientIDs) == 1 {
+			e = &broker.Entry{Message: e.Message, ClientIDs: e.ClientIDs}
+			e.Message.QoS, e.Message.Retain = batch[i].Modes[0].QoS, batch[i].Modes[0].Retain
 		}
 		if len(e.ClientIDs) > 0 {
 			records[i] = appendMessage(make([]byte, 0, 64+len(e.Message.Topic)+len(e.Message.Payload)), &e.Message)
@@ -165,7 +169,10 @@ func (s *Store) fill(b *pebble.Batch, first uint64, batch []broker.Entry, record
 			}
 			record = nil
 		}
-		for _, c := range clients {
+		for k, c := range clients {
+			if len(clients) > 1 && batch[i].Modes != nil {
+				record = appendMode(record[:0], batch[i].Modes[k])
+			}
 			if err := b.Set(ref(s.keys.queue(c), seq), record, nil); err != nil {
 				return err
 			}
@@ -304,7 +311,11 @@ func (s *Store) queued(snap *pebble.Snapshot, it *pebble.Iterator) (broker.Queue
 	if err != nil {
 		return broker.Queued{}, err
 	}
-	if len(record) == 0 {
+	mode, reference, err := decodeMode(key[len(s.keys.prefix):], record)
+	if err != nil {
+		return broker.Queued{Seq: seq}, err
+	}
+	if reference {
 		key = s.keys.log(seq)
 		shared, closer, err := snap.Get(key)
 		if errors.Is(err, pebble.ErrNotFound) {
@@ -317,5 +328,8 @@ func (s *Store) queued(snap *pebble.Snapshot, it *pebble.Iterator) (broker.Queue
 		record = shared
 	}
 	m, err := decodeMessage(key[len(s.keys.prefix):], record)
+	if mode != nil && err == nil {
+		m.QoS, m.Retain = mode.QoS, mode.Retain
+	}
 	return broker.Queued{Seq: seq, Message: m}, err
 }

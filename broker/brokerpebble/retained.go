@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/thingloom/thingloom/broker"
+	"github.com/thingloom/thingloom/internal/topic"
 )
 
 // SetRetained implements [broker.RetainedStore].
@@ -49,11 +50,11 @@ func (s *Store) Retained(ctx context.Context, filter string) iter.Seq2[broker.Me
 	}
 }
 
-func (s *Store) retainedExact(ctx context.Context, topic string, yield func(broker.Message, error) bool) error {
+func (s *Store) retainedExact(ctx context.Context, name string, yield func(broker.Message, error) bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	key := s.keys.retained(topic)
+	key := s.keys.retained(name)
 	record, closer, err := s.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil
@@ -83,7 +84,7 @@ func (s *Store) retainedMatching(ctx context.Context, filter string, yield func(
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		match, to := matchOrSkip(filter, string(it.Key()[base:]))
+		match, to := topic.MatchOrSkip(filter, string(it.Key()[base:]))
 		switch {
 		case match:
 			record, err := it.ValueAndErr()
@@ -98,67 +99,11 @@ func (s *Store) retainedMatching(ctx context.Context, filter string, yield func(
 			ok = it.Next()
 		case to == "":
 			ok = it.Next()
-		case to == theEnd:
+		case to == topic.End:
 			return nil
 		default:
 			ok = it.SeekGE(append(lower[:base:base], to...))
 		}
 	}
 	return it.Error()
-}
-
-// theEnd, from matchOrSkip, says that no topic from here on matches. No topic
-// begins with it, since 0xff does not occur in UTF-8.
-const theEnd = "\xff"
-
-// matchOrSkip tells whether topic matches filter. If it does not, no topic
-// between it and to matches either, to itself may; an empty to promises nothing.
-//
-// The order is that of bytes, in which the topics below "a/" lie together, but
-// "a" does not stand beside them: "a", "a-b", "a/b".
-func matchOrSkip(filter, topic string) (match bool, to string) {
-	if strings.HasPrefix(topic, "$") && (strings.HasPrefix(filter, "+") || strings.HasPrefix(filter, "#")) {
-		return false, "%" // [MQTT-4.7.2-1]; '%' is the byte after '$'
-	}
-	f, at := filter, 0 // the levels before f and topic[at:] match
-	for {
-		level, restF, moreF := strings.Cut(f, "/")
-		if level == "#" {
-			return true, ""
-		}
-		own, _, moreT := strings.Cut(topic[at:], "/")
-		if level != "+" && level != own {
-			return false, skipTo(topic, at, level, moreF)
-		}
-		switch {
-		case !moreF && !moreT:
-			return true, ""
-		case !moreF:
-			// Deeper than the filter: so is all else below this level.
-			return false, topic[:at+len(own)] + "0" // the byte after '/'
-		case !moreT && restF == "#":
-			return true, "" // "a/#" matches "a" [MQTT-4.7.1-2]
-		case !moreT:
-			return false, "" // the topics below it come later, not next
-		}
-		f, at = restF, at+len(own)+1
-	}
-}
-
-// skipTo is where to go from a topic that ought to have level at a place and
-// has another: to that level, below it, or behind all that share the part
-// before it.
-func skipTo(topic string, at int, level string, more bool) string {
-	for _, to := range []string{level, level + "/"} {
-		if to = topic[:at] + to; to > topic {
-			return to
-		}
-		if !more {
-			break
-		}
-	}
-	if at == 0 {
-		return theEnd
-	}
-	return topic[:at-1] + "0"
 }

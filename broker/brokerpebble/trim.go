@@ -125,7 +125,7 @@ func (s *Store) nextShared(client string, from uint64) (seq uint64, ok bool, err
 	for valid := it.First(); valid; valid = it.Next() {
 		key := it.Key()
 		seq = binary.BigEndian.Uint64(key[len(key)-8:])
-		if steps++; steps == trimSteps || len(it.Value()) == 0 {
+		if steps++; steps == trimSteps || len(it.Value()) <= 1 {
 			return seq, true, nil
 		}
 	}

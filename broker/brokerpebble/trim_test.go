@@ -1,9 +1,11 @@
 package brokerpebble_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -40,6 +42,66 @@ func TestStoredOnce(t *testing.T) {
 	}
 	if l, q := count(t, db, "b/l"), count(t, db, "b/q"); l != 1 || q != 101 {
 		t.Errorf("%d messages in the log and %d in queues, want 1 and 101", l, q)
+	}
+}
+
+// TestFanOutIsStoredOnce publishes to a thousand persistent sessions, which have subscribed in all ways that there are, and
+// looks at every byte below: the payload is there once, and each session costs a reference.
+func TestFanOutIsStoredOnce(t *testing.T) {
+	const sessions = 1000
+	db := openDB(t, vfs.NewMem())
+	defer db.Close()
+	s := open(t, db, "b/", nil)
+	for i := range sessions {
+		if err := s.SaveSession(t.Context(), broker.Session{ClientID: fmt.Sprint("client", i), Version: 5, Expiry: time.Hour, Disconnected: time.Now(),
+			Subscriptions: []broker.Subscription{{Filter: "#", QoS: byte(1 + i%2), RetainAsPublished: i%3 == 0}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := broker.New(s, &broker.Options{Authorizer: broker.AllowAll{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := bytes.Repeat([]byte("0123456789"), 1000)
+	before := db.Metrics().WAL.BytesIn
+	for _, m := range []broker.Message{{Topic: "t", QoS: 2, Payload: payload}, {Topic: "t/retained", QoS: 2, Payload: payload, Retain: true}} {
+		if err := b.PublishMessage(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	it, err := db.NewIter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer it.Close()
+	times, references := map[byte]int{}, 0
+	for ok := it.First(); ok; ok = it.Next() {
+		kind := it.Key()[len("b/")]
+		times[kind] += bytes.Count(it.Value(), payload)
+		if kind == 'q' {
+			references += len(it.Value())
+		}
+	}
+	if times['l'] != 2 || times['q'] != 0 || times['r'] != 1 || references > 2*sessions {
+		t.Errorf("the payload is in the log %d times, in queues %d, retained %d; the queues have %d bytes", times['l'], times['q'], times['r'], references)
+	}
+	if n := db.Metrics().WAL.BytesIn - before; n > uint64(3*len(payload)+2*sessions*60) {
+		t.Errorf("%d bytes were logged", n)
+	}
+	for i := range sessions {
+		n := 0
+		for q, err := range s.Queue(t.Context(), fmt.Sprint("client", i), 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m := q.Message; m.QoS != byte(1+i%2) || m.Retain != (n == 1 && i%3 == 0) || !bytes.Equal(m.Payload, payload) {
+				t.Errorf("client %d, message %d: QoS %d, retain %v, %d bytes", i, n, m.QoS, m.Retain, len(m.Payload))
+			}
+			n++
+		}
+		if n != 2 {
+			t.Errorf("client %d has %d messages", i, n)
+		}
 	}
 }
 

@@ -60,6 +60,34 @@ var queueCases = []testCase{
 		},
 	},
 	{
+		name: "queue/modes",
+		rule: "A message that is enqueued with Modes has in each queue the QoS and Retain that stand there for that session, and all else as it is.",
+		check: func(ctx context.Context, e *env) error {
+			m := fullMessage()
+			several := broker.Entry{Message: m, ClientIDs: []string{"a", "b", "c", "d"}, Modes: []broker.Mode{{QoS: 1}, {QoS: 2}, {QoS: 1, Retain: true}, {QoS: 2, Retain: true}}}
+			one := broker.Entry{Message: m, ClientIDs: []string{"a"}, Modes: []broker.Mode{{QoS: 1, Retain: true}}}
+			if _, err := e.Enqueue(ctx, []broker.Entry{several, one}); err != nil {
+				return err
+			}
+			for client, want := range map[string][]broker.Mode{"a": {{QoS: 1}, {QoS: 1, Retain: true}}, "b": {{QoS: 2}}, "c": {{QoS: 1, Retain: true}}, "d": {{QoS: 2, Retain: true}}} {
+				all, err := e.queueOf(ctx, client, 0)
+				if err != nil {
+					return err
+				}
+				if len(all) != len(want) {
+					return fmt.Errorf("queue of %q has %d messages, want %d", client, len(all), len(want))
+				}
+				for i, mode := range want {
+					m.QoS, m.Retain = mode.QoS, mode.Retain
+					if err := sameMessage(all[i].Message, m); err != nil {
+						return fmt.Errorf("queue of %q: %w", client, err)
+					}
+				}
+			}
+			return nil
+		},
+	},
+	{
 		name: "queue/consecutive numbers",
 		rule: "The entries of a batch get consecutive numbers from first on, above all numbers given before, and every queue shows a message under the same one.",
 		check: func(ctx context.Context, e *env) error {

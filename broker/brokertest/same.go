@@ -73,6 +73,10 @@ func sameSession(got, want broker.Session) error {
 	if got.Will.Delay != want.Will.Delay {
 		return fmt.Errorf("session %q: Will.Delay is %v, want %v", want.ClientID, got.Will.Delay, want.Will.Delay)
 	}
+	if got.Will.Thing != want.Will.Thing || got.Will.OwnAuthorizer != want.Will.OwnAuthorizer || got.Will.Message.SourceIP != want.Will.Message.SourceIP {
+		return fmt.Errorf("session %q: Will is of thing %q, own authorizer %v, from %q, want %q, %v, %q", want.ClientID, got.Will.Thing, got.Will.OwnAuthorizer,
+			got.Will.Message.SourceIP, want.Will.Thing, want.Will.OwnAuthorizer, want.Will.Message.SourceIP)
+	}
 	if err := sameMessage(got.Will.Message, want.Will.Message); err != nil {
 		return fmt.Errorf("session %q: will: %w", want.ClientID, err)
 	}
@@ -102,6 +106,12 @@ func fullSession(client string) broker.Session {
 			{Filter: "$share/g/a/+"},
 			{Filter: "é/+", QoS: 1, RetainHandling: 1},
 		},
-		Will: &broker.PendingWill{Message: fullMessage(), Due: someTime.Add(60e9), Delay: 60e9},
+		Will: fullWill(),
 	}
+}
+
+func fullWill() *broker.PendingWill {
+	m := fullMessage()
+	m.SourceIP = "192.0.2.1"
+	return &broker.PendingWill{Message: m, Due: someTime.Add(60e9), Delay: 60e9, Thing: "lamp", OwnAuthorizer: true}
 }

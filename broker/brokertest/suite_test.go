@@ -185,6 +185,17 @@ var faults = map[string]func(b *broken){
 			return b.Store.Enqueue(ctx, batch)
 		}
 	},
+	"queue/modes": func(b *broken) { // that of the first session for all
+		b.enqueue = func(ctx context.Context, batch []broker.Entry) (uint64, error) {
+			batch = slices.Clone(batch)
+			for i := range batch {
+				if e := &batch[i]; e.Modes != nil {
+					e.Message.QoS, e.Message.Retain, e.Modes = e.Modes[0].QoS, e.Modes[0].Retain, nil
+				}
+			}
+			return b.Store.Enqueue(ctx, batch)
+		}
+	},
 	"queue/consecutive numbers": func(b *broken) { // an entry without sessions takes no number
 		b.enqueue = func(ctx context.Context, batch []broker.Entry) (uint64, error) {
 			return b.Store.Enqueue(ctx, slices.DeleteFunc(slices.Clone(batch), func(e broker.Entry) bool { return len(e.ClientIDs) == 0 }))

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -22,21 +24,38 @@ type Conn struct {
 	req      *http.Request
 	cancel   context.CancelFunc
 	timeout  time.Duration
+	lifetime time.Duration
+	peer     atomic.Bool // has sent a close frame
 
 	closing sync.Once
 	closed  chan struct{} // closed when the closing is over
 }
 
-func newConn(ctx context.Context, ws *websocket.Conn, raw net.Conn, r *http.Request, timeout time.Duration) *Conn {
+func newConn(ctx context.Context, ws *websocket.Conn, raw net.Conn, r *http.Request, o *Options) *Conn {
 	// The context outlives the server's on purpose: with ctx done the broker
 	// still has a DISCONNECT to write, and then closes the connection.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	return &Conn{
 		Conn: websocket.NetConn(ctx, ws, websocket.MessageBinary),
-		ws:   ws, raw: raw, req: r, cancel: cancel, timeout: timeout,
+		ws:   ws, raw: raw, req: r, cancel: cancel, timeout: o.CloseTimeout, lifetime: o.Lifetime,
 		closed: make(chan struct{}),
 	}
 }
+
+// Read reads what the frames of the client have in them, one after another.
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err == io.EOF || websocket.CloseStatus(err) != -1 {
+		c.peer.Store(true)
+	}
+	return n, err
+}
+
+// PeerClosed reports whether the client has closed the connection by a close frame, and Read has come to that.
+func (c *Conn) PeerClosed() bool { return c.peer.Load() }
+
+// Lifetime is that of the Options: how long the connection may last, zero without a limit.
+func (c *Conn) Lifetime() time.Duration { return c.lifetime }
 
 // Request is the request that opened the connection: its headers, query and
 // path. Do not read its body, and do not change it.

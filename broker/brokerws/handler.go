@@ -121,7 +121,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.open.Add(1)
 	defer h.open.Add(-1)
 
-	c := newConn(h.ctx, ws, hw.raw, r, h.opts.CloseTimeout)
+	c := newConn(h.ctx, ws, hw.raw, r, &h.opts)
 	if err := h.server.ServeConn(h.ctx, c); err != nil {
 		h.opts.Logger.Debug("websocket connection ended", "remote", r.RemoteAddr, "err", err)
 	}

@@ -19,6 +19,10 @@ type Options struct {
 	// its connection is cut. Zero means 1 s.
 	CloseTimeout time.Duration
 
+	// Lifetime is how long a connection may last; then a broker ends it with 0xA0 and the reason
+	// WEBSOCKET_TTL_EXPIRATION. Zero is no limit. AWS IoT has 24 h.
+	Lifetime time.Duration
+
 	// Logger gets how connections ended that were not in order, at debug
 	// level. Nil is silence.
 	Logger *slog.Logger
@@ -37,6 +41,9 @@ func (o *Options) filled() (Options, error) {
 	}
 	if f.CloseTimeout < 0 {
 		errs = append(errs, errors.New("brokerws: options: CloseTimeout is negative"))
+	}
+	if f.Lifetime < 0 {
+		errs = append(errs, errors.New("brokerws: options: Lifetime is negative"))
 	}
 	if f.CloseTimeout == 0 {
 		f.CloseTimeout = time.Second

@@ -18,6 +18,8 @@ type contender struct {
 	name string
 	peer bool
 	do   func(payload []byte) ([]byte, error)
+	// rate measures one that is a program of its own, which has no do.
+	rate func(d time.Duration, payload []byte) (float64, error)
 }
 
 // everyday is the rule all of them have, in the words of Thingloom.
@@ -76,7 +78,7 @@ func exprLang() ([]contender, error) {
 		return nil, err
 	}
 	return []contender{
-		{"expr, any fields", true, func(payload []byte) ([]byte, error) {
+		{name: "expr, any fields", peer: true, do: func(payload []byte) ([]byte, error) {
 			var env map[string]any
 			if err := json.Unmarshal(payload, &env); err != nil {
 				return nil, err
@@ -84,7 +86,7 @@ func exprLang() ([]contender, error) {
 			env["ts"] = now()
 			return run(&machine, whereMap, selMap, env)
 		}},
-		{"expr, fields known", true, func(payload []byte) ([]byte, error) {
+		{name: "expr, fields known", peer: true, do: func(payload []byte) ([]byte, error) {
 			var env reading
 			if err := json.Unmarshal(payload, &env); err != nil {
 				return nil, err
@@ -132,7 +134,7 @@ func celGo() ([]contender, error) {
 		return json.Marshal(native)
 	}
 	return []contender{
-		{"cel-go, any fields", true, func(payload []byte) ([]byte, error) {
+		{name: "cel-go, any fields", peer: true, do: func(payload []byte) ([]byte, error) {
 			var vars map[string]any
 			if err := json.Unmarshal(payload, &vars); err != nil {
 				return nil, err
@@ -140,7 +142,7 @@ func celGo() ([]contender, error) {
 			vars["ts"] = now()
 			return run(vars)
 		}},
-		{"cel-go, fields known", true, func(payload []byte) ([]byte, error) {
+		{name: "cel-go, fields known", peer: true, do: func(payload []byte) ([]byte, error) {
 			var r reading
 			if err := json.Unmarshal(payload, &r); err != nil {
 				return nil, err
@@ -157,7 +159,7 @@ func benthos() ([]contender, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []contender{{"Benthos bloblang", true, func(payload []byte) ([]byte, error) {
+	return []contender{{name: "Benthos bloblang", peer: true, do: func(payload []byte) ([]byte, error) {
 		var doc any
 		if err := json.Unmarshal(payload, &doc); err != nil {
 			return nil, err

@@ -48,7 +48,7 @@ func thingloom() ([]contender, error) {
 	ctx := context.Background()
 	var m rules.Message
 	return []contender{
-		{"Thingloom, statement", false, func(payload []byte) ([]byte, error) {
+		{name: "Thingloom, statement", do: func(payload []byte) ([]byte, error) {
 			m := rules.Message{Topic: "sensors/42/climate", Payload: payload}
 			out, matched, err := q.Eval(ctx, &m)
 			if err != nil || !matched {
@@ -56,7 +56,7 @@ func thingloom() ([]contender, error) {
 			}
 			return out, nil
 		}},
-		{"Thingloom, engine", false, func(payload []byte) ([]byte, error) {
+		{name: "Thingloom, engine", do: func(payload []byte) ([]byte, error) {
 			m = rules.Message{Topic: "sensors/42/climate", TraceID: "t", Payload: payload}
 			s.out = nil
 			err := e.Handle(ctx, &m)

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
+	"time"
 
 	"github.com/thingloom/thingloom/actions"
 	"github.com/thingloom/thingloom/actions/table"
@@ -130,11 +131,11 @@ func newTrace() string {
 	return string(at)
 }
 
-// binder lets rules fire actions.
+// binder lets rules fire actions, each behind a queue of its own.
 type binder struct{ *actions.Dispatcher }
 
 func (b binder) Bind(ctx context.Context, s rules.ActionSpec) (rules.Action, error) {
-	a, err := b.Open(ctx, s.Type, s.Params)
+	a, err := b.OpenFor(ctx, rules.BoundRule(ctx), s.Type, s.Params)
 	if err != nil {
 		return nil, err
 	}
@@ -150,6 +151,12 @@ func (f firing) Invoke(ctx context.Context, r rules.Firing) error {
 	request := &actions.Request{ID: r.ID(), Rule: r.Rule, Topic: m.Topic, ClientID: m.ClientID, Principal: m.Principal,
 		SourceIP: m.SourceIP, TraceID: r.Trace, Time: m.Time, Payload: r.Output, Source: m.Payload,
 		Done: func(err error) { r.Done(outcome(err)) }}
+	if p := &m.Properties; p.UTF8 || p.ContentType != "" || p.ResponseTopic != "" || p.CorrelationData != nil || p.User != nil {
+		request.Properties = &actions.Properties{UTF8: p.UTF8, ContentType: p.ContentType, ResponseTopic: p.ResponseTopic, CorrelationData: p.CorrelationData}
+		for _, u := range p.User {
+			request.Properties.User = append(request.Properties.User, actions.UserProperty(u))
+		}
+	}
 	for _, v := range r.Variables {
 		request.Vars = append(request.Vars, actions.Var(v))
 	}
@@ -196,4 +203,20 @@ func (d deadLetters) Do(ctx context.Context, r *actions.Request) error {
 		return actions.Permanent(err)
 	}
 	return d.tables.Put(ctx, "dead-letters", record.Action, record.ID, r.Payload)
+}
+
+// publisher lets rules republish with properties.
+type publisher struct{ *broker.Broker }
+
+func (p publisher) PublishProperties(ctx context.Context, topic string, payload []byte, given actions.Properties, expiry time.Duration) error {
+	m := broker.Message{Topic: topic, Payload: payload, QoS: 1, Properties: broker.Properties{Expiry: expiry, ContentType: given.ContentType,
+		ResponseTopic: given.ResponseTopic, CorrelationData: given.CorrelationData}}
+	if given.UTF8 {
+		m.Properties.PayloadFormat = new(byte)
+		*m.Properties.PayloadFormat = 1
+	}
+	for _, u := range given.User {
+		m.Properties.User = append(m.Properties.User, broker.UserProperty(u))
+	}
+	return p.PublishMessage(ctx, m)
 }

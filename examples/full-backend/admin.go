@@ -39,6 +39,9 @@ func loadAdmin(file string, all bool) (*admin, error) {
 	return &admin{hash: sha256.Sum256([]byte(strings.TrimSpace(string(token)))), all: all}, nil
 }
 
+// adminPrincipal is who acts with the admin token or the access key.
+const adminPrincipal = "admin"
+
 // loadKey makes the access key if there is none. The file has the form that AWS
 // clients read: AWS_SHARED_CREDENTIALS_FILE.
 func loadKey(file string) (*awsauth.Authenticator, error) {
@@ -60,7 +63,7 @@ func loadKey(file string) (*awsauth.Authenticator, error) {
 	if id == "" || secret == "" {
 		return nil, fmt.Errorf("%s has no aws_access_key_id or no aws_secret_access_key", file)
 	}
-	return awsauth.New(awsauth.StaticKeys{id: {Secret: secret, Principal: "admin"}}, nil)
+	return awsauth.New(awsauth.StaticKeys{id: {Secret: secret, Principal: adminPrincipal}}, nil)
 }
 
 // is reports whether r carries the token: as a bearer, or as the password of

@@ -127,7 +127,7 @@ func TestAWSCLI(t *testing.T) {
 
 	// Search: what was written before is found, and what is written is found by the next search.
 	a.refused("ResourceNotFoundException", "iot", "search-index", "--query-string", "thingName:lamp-1")
-	a.ok(``, "iot", "update-indexing-configuration", "--thing-indexing-configuration", "thingIndexingMode=REGISTRY_AND_SHADOW,thingConnectivityIndexingMode=STATUS")
+	a.ok(``, "iot", "update-indexing-configuration", "--thing-indexing-configuration", "thingIndexingMode=REGISTRY_AND_SHADOW,thingConnectivityIndexingMode=STATUS,customFields=[{name=shadow.reported.battery,type=Number}]")
 	p.eventually("the index is built", func() error {
 		if out, ok := a.run("iot", "describe-index", "--index-name", "AWS_Things"); !ok || !strings.Contains(out, "ACTIVE") {
 			return fmt.Errorf("%s", out)

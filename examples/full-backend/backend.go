@@ -174,7 +174,11 @@ func (b *backend) openDevices(ctx context.Context) error {
 		}
 	})
 	documents := shadowpebble.New(b.db, "shadow/", nil)
-	if b.shadows, err = shadow.New(documents, &shadow.Options{Principal: broker.Publisher, Logger: b.log}); err != nil {
+	limits := &shadow.Options{Principal: broker.Publisher, Logger: b.log}
+	if b.cfg.AWSLimits {
+		limits.MaxRate = 20
+	}
+	if b.shadows, err = shadow.New(documents, limits); err != nil {
 		return err
 	}
 	if err := b.openIndex(ctx, documents); err != nil {
@@ -195,11 +199,13 @@ func (b *backend) openRules(ctx context.Context) (err error) {
 		return err
 	}
 	catalog, err := actions.NewCatalog(
-		republish.Spec(b.broker),
+		republish.Spec(publisher{b.broker}),
 		function.Spec(b.functions),
 		table.Spec(b.tables),
 		table.DynamoDBSpec(b.tables),
 		webhook.Spec(nil),
+		webhook.Spec(&webhook.Options{Name: "http"}), // as AWS calls it
+		function.LambdaSpec(b.functions),
 		notify.Spec(&notify.Options{URL: b.cfg.NotifyURL}),
 		actionlog.Spec(b.log, nil),
 		stream.Spec(b.pipeline.telemetry, &stream.Options{Refused: func(err error) bool { return errors.Is(err, telemetry.ErrInvalidRecord) }}),

@@ -19,44 +19,46 @@ import (
 // A Config is everything that can be set, by flag or by the file of -config.
 // A flag given on the command line wins over the file.
 type Config struct {
-	Data       string   `json:"data" usage:"folder of the database, the certificates and the bucket"`
-	HTTP       string   `json:"http" usage:"address of the page and the REST API; other than loopback it asks for the admin token everywhere"`
-	MQTT       string   `json:"mqtt" usage:"address of MQTT over mutual TLS"`
-	HTTPS      string   `json:"https" usage:"address of HTTPS and WebSocket for devices, mutual TLS; by ALPN x-amzn-mqtt-ca or mqtt also of MQTT"`
-	Plain      string   `json:"plain" usage:"address of MQTT without TLS and without authentication; loopback only; empty is off"`
-	Unix       string   `json:"unix" usage:"file of a Unix socket of MQTT without authentication: who may open the file may do everything; empty is off"`
-	Proxy      string   `json:"proxy" usage:"networks of load balancers (10.0.0.0/8,...) whose connections to -mqtt and -https begin with a header of the PROXY protocol"`
-	AWSLimits  bool     `json:"awsLimits" usage:"hold devices to the limits of AWS IoT's gateway: no QoS 2, 128 KiB, 8 filters a SUBSCRIBE, rates, ..."`
-	Sys        Duration `json:"sys" usage:"how often statistics are published under $SYS/; 0 is never"`
-	MaxMemory  int      `json:"maxMemory" usage:"bytes that may wait in memory for all connections together; 0 is no limit"`
-	Hosts      string   `json:"hosts" usage:"names and addresses in the server certificate, separated by commas, made on the first start"`
-	NotifyURL  string   `json:"notifyURL" usage:"push notifications go to this ntfy-compatible server (http://host/topic); empty shows them on the page alone"`
-	Threshold  float64  `json:"threshold" usage:"temperature threshold of things without a row of their own, written to the table on the first start"`
-	Window     Duration `json:"window" usage:"length of the tumbling windows"`
-	Lateness   Duration `json:"lateness" usage:"how far event time may be out of order"`
-	FileEvery  Duration `json:"fileEvery" usage:"a file of the bucket is closed after this long"`
-	FileBytes  int      `json:"fileBytes" usage:"a file of the bucket is closed at this size"`
-	Partitions int      `json:"partitions" usage:"partitions of a stream, fixed on the first start"`
-	Secrets    string   `json:"secrets" usage:"folder with a file for each secret that get_secret may read; empty: statements that call it are refused"`
-	Simulate   int      `json:"simulate" usage:"number of simulated sensors"`
-	Every      Duration `json:"every" usage:"how often a simulated sensor publishes"`
-	Verbose    bool     `json:"verbose" usage:"log debug messages"`
+	Data         string   `json:"data" usage:"folder of the database, the certificates and the bucket"`
+	HTTP         string   `json:"http" usage:"address of the page and the REST API; other than loopback it asks for the admin token everywhere"`
+	MQTT         string   `json:"mqtt" usage:"address of MQTT over mutual TLS"`
+	HTTPS        string   `json:"https" usage:"address of HTTPS and WebSocket for devices, mutual TLS; by ALPN x-amzn-mqtt-ca or mqtt also of MQTT"`
+	Plain        string   `json:"plain" usage:"address of MQTT without TLS and without authentication; loopback only; empty is off"`
+	Unix         string   `json:"unix" usage:"file of a Unix socket of MQTT without authentication: who may open the file may do everything; empty is off"`
+	Proxy        string   `json:"proxy" usage:"networks of load balancers (10.0.0.0/8,...) whose connections to -mqtt and -https begin with a header of the PROXY protocol"`
+	AWSLimits    bool     `json:"awsLimits" usage:"hold devices to the limits of AWS IoT's gateway: no QoS 2, 128 KiB, 8 filters a SUBSCRIBE, rates, ..."`
+	Sys          Duration `json:"sys" usage:"how often statistics are published under $SYS/; 0 is never"`
+	MaxMemory    int      `json:"maxMemory" usage:"bytes that may wait in memory for all connections together; 0 is no limit"`
+	HTTPPatience Duration `json:"httpPatience" usage:"how long a client of HTTP may keep a request waiting for its header, its body, or for its taking the answer, at less than 16 KiB/s"`
+	Hosts        string   `json:"hosts" usage:"names and addresses in the server certificate, separated by commas, made on the first start"`
+	NotifyURL    string   `json:"notifyURL" usage:"push notifications go to this ntfy-compatible server (http://host/topic); empty shows them on the page alone"`
+	Threshold    float64  `json:"threshold" usage:"temperature threshold of things without a row of their own, written to the table on the first start"`
+	Window       Duration `json:"window" usage:"length of the tumbling windows"`
+	Lateness     Duration `json:"lateness" usage:"how far event time may be out of order"`
+	FileEvery    Duration `json:"fileEvery" usage:"a file of the bucket is closed after this long"`
+	FileBytes    int      `json:"fileBytes" usage:"a file of the bucket is closed at this size"`
+	Partitions   int      `json:"partitions" usage:"partitions of a stream, fixed on the first start"`
+	Secrets      string   `json:"secrets" usage:"folder with a file for each secret that get_secret may read; empty: statements that call it are refused"`
+	Simulate     int      `json:"simulate" usage:"number of simulated sensors"`
+	Every        Duration `json:"every" usage:"how often a simulated sensor publishes"`
+	Verbose      bool     `json:"verbose" usage:"log debug messages"`
 }
 
 func defaults() Config {
 	return Config{
-		Data:       "thingloom-data",
-		HTTP:       "127.0.0.1:8080",
-		MQTT:       ":8883",
-		HTTPS:      ":8443",
-		Hosts:      "localhost,127.0.0.1,::1",
-		Threshold:  30,
-		Window:     Duration(10 * time.Second),
-		Lateness:   Duration(2 * time.Second),
-		FileEvery:  Duration(5 * time.Second),
-		FileBytes:  4 << 20,
-		Partitions: 4,
-		Every:      Duration(time.Second),
+		Data:         "thingloom-data",
+		HTTP:         "127.0.0.1:8080",
+		MQTT:         ":8883",
+		HTTPS:        ":8443",
+		HTTPPatience: Duration(10 * time.Second),
+		Hosts:        "localhost,127.0.0.1,::1",
+		Threshold:    30,
+		Window:       Duration(10 * time.Second),
+		Lateness:     Duration(2 * time.Second),
+		FileEvery:    Duration(5 * time.Second),
+		FileBytes:    4 << 20,
+		Partitions:   4,
+		Every:        Duration(time.Second),
 	}
 }
 
@@ -147,7 +149,7 @@ func (c *Config) check() error {
 	if c.Plain != "" && !loopback(c.Plain) {
 		bad("plain", "%s is open to strangers; only a loopback address is allowed", c.Plain)
 	}
-	for name, d := range map[string]Duration{"window": c.Window, "fileEvery": c.FileEvery, "every": c.Every} {
+	for name, d := range map[string]Duration{"httpPatience": c.HTTPPatience, "window": c.Window, "fileEvery": c.FileEvery, "every": c.Every} {
 		if d <= 0 {
 			bad(name, "must be above 0")
 		}

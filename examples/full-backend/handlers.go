@@ -30,7 +30,7 @@ func (b *backend) adminHandler() (http.Handler, error) {
 		return nil, err
 	}
 	publish, err := brokerhttp.New(b.broker, &brokerhttp.Options{
-		Authorize: func(*http.Request, brokerhttp.Access) (string, error) { return "admin", nil }, Logger: b.log,
+		Authorize: func(*http.Request, brokerhttp.Access) (string, error) { return adminPrincipal, nil }, Logger: b.log,
 	})
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func (b *backend) adminHandler() (http.Handler, error) {
 	} {
 		mux.Handle(pattern, read(h))
 	}
-	shadows := shadowhttp.Handler(b.shadows, &shadowhttp.Options{Authorize: shadowhttp.AllowAll, Logger: b.log})
+	shadows := shadowhttp.Handler(b.shadows, &shadowhttp.Options{Authorize: func(*http.Request, string, string) (string, error) { return adminPrincipal, nil }, Logger: b.log})
 	topicRules := ruleshttp.Handler(b.engine, &ruleshttp.Options{Logger: b.log})
 	for pattern, h := range map[string]http.Handler{
 		"POST /devices/{thing}":                               http.HandlerFunc(b.createDevice),
@@ -113,12 +113,12 @@ func (b *backend) deviceHandler(ws http.Handler) http.Handler {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 		})
 	}
-	shadows := shadowhttp.Handler(b.shadows, &shadowhttp.Options{Logger: b.log, Authorize: func(r *http.Request, action, resource string) error {
-		_, err := allowed(r, action, resource)
+	shadows := shadowhttp.Handler(b.shadows, &shadowhttp.Options{Logger: b.log, Authorize: func(r *http.Request, action, resource string) (string, error) {
+		principal, err := allowed(r, action, resource)
 		if errors.Is(err, registry.ErrNotAuthorized) {
 			err = shadow.ErrForbidden
 		}
-		return err
+		return principal, err
 	}})
 	mux := http.NewServeMux()
 	deviceJobs := b.deviceJobs(allowed)

@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/thingloom/thingloom/broker"
 	"github.com/thingloom/thingloom/registry"
@@ -46,10 +49,10 @@ func (b *backend) openIndex(ctx context.Context, shadows *shadowpebble.Store) er
 		default:
 			return
 		}
-		b.indexed(thing, b.indexThing(ctx, b.index, thing))
+		b.indexed(thing, b.indexThing(ctx, thing))
 	})
 	b.shadows.Observe(func(ctx context.Context, c shadow.Change) {
-		b.indexed(c.Ref.Thing, b.index.Refresh(c.Ref.Thing, func() error { return indexShadow(ctx, b.index, c.Ref, c.After) }))
+		b.indexed(c.Ref.Thing, indexShadow(ctx, b.index, c.Ref, c.After))
 	})
 	_, err = b.broker.SubscribeMessages("$aws/events/presence/+/+", func(ctx context.Context, m broker.Message) error {
 		b.indexed(m.ClientID, b.indexPresence(ctx, m.Payload))
@@ -71,32 +74,46 @@ func membershipThing(topic string) string {
 	return parts[max(0, len(parts)-2)]
 }
 
-func (b *backend) indexThing(ctx context.Context, ix *fleetindex.Index, name string) error {
-	return ix.Refresh(name, func() error {
-		t, err := b.registry.Thing(ctx, name)
-		if errors.Is(err, registry.ErrNotFound) {
-			return ix.DeleteThing(ctx, name)
-		}
-		if err != nil {
-			return err
-		}
-		return ix.PutThing(ctx, t)
-	})
+// indexThing has the index take what the registry has of a thing. That is read while the index takes no other change of
+// it: else, of two changes, the older one could be put last.
+func (b *backend) indexThing(ctx context.Context, name string) error {
+	return b.index.Change(ctx, name, func(k *fleetindex.Known) error { return b.readThing(ctx, name, k) })
 }
 
-// indexShadow tells of a shadow as fleet indexing has it.
+// readThing sets what the registry has of a thing.
+func (b *backend) readThing(ctx context.Context, name string, k *fleetindex.Known) error {
+	t, err := b.registry.Thing(ctx, name)
+	switch k.Thing = nil; {
+	case err == nil:
+		k.Thing = &t
+	case errors.Is(err, registry.ErrNotFound):
+		err = nil
+	}
+	return err
+}
+
+// indexShadow tells of a shadow.
 func indexShadow(ctx context.Context, ix *fleetindex.Index, ref shadow.Ref, d shadow.Document) error {
-	if c := ix.Config(); ref.Name == "" && !c.Shadows || ref.Name != "" && !c.NamedShadows {
+	if !ix.Config().Shadow(ref.Name) {
 		return nil
 	}
-	if d.Deleted || d.Version == 0 {
-		return ix.PutShadow(ctx, ref.Thing, ref.Name, nil)
-	}
-	delta, err := shadow.Delta(d.Desired, d.Reported)
+	text, err := indexedShadow(d)
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(struct {
+	return ix.PutShadow(ctx, ref.Thing, ref.Name, text)
+}
+
+// indexedShadow is a shadow as fleet indexing has it, nil if there is none.
+func indexedShadow(d shadow.Document) (json.RawMessage, error) {
+	if !d.Exists() {
+		return nil, nil
+	}
+	delta, err := shadow.Delta(d.Desired, d.Reported)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(struct {
 		Desired  json.RawMessage `json:"desired,omitempty"`
 		Reported json.RawMessage `json:"reported,omitempty"`
 		Delta    json.RawMessage `json:"delta,omitempty"`
@@ -104,10 +121,6 @@ func indexShadow(ctx context.Context, ix *fleetindex.Index, ref shadow.Ref, d sh
 		HasDelta bool            `json:"hasDelta"`
 		Version  int64           `json:"version"`
 	}{d.Desired, d.Reported, delta, d.Metadata, delta != nil, d.Version})
-	if err != nil {
-		return err
-	}
-	return ix.PutShadow(ctx, ref.Thing, ref.Name, text)
 }
 
 // indexPresence takes a lifecycle event. Clients count that are named as a thing.
@@ -124,31 +137,40 @@ func (b *backend) indexPresence(ctx context.Context, payload []byte) error {
 
 // indexViolations tells of what a thing does that is not normal.
 func (b *backend) indexViolations(ctx context.Context, ix *fleetindex.Index, thing string) error {
-	return ix.Refresh(thing, func() error { return ix.PutDefender(ctx, thing, b.defender.IndexDocument(thing)) })
+	return ix.Change(ctx, thing, func(k *fleetindex.Known) error {
+		k.Defender = b.defender.IndexDocument(thing)
+		return nil
+	})
 }
 
-// feedIndex tells of all that there is.
+// feedIndex tells of all that there is, each thing with its shadows in one step.
 func (b *backend) feedIndex(ctx context.Context, ix *fleetindex.Index, shadows *shadowpebble.Store) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
 	for t, err := range b.registry.Things(ctx, registry.ThingQuery{}) {
-		if err == nil {
-			err = b.indexThing(ctx, ix, t.Name)
-		}
 		if err != nil {
-			return err
+			return errors.Join(err, group.Wait())
 		}
+		group.Go(func() error { return b.feedThing(ctx, ix, shadows, t.Name) })
 	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	// Shadows of things that the registry does not have are found once it has them.
+	last := ""
 	for ref, err := range shadows.Refs(ctx) {
 		if err != nil {
 			return err
 		}
-		err = ix.Refresh(ref.Thing, func() error {
-			d, err := b.shadows.Get(ctx, ref)
-			if err == nil {
-				err = indexShadow(ctx, ix, ref, d)
-			}
-			return err
-		})
-		if err != nil && !errors.Is(err, shadow.ErrNotFound) {
+		if ref.Thing == last {
+			continue
+		}
+		last = ref.Thing
+		_, known, err := ix.Thing(ctx, last)
+		if err == nil && !known {
+			err = b.feedThing(ctx, ix, shadows, last)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -165,9 +187,55 @@ func (b *backend) feedIndex(ctx context.Context, ix *fleetindex.Index, shadows *
 		if at.IsZero() {
 			at = time.Now()
 		}
-		if err := ix.PutConnectivity(ctx, c.ClientID, fleet.Connectivity{Connected: c.Connected, Timestamp: at.UnixMilli(), DisconnectReason: string(c.DisconnectReason)}); err != nil {
+		err := ix.Change(ctx, c.ClientID, func(k *fleetindex.Known) error {
+			if k.Connectivity == nil { // else an event has told, which is newer
+				k.Connectivity = &fleet.Connectivity{Connected: c.Connected, Timestamp: at.UnixMilli(), DisconnectReason: string(c.DisconnectReason)}
+			}
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// feedThing has the index take what registry and shadows have of a thing.
+func (b *backend) feedThing(ctx context.Context, ix *fleetindex.Index, shadows *shadowpebble.Store, name string) error {
+	return ix.Change(ctx, name, func(k *fleetindex.Known) error {
+		if err := b.readThing(ctx, name, k); err != nil {
+			return err
+		}
+		c := ix.Config()
+		k.Shadows = map[string]json.RawMessage{}
+		read := func(shadowName string) error {
+			if !c.Shadow(shadowName) {
+				return nil
+			}
+			d, err := shadows.Load(ctx, shadow.Ref{Thing: name, Name: shadowName})
+			if errors.Is(err, shadow.ErrNotFound) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			text, err := indexedShadow(d)
+			if text != nil {
+				k.Shadows[shadowName] = text
+			}
+			return err
+		}
+		if err := read(""); err != nil || !c.NamedShadows {
+			return err
+		}
+		for shadowName, err := range shadows.Names(ctx, name, "") {
+			if err == nil {
+				err = read(shadowName)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

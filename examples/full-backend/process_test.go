@@ -254,8 +254,14 @@ func (d *device) sub(filters ...string) <-chan string {
 // sub is that of a device, with other flags.
 func (p *process) sub(flags []string, filters ...string) <-chan string {
 	p.t.Helper()
+	return p.subFormat(flags, "%t %p", filters...)
+}
+
+// subFormat is sub with lines as mosquitto_sub makes them of a format.
+func (p *process) subFormat(flags []string, format string, filters ...string) <-chan string {
+	p.t.Helper()
 	program := foreign.Need(p.t, "mosquitto_sub")
-	args := append(slices.Clone(flags), "-d", "-F", "MSG %t %p")
+	args := append(slices.Clone(flags), "-d", "-F", "MSG "+format)
 	for _, f := range filters {
 		args = append(args, "-t", f)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/thingloom/thingloom/actions/table"
 	"github.com/thingloom/thingloom/registry"
+	"github.com/thingloom/thingloom/rules"
 	"github.com/thingloom/thingloom/shadow"
 )
 
@@ -79,7 +80,7 @@ func (b *backend) putConfig(w http.ResponseWriter, r *http.Request) {
 		}
 		answer(w, http.StatusOK, map[string]any{"published": "devices/" + thing + "/config"})
 	case "", "shadow":
-		change, err := b.shadows.Update(r.Context(), shadow.Ref{Thing: thing}, fmt.Appendf(nil, `{"state":{"desired":{"config":%s}}}`, config))
+		change, err := b.shadows.Update(shadow.WithPrincipal(r.Context(), adminPrincipal), shadow.Ref{Thing: thing}, fmt.Appendf(nil, `{"state":{"desired":{"config":%s}}}`, config))
 		if err != nil {
 			status, message := shadow.Code(err)
 			refuse(w, status, errors.New(message))
@@ -205,13 +206,20 @@ type ruleView struct {
 	Pending      uint64 `json:"pending"`
 	DeadLettered uint64 `json:"deadLettered"`
 	Failed       uint64 `json:"failed"`
+
+	Reasons     map[rules.Reason]uint64 `json:"reasons,omitempty"` // of deadLettered and failed
+	LastFailure string                  `json:"lastFailure,omitempty"`
 }
 
 func (b *backend) ruleLedgers(w http.ResponseWriter, _ *http.Request) {
 	all := []ruleView{}
 	for i := range b.engine.Rules() {
 		l := i.Ledger
-		v := ruleView{i.Name, i.SQL, i.Disabled, "", l.Matched, l.Filtered, l.Delivered, l.Pending, l.DeadLettered, l.Failed}
+		v := ruleView{Rule: i.Name, SQL: i.SQL, Disabled: i.Disabled, Matched: l.Matched, Filtered: l.Filtered, Delivered: l.Delivered,
+			Pending: l.Pending, DeadLettered: l.DeadLettered, Failed: l.Failed, Reasons: l.Reasons}
+		if l.LastFailure != nil {
+			v.LastFailure = l.LastFailure.Err.Error()
+		}
 		if i.Broken != nil {
 			v.Broken = i.Broken.Error()
 		}

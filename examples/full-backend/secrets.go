@@ -13,7 +13,8 @@ import (
 )
 
 // readSecret answers get_secret(id, type[, key], roleArn) from a folder with one file for each secret, named as it is.
-// An ARN stands for its last part, with or without the six characters that Secrets Manager puts behind a name.
+// A SecretString is JSON if it is an object or an array; anything else is text as it is written, also what could be read as
+// a number, as a password of digits can. An ARN stands for its last part, with or without the six characters that Secrets Manager puts behind a name.
 func readSecret(dir, id, kind, key string) (json.RawMessage, error) {
 	name := nameOf(id)
 	text, err := readBelow(dir, name, 64<<10) // AWS limit
@@ -31,7 +32,7 @@ func readSecret(dir, id, kind, key string) (json.RawMessage, error) {
 	}
 	text = bytes.TrimSuffix(text, []byte("\n")) // of an editor
 	if key == "" {
-		if json.Valid(text) {
+		if isContainer := bytes.IndexAny(bytes.TrimLeft(text, " \t\r\n"), "{[") == 0; isContainer && json.Valid(text) {
 			return text, nil
 		}
 		return json.Marshal(string(text))

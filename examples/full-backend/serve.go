@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/thingloom/thingloom/broker"
 	"github.com/thingloom/thingloom/broker/brokernet"
 	"github.com/thingloom/thingloom/broker/brokerws"
 )
@@ -89,7 +90,11 @@ func (b *backend) listen() (all []*listener, err error) {
 		}})
 		return nil
 	}
-	ws, err := brokerws.New(b.broker, &brokerws.Options{Logger: b.log})
+	lifetime := time.Duration(0)
+	if b.cfg.AWSLimits {
+		lifetime = 24 * time.Hour
+	}
+	ws, err := brokerws.New(b.broker, &brokerws.Options{Logger: b.log, Lifetime: lifetime})
 	if err != nil {
 		return nil, err
 	}
@@ -99,19 +104,19 @@ func (b *backend) listen() (all []*listener, err error) {
 		return nil, err
 	}
 	return all, errors.Join(
-		add("http", b.cfg.HTTP, listenTCP, func(ctx context.Context, l net.Listener) error { return serveHTTP(ctx, l, admin) }),
+		add("http", b.cfg.HTTP, listenTCP, func(ctx context.Context, l net.Listener) error { return b.serveHTTP(ctx, l, admin) }),
 		add("mqtt", b.cfg.MQTT, b.listenBehindProxy, func(ctx context.Context, l net.Listener) error {
-			return b.broker.Serve(ctx, tls.NewListener(l, b.tlsConfig()))
+			return b.broker.Serve(ctx, tls.NewListener(broker.ForTLS(l), b.tlsConfig()))
 		}),
 		add("https", b.cfg.HTTPS, b.listenBehindProxy, func(ctx context.Context, l net.Listener) error {
-			mux, err := brokernet.NewMux(l, b.tlsConfig(), &brokernet.MuxOptions{Logger: b.log})
+			mux, err := brokernet.NewMux(broker.ForTLS(l), b.tlsConfig(), &brokernet.MuxOptions{Logger: b.log})
 			if err != nil {
 				return err
 			}
 			group, ctx := errgroup.WithContext(ctx)
 			group.Go(func() error { return mux.Run(ctx) })
 			group.Go(func() error { return ws.Run(ctx) })
-			group.Go(func() error { return serveHTTP(ctx, mux.HTTP(), devices) })
+			group.Go(func() error { return b.serveHTTP(ctx, mux.HTTP(), devices) })
 			group.Go(func() error { return b.broker.Serve(ctx, mux.MQTT()) })
 			return group.Wait()
 		}),
@@ -156,10 +161,11 @@ func listenUnix(file string) (net.Listener, error) {
 }
 
 // serveHTTP serves until ctx is done; requests under way then have five seconds.
-func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
+func (b *backend) serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
+		Handler:           hurry(h, time.Duration(b.cfg.HTTPPatience)),
+		ReadHeaderTimeout: time.Duration(b.cfg.HTTPPatience),
+		MaxHeaderBytes:    64 << 10,
 		IdleTimeout:       2 * time.Minute,
 		// Streams of events end with ctx; Shutdown alone would wait for them.
 		BaseContext: func(net.Listener) context.Context { return ctx },

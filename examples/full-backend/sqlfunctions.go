@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/thingloom/thingloom/actions/function"
 	"github.com/thingloom/thingloom/actions/table"
+	"github.com/thingloom/thingloom/registry"
 	"github.com/thingloom/thingloom/rules"
 	"github.com/thingloom/thingloom/shadow"
 )
@@ -18,7 +20,7 @@ import (
 func (b *backend) functionsOfSQL() *rules.Funcs {
 	funcs := &rules.Funcs{
 		Lambda: func(ctx context.Context, arn string, input json.RawMessage) (json.RawMessage, error) {
-			return b.functions.Invoke(ctx, nameOf(arn), input)
+			return b.functions.Invoke(ctx, function.NameOf(arn), input)
 		},
 		Shadow: func(ctx context.Context, thing, name, _ string) (json.RawMessage, error) {
 			doc, err := b.shadows.Get(ctx, shadow.Ref{Thing: thing, Name: name})
@@ -34,13 +36,9 @@ func (b *backend) functionsOfSQL() *rules.Funcs {
 			}
 			switch api {
 			case "DescribeThing":
-				return json.Marshal(map[string]any{"thingName": t.Name, "thingTypeName": t.Type, "attributes": t.Attributes, "version": t.Version, "defaultClientId": t.Name})
+				return json.Marshal(b.describeThing(t))
 			case "ListThingGroupsForThing":
-				groups := []map[string]string{}
-				for _, g := range t.Groups {
-					groups = append(groups, map[string]string{"groupName": g, "groupArn": b.registry.ARN("thinggroup/" + g)})
-				}
-				return json.Marshal(map[string]any{"thingGroups": groups})
+				return json.Marshal(b.groupsOfThing(t))
 			}
 			return nil, fmt.Errorf("get_registry_data: %w: %q", errors.ErrUnsupported, api)
 		},
@@ -54,7 +52,7 @@ func (b *backend) functionsOfSQL() *rules.Funcs {
 		},
 		// A model is a function, invoked with the record.
 		Predict: func(ctx context.Context, model, _ string, record json.RawMessage) (json.RawMessage, error) {
-			answer, err := b.functions.Invoke(ctx, nameOf(model), record)
+			answer, err := b.functions.Invoke(ctx, function.NameOf(model), record)
 			if err == nil && !bytes.HasPrefix(bytes.TrimSpace(answer), []byte("{")) {
 				err = fmt.Errorf("machinelearning_predict: %s answered %.100s, which is no object", model, answer)
 			}
@@ -69,7 +67,7 @@ func (b *backend) functionsOfSQL() *rules.Funcs {
 	return funcs
 }
 
-// nameOf is the last part of an ARN, as in arn:aws:lambda:us-east-1:1:function:check-config, or the name that stands for it.
+// nameOf is the last part of an ARN, as in arn:aws:secretsmanager:us-east-1:1:secret:api, or the name that stands for it.
 func nameOf(arn string) string { return arn[strings.LastIndexByte(arn, ':')+1:] }
 
 // keyText is a key as tables have it.
@@ -79,4 +77,42 @@ func keyText(v json.RawMessage) string {
 		return text
 	}
 	return string(v)
+}
+
+// A thingDescription is what DescribeThing answers.
+type thingDescription struct {
+	ClientID   string            `json:"defaultClientId"`
+	Name       string            `json:"thingName"`
+	ID         string            `json:"thingId"`
+	ARN        string            `json:"thingArn"`
+	Type       string            `json:"thingTypeName,omitempty"`
+	Attributes map[string]string `json:"attributes"`
+	Version    int64             `json:"version"`
+	Billing    string            `json:"billingGroupName,omitempty"`
+}
+
+func (b *backend) describeThing(t registry.Thing) thingDescription {
+	d := thingDescription{t.Name, t.Name, t.ID, b.registry.ARN("thing/" + t.Name), t.Type, t.Attributes, t.Version, t.BillingGroup}
+	if d.Attributes == nil {
+		d.Attributes = map[string]string{}
+	}
+	return d
+}
+
+// A thingGroups is what ListThingGroupsForThing answers.
+type thingGroups struct {
+	Groups []nameAndARN `json:"thingGroups"`
+}
+
+type nameAndARN struct {
+	Name string `json:"groupName"`
+	ARN  string `json:"groupArn"`
+}
+
+func (b *backend) groupsOfThing(t registry.Thing) thingGroups {
+	g := thingGroups{Groups: []nameAndARN{}}
+	for _, name := range t.Groups {
+		g.Groups = append(g.Groups, nameAndARN{name, b.registry.ARN("thinggroup/" + name)})
+	}
+	return g
 }

@@ -19,6 +19,8 @@
 //	$ go run ./examples/rule-replay -explain -sql "SELECT t FROM 'sensors/+' WHERE temp > 30" capture.jsonl
 //	$ go run ./examples/rule-replay -lint -after rules.json capture.jsonl
 //
+// -functions lists the functions of the language.
+//
 // Rules are JSON objects as AWS has them, with a member ruleName beside sql and
 // actions. A capture is one JSON object a line, as
 //
@@ -69,6 +71,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.StringVar(&j.sql, "sql", "", "a statement to try, in the place of -after")
 	flags.BoolVar(&j.quiet, "quiet", false, "print the summary alone")
 	flags.BoolVar(&j.explain, "explain", false, "print why rules fire, or do not, instead of what would be sent")
+	flags.BoolVar(&j.functions, "functions", false, "list the functions that statements may call, and do nothing else")
 	flags.BoolVar(&j.lint, "lint", false, "print what cannot be meant so in the statements, instead of what would be sent")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -88,11 +91,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 type job struct {
 	before, after, sql   string
 	quiet, explain, lint bool
+	functions            bool
 }
 
 // do reads the rules and the capture and does the job.
 func (j *job) do(ctx context.Context, args []string, stdin io.Reader, out io.Writer) (code int, err error) {
 	switch {
+	case j.functions:
+		return exitSame, functions(out)
 	case (j.after == "") == (j.sql == "") || len(args) > 1:
 		return exitError, errors.New("want either -after or -sql, and at most one capture; see -help")
 	case j.explain && j.lint, (j.explain || j.lint) && (j.before != "" || j.quiet):
@@ -126,6 +132,20 @@ func (j *job) do(ctx context.Context, args []string, stdin io.Reader, out io.Wri
 		return min(found, exitDifferent), err
 	}
 	return replay(ctx, old, next, j.quiet, capture, out)
+}
+
+// functions prints the functions of the language, one a line.
+func functions(out io.Writer) error {
+	all, err := rules.Functions(nil)
+	if err != nil {
+		return err
+	}
+	for _, f := range all {
+		if _, err := fmt.Fprintf(out, "%-40s %s (since %s)\n", f.Signature, f.Doc, f.Since); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // replay prints what would be sent more, less or differently.

@@ -86,3 +86,12 @@ sql: filtered: WHERE is not true: temp > 30 OR t > 30 is Undefined, since temp i
 		})
 	}
 }
+
+func TestFunctions(t *testing.T) {
+	var out, stderr strings.Builder
+	code := run(t.Context(), []string{"-functions"}, strings.NewReader(""), &out, &stderr)
+	const want = "upper(str) str                           in upper case (since 2015-10-08)\n"
+	if code != exitSame || !strings.HasSuffix(out.String(), want) || strings.Count(out.String(), "\n") < 70 {
+		t.Errorf("exit code %d, printed\n%s%s", code, out.String(), stderr.String())
+	}
+}

@@ -104,6 +104,9 @@ func (c *compiler) builtin(n *Call, b builtin) code {
 	if special := prepared[n.Name]; special != nil {
 		fn = special(args, fn)
 	}
+	if len(args) == 0 && !b.pure {
+		return evaluated(func(e *env) Value { return fn(e, nil) })
+	}
 	r := evaluated(func(e *env) Value {
 		base := len(e.stack)
 		for i := range args {
@@ -138,6 +141,7 @@ func (c *compiler) noVariable(n Node, where string) {
 // added compiles a call of a function of the host.
 func (c *compiler) added(n *Call, f *Function) code {
 	c.prog.unsteady = true
+	c.prog.asks = c.prog.asks || !f.Inline
 	args := c.args(n.Args)
 	return evaluated(func(e *env) Value { return e.invoke(f, n.Name, args) })
 }
@@ -145,7 +149,7 @@ func (c *compiler) added(n *Call, f *Function) code {
 // outside compiles a call of a function that asks the outside.
 func (c *compiler) outside(n *Call, x external, nodes []Node) code {
 	c.external++
-	c.prog.unsteady = true
+	c.prog.unsteady, c.prog.asks = true, true
 	name := n.Name
 	if x.limit == limitProto {
 		name = protoName

@@ -11,12 +11,14 @@ import (
 // compiled, but for its caches.
 type program struct {
 	version    string
-	legacy     bool // 2015-10-08
+	account    string // of a template, see TemplateOptions
+	legacy     bool   // 2015-10-08
 	decimalDiv bool
 	maxValue   int
 	maxWork    int
 
 	unsteady bool // calls what may answer differently each time
+	asks     bool // calls a function of the host, which may take its time
 
 	paths   *path // wanted of the payload
 	slots   int

@@ -24,18 +24,17 @@ type env struct {
 	ctx context.Context
 	p   *program
 	in  *Input
-	own *Input // room for a copy
 
 	payload string // shares the memory of in.Payload, without space around JSON
 	state   payloadState
 
-	slots []string // raw JSON found at the program's paths, empty where nothing is
-	elems []string // raw JSON of the current element of each query, by its number
-	vars  []Value  // of the SET clause
-	stack []Value  // arguments of the calls under way, see push
-	sc    arena
-	bufs  [][]byte // free buffers
-	now   int64    // what timestamp() returns
+	search          // slots is for the program's paths
+	elems  []string // raw JSON of the current element of each query, by its number
+	vars   []Value  // of the SET clause
+	stack  []Value  // arguments of the calls under way, see push
+	sc     arena
+	bufs   [][]byte // free buffers
+	now    int64    // what timestamp() returns
 
 	work  int   // spent of program.maxWork
 	err   error // abandons the evaluation
@@ -49,30 +48,53 @@ func (e *env) push(v Value) {
 	e.stack, e.pushed = append(e.stack, v), true
 }
 
-var envs = sync.Pool{New: func() any { return new(env) }}
-
-// env is an evaluation on a copy of in, so that the caller's need not be on the
-// heap.
-func (p *program) env(ctx context.Context, in *Input) *env {
-	e := envs.Get().(*env)
-	if e.own == nil {
-		e.own = new(Input)
-	}
-	*e.own = *in
-	e.begin(ctx, p, e.own)
-	return e
+// An Evaluation is memory for the evaluations of statements on one message,
+// one after the other, and for those on later messages. The zero Evaluation is
+// ready.
+type Evaluation struct {
+	Input Input // the message
+	env   env
 }
 
-// envOn is an evaluation on in itself.
-func (p *program) envOn(ctx context.Context, in *Input) *env {
-	e := envs.Get().(*env)
-	e.begin(ctx, p, in)
-	return e
+var evaluations = sync.Pool{New: func() any { return new(Evaluation) }}
+
+// Borrow takes an Evaluation from those that are free.
+func Borrow() *Evaluation { return evaluations.Get().(*Evaluation) }
+
+// Free gives back what Borrow took.
+func (ev *Evaluation) Free() {
+	ev.Forget()
+	evaluations.Put(ev)
 }
 
-func (e *env) begin(ctx context.Context, p *program, in *Input) {
-	e.ctx, e.p, e.in = ctx, p, in
-	e.payload = view(in.Payload)
+// Forget lets go of the message.
+func (ev *Evaluation) Forget() {
+	user := ev.Input.Properties.User
+	clear(user)
+	ev.Input = Input{}
+	ev.Input.Properties.User = user[:0]
+}
+
+// begin is an evaluation on a copy of in, so that the caller's need not be on
+// the heap; end ends it.
+func (p *program) begin(ctx context.Context, in *Input) *Evaluation {
+	ev := Borrow()
+	user := append(ev.Input.Properties.User, in.Properties.User...)
+	ev.Input = *in
+	ev.Input.Properties.User = user // Forget clears it
+	ev.begin(ctx, p)
+	return ev
+}
+
+func (ev *Evaluation) end() {
+	ev.env.reset()
+	ev.Free()
+}
+
+func (ev *Evaluation) begin(ctx context.Context, p *program) {
+	e := &ev.env
+	e.ctx, e.p, e.in = ctx, p, &ev.Input
+	e.payload = view(ev.Input.Payload)
 	if cap(e.slots) < p.slots {
 		e.slots = make([]string, p.slots)
 	}
@@ -83,8 +105,8 @@ func (e *env) begin(ctx context.Context, p *program, in *Input) {
 	e.elems = e.elems[:p.queries]
 }
 
-// release forgets the evaluation and everything it pointed to.
-func (e *env) release() {
+// reset forgets the evaluation and everything it pointed to.
+func (e *env) reset() {
 	clear(e.slots)
 	clear(e.elems)
 	clear(e.vars)
@@ -94,14 +116,11 @@ func (e *env) release() {
 		e.stack, e.pushed = e.stack[:0], false
 	}
 	e.sc.reset()
-	if e.in == e.own {
-		*e.own = Input{}
-	}
 	// One by one: slices that stay the same need no write.
 	e.ctx, e.p, e.in, e.payload, e.state = nil, nil, nil, "", unscanned
 	e.now, e.work, e.err, e.calls = 0, 0, nil, [numLimited]int8{}
-	if cap(e.stack) <= 256 && cap(e.slots) <= 1024 && e.smallBufs() {
-		envs.Put(e)
+	if cap(e.stack) > 256 || cap(e.slots) > 1024 || !e.smallBufs() {
+		*e = env{}
 	}
 }
 
@@ -223,19 +242,18 @@ func (e *env) slot(i int) string {
 
 // scan checks the payload and fills the slots, in one pass.
 func (e *env) scan() {
-	f := search{slots: e.slots}
 	e.work += len(e.payload)
-	e.payload, e.state = read(e.payload, &f, e.p.paths)
+	e.payload, e.state = read(e.payload, &e.search, e.p.paths)
 }
 
 // refute is scan, and reports whether it ended early because one of preds does
 // not hold, or whether all are known to.
 func (e *env) refute(preds []Pred) (refuted, held bool) {
-	f := search{slots: e.slots, refuter: refuter{preds: preds}}
-	e.work += len(e.payload)
-	e.payload, e.state = read(e.payload, &f, e.p.paths)
-	held = e.state == isObject && f.held == 1<<len(preds)-1 && len(preds) < 64
-	return f.refuter.refuted, held
+	e.refuter = refuter{preds: preds}
+	e.scan()
+	e.preds = nil
+	held = e.state == isObject && e.held == 1<<len(preds)-1 && len(preds) < 64
+	return e.refuted, held
 }
 
 // adopt takes what a Scan has found in place of scan; slots says where.

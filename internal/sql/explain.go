@@ -68,7 +68,8 @@ func Explain(ctx context.Context, text string, opts *Options, in *Input) (*Expla
 		return nil, c.err
 	}
 	out := &Explained{}
-	out.Result, err = (&Statement{body: b}).Run(ctx, in, &RunOptions{Variables: true})
+	ev := &Evaluation{Input: *in}
+	out.Result, err = ev.Run(ctx, &Statement{body: b}, &RunOptions{Variables: true})
 	out.Steps, out.Variables = x.steps, out.Result.Variables
 	for i := range out.Steps {
 		s := &out.Steps[i]

@@ -34,7 +34,7 @@ func TestExplainAgainstRun(t *testing.T) {
 		for range 2 {
 			in := &Input{Payload: []byte(g.payload()), Topic: "a/b/c", Time: time.UnixMilli(1700000000123)}
 			asked = nil
-			want, wantErr := st.Run(t.Context(), in, &RunOptions{Variables: true})
+			want, wantErr := (&Evaluation{Input: *in}).Run(t.Context(), st, &RunOptions{Variables: true})
 			byRun := strings.Join(asked, " ")
 			asked = nil
 			got, err := Explain(t.Context(), text, opts, in)

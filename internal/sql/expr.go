@@ -53,8 +53,9 @@ func CompileExpr(n Node, text string, opts *ExprOptions) (*Expr, error) {
 // Eval is the value of the expression for in. Errors are as those of
 // Statement.Eval.
 func (x *Expr) Eval(ctx context.Context, in *Input) (Value, error) {
-	e := x.prog.env(ctx, in)
-	defer e.release()
+	ev := x.prog.begin(ctx, in)
+	defer ev.end()
+	e := &ev.env
 	v := x.code.eval(e)
 	if e.err != nil {
 		return Value{}, e.err
@@ -64,8 +65,9 @@ func (x *Expr) Eval(ctx context.Context, in *Input) (Value, error) {
 
 // True reports whether the expression is true, as WHERE wants it.
 func (x *Expr) True(ctx context.Context, in *Input) (bool, error) {
-	e := x.prog.env(ctx, in)
-	defer e.release()
+	ev := x.prog.begin(ctx, in)
+	defer ev.end()
+	e := &ev.env
 	b, ok := x.code.eval(e).Bool()
 	return ok && b && e.err == nil, e.err
 }

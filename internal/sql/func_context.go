@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
@@ -8,7 +9,7 @@ import (
 )
 
 var contextFuncs = map[string]builtin{
-	"accountid": {0, 0, false, false, func(e *env, _ []Value) Value { return textOrNone(e.in.AccountID) }},
+	"accountid": {0, 0, false, false, func(e *env, _ []Value) Value { return textOrNone(cmp.Or(e.in.AccountID, e.p.account)) }},
 	"clientid": {0, 0, false, false, func(e *env, _ []Value) Value {
 		if e.in.ClientID == "" {
 			return Value{kind: String, s: "n/a"}

@@ -194,10 +194,10 @@ func TestLimitsAreInclusive(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			e := st.body.prog.envOn(context.Background(), in)
-			defer e.release()
-			_, err = st.run(e, &RunOptions{})
-			return e.work, err
+			ev := st.body.prog.begin(context.Background(), in)
+			defer ev.end()
+			_, err = st.run(&ev.env, &RunOptions{})
+			return ev.env.work, err
 		}
 		spent, err := run(1 << 20)
 		if err != nil || spent < 20 {

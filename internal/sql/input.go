@@ -60,6 +60,11 @@ const (
 // with a FunctionError.
 type Function struct {
 	Name string
+
+	// Inline says that a function of the host's own is quick: Statement.Asks
+	// does not count it.
+	Inline bool
+
 	Call func(ctx context.Context, args []Value) (Value, error)
 }
 

@@ -114,22 +114,30 @@ func skipEscaped(s string, i int) (end int, ok bool) {
 // backslash or a control character, or len(s). It looks at eight bytes at
 // once: strings are most of what a payload consists of.
 func plainRun(s string, i int) int {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	b := unsafe.Slice(unsafe.StringData(s), len(s))
-	for ; i+8 <= len(b); i += 8 {
-		x := binary.LittleEndian.Uint64(b[i:])
-		quote, slash := x^ones*'"', x^ones*'\\'
-		// The lowest bit that is set belongs to the first such byte; borrows
-		// can only make bits above it wrong.
-		found := ((x-ones*0x20)&^x | (quote-ones)&^quote | (slash-ones)&^slash) & highs
-		if found != 0 {
-			return i + bits.TrailingZeros64(found)/8
+	for ; i+8 <= len(s); i += 8 {
+		if m := special(s, i); m != 0 {
+			return i + bits.TrailingZeros64(m)>>3
 		}
 	}
-	for i < len(b) && b[i] >= 0x20 && b[i] != '"' && b[i] != '\\' {
+	for i < len(s) && s[i] >= 0x20 && s[i] != '"' && s[i] != '\\' {
 		i++
 	}
 	return i
+}
+
+// special has the highest bit set of the first of eight bytes from s[i] that is
+// a quote, a backslash or a control character, and perhaps bits of bytes after
+// it; those before have none. It is 0 if there is none, or if s has fewer than
+// eight bytes left.
+func special(s string, i int) uint64 {
+	if i+8 > len(s) {
+		return 0
+	}
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	x := binary.LittleEndian.Uint64((*[8]byte)(unsafe.Add(unsafe.Pointer(unsafe.StringData(s)), i))[:])
+	// Each difference sets the highest bit of a byte that is one of those, as
+	// well as of some that had it, and borrows from the bytes above alone.
+	return ((x - ones*0x20) | (x ^ ones*'"' - ones) | (x ^ ones*'\\' - ones)) &^ x & highs
 }
 
 func isHex(c byte) bool { return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'f' }
@@ -149,13 +157,17 @@ func skipNumber(s string, i int) (end int, ok bool) {
 		}
 	}
 	if i < len(s) && s[i]|0x20 == 'e' {
-		i++
-		if i < len(s) && (s[i] == '+' || s[i] == '-') {
-			i++
-		}
-		return skipDigits(s, i)
+		return skipExponent(s, i)
 	}
 	return i, true
+}
+
+func skipExponent(s string, i int) (end int, ok bool) {
+	i++
+	if i < len(s) && (s[i] == '+' || s[i] == '-') {
+		i++
+	}
+	return skipDigits(s, i)
 }
 
 // skipDigits needs one digit at least.
@@ -165,89 +177,6 @@ func skipDigits(s string, i int) (end int, ok bool) {
 		i++
 	}
 	return i, i > start
-}
-
-// skipNested finds the end of the object or array at s[i] without recursion:
-// stack has a bit per level, set for objects.
-func skipNested(s string, i, depth int) (end int, ok bool) {
-	var small [4]uint64
-	stack := small[:]
-	base := depth
-	depth = 0
-	for {
-		// A value begins at i.
-		if i >= len(s) {
-			return i, false
-		}
-		switch c := s[i]; c {
-		case '{', '[':
-			if base+depth >= maxDepth {
-				return i, false
-			}
-			if depth/64 == len(stack) {
-				stack = append(stack, 0)
-			}
-			bit := uint64(1) << (depth % 64)
-			stack[depth/64] &^= bit
-			if c == '{' {
-				stack[depth/64] |= bit
-			}
-			depth++
-			i = skipSpace(s, i+1)
-			if i < len(s) && s[i] == c+2 { // empty; } and ] are two after { and [
-				break
-			}
-			if c == '{' {
-				if i, ok = skipKey(s, i); !ok {
-					return i, false
-				}
-			}
-			continue
-		default:
-			if i, ok = skipValue(s, i, depth); !ok {
-				return i, false
-			}
-		}
-		// A value has ended, or an empty container is about to.
-		for {
-			i = skipSpace(s, i)
-			if i >= len(s) {
-				return i, false
-			}
-			object := stack[(depth-1)/64]>>((depth-1)%64)&1 == 1
-			c := s[i]
-			if c == ',' {
-				i = skipSpace(s, i+1)
-				if object {
-					if i, ok = skipKey(s, i); !ok {
-						return i, false
-					}
-				}
-				break
-			}
-			if object && c != '}' || !object && c != ']' {
-				return i, false
-			}
-			i++
-			if depth--; depth == 0 {
-				return i, true
-			}
-		}
-	}
-}
-
-// skipKey reads a key and its colon, and the space around them.
-func skipKey(s string, i int) (next int, ok bool) {
-	if i >= len(s) || s[i] != '"' {
-		return i, false
-	}
-	if i, ok = skipString(s, i); !ok {
-		return i, false
-	}
-	if i = skipSpace(s, i); i >= len(s) || s[i] != ':' {
-		return i, false
-	}
-	return skipSpace(s, i+1), true
 }
 
 // A walk goes through the members of a valid object or the elements of a

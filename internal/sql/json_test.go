@@ -80,7 +80,7 @@ func TestJSONAgainstLibrary(t *testing.T) {
 			t.Fatalf("%q: %s, %v, want %s", doc, out, err, wantOut)
 		}
 		scan.Read(paths, in.Payload)
-		res, err := st.Run(context.Background(), in, &RunOptions{Scan: &scan, Slots: slots})
+		res, err := (&Evaluation{Input: *in}).Run(context.Background(), st, &RunOptions{Scan: &scan, Slots: slots})
 		if err != nil || string(res.Out) != string(out) {
 			t.Fatalf("%q with a Scan: %s, %v, want %s", doc, res.Out, err, out)
 		}
@@ -99,7 +99,7 @@ func TestJSONAgainstLibrary(t *testing.T) {
 }
 
 // TestMixedNesting: objects and arrays in each other, where the words of the
-// stack of skipNested begin and end.
+// stack of container begin and end.
 func TestMixedNesting(t *testing.T) {
 	for n := 60; n < 260; n++ {
 		for bits := range 4 {

@@ -45,8 +45,7 @@ func (n *nested) enter(e *env, raw string) bool {
 		return false
 	}
 	if raw[0] == '{' && !n.paths.leaf() {
-		f := search{slots: e.slots}
-		f.object(raw, 0, 0, n.paths)
+		e.container(raw, 0, 0, n.paths)
 	}
 	return n.where == nil || n.where(e) == yes
 }

@@ -9,6 +9,7 @@ type path struct {
 	key  string
 	rare int // index of a byte of key, see rarest
 	slot int
+	want uint64          // a bit for the look of each child's key, see look
 	kids []*path         // when they are few
 	many pmap.Map[*path] // by key, when they are more; kids is nil then
 	refs int             // in Paths: how many want this very path
@@ -39,6 +40,15 @@ func (p *path) kid(name string) *path {
 
 func (p *path) leaf() bool { return len(p.kids) == 0 && p.many.Len() == 0 }
 
+// look is one of 64 bits by which most keys that nobody wants are told from
+// those of a path's children without comparing them.
+func look(key string) uint64 {
+	if key == "" {
+		return 1
+	}
+	return 1 << ((int(key[0]) + len(key)) & 63)
+}
+
 // each calls f with every child.
 func (p *path) each(f func(kid *path)) {
 	for _, kid := range p.kids {
@@ -52,6 +62,7 @@ func (p *path) each(f func(kid *path)) {
 // set makes kid a child, in the place of one of the same name. The slice of
 // children is made anew, so that a copy of p keeps its own.
 func (p *path) set(kid *path) {
+	p.want |= look(kid.key)
 	if p.many.Len() > 0 || len(p.kids) == fewKids && p.kid(kid.key) == nil {
 		for _, k := range p.kids {
 			p.many = p.many.With(k.key, k)
@@ -69,7 +80,8 @@ func (p *path) set(kid *path) {
 	p.kids = append(kids, kid)
 }
 
-// unset takes the child of that name out.
+// unset takes the child of that name out. want stays: a bit too many does no
+// harm.
 func (p *path) unset(name string) {
 	p.many = p.many.Without(name)
 	var kids []*path
@@ -107,84 +119,4 @@ func (p *path) clear(slots []string) {
 			kid.clear(slots)
 		}
 	}
-}
-
-// A search is one pass over a text that fills the slots of a tree of paths.
-type search struct {
-	refuter
-	slots   []string // raw JSON found, empty where nothing is
-	touched []int    // slots filled, some perhaps twice or emptied again
-	note    bool     // whether touched is wanted
-}
-
-// object reads the object at s[i], filling the slots of node's children. Of
-// several members with one name the last wins.
-func (f *search) object(s string, i, depth int, node *path) (end int, ok bool) {
-	if node.leaf() {
-		return skipNested(s, i, depth)
-	}
-	if depth >= maxDepth {
-		return i, false
-	}
-	if i = skipSpace(s, i+1); i < len(s) && s[i] == '}' {
-		return i + 1, true
-	}
-	for {
-		if i >= len(s) || s[i] != '"' {
-			return i, false
-		}
-		key := i
-		var kid *path
-		if i = plainRun(s, i+1); i < len(s) && s[i] == '"' {
-			kid = node.kid(s[key+1 : i])
-			i++
-		} else if i, ok = skipEscaped(s, i); ok {
-			kid = node.escaped(s[key+1 : i-1])
-		} else {
-			return i, false
-		}
-		if i = skipSpace(s, i); i >= len(s) || s[i] != ':' {
-			return i, false
-		}
-		i = skipSpace(s, i+1)
-		if kid == nil {
-			i, ok = skipValue(s, i, depth+1)
-		} else {
-			i, ok = f.value(s, i, depth+1, kid)
-		}
-		if !ok {
-			return i, false
-		}
-		if f.preds != nil && node.slot < 0 && kid != nil && f.refutes(kid, f.slots[kid.slot], s[i:]) {
-			return i, false
-		}
-		if i = skipSpace(s, i); i >= len(s) {
-			return i, false
-		}
-		switch s[i] {
-		case ',':
-			i = skipSpace(s, i+1)
-		case '}':
-			return i + 1, true
-		default:
-			return i, false
-		}
-	}
-}
-
-// value reads the value at s[i], which is at node.
-func (f *search) value(s string, i, depth int, node *path) (end int, ok bool) {
-	if f.slots[node.slot] != "" {
-		node.clear(f.slots)
-	}
-	if f.note {
-		f.touched = append(f.touched, node.slot)
-	}
-	if i < len(s) && s[i] == '{' {
-		end, ok = f.object(s, i, depth, node)
-	} else {
-		end, ok = skipValue(s, i, depth)
-	}
-	f.slots[node.slot] = s[i:end]
-	return end, ok
 }

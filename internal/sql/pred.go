@@ -109,8 +109,7 @@ func (r *refuter) refutes(member *path, raw, rest string) bool {
 		if p.Slot != member.slot {
 			continue
 		}
-		var sc arena
-		if p.holds(loadRaw(raw, &sc, false)) {
+		if p.holdsRaw(raw) {
 			r.held |= 1 << i
 			continue
 		}
@@ -166,6 +165,16 @@ func (p *Pred) holds(v Value) bool {
 	}
 	n, ok := v.number()
 	return ok && p.ordered(n.compare(p.num.n))
+}
+
+// holdsRaw is Holds for the value that raw is the JSON of.
+func (p *Pred) holdsRaw(raw string) bool {
+	if p.Op >= Less && p.Op <= GreaterEqual && raw[0] <= '9' && raw[0] != '"' {
+		n, _, _, ok := parseNumber(raw)
+		return ok && p.ordered(n.compare(p.num.n))
+	}
+	var sc arena
+	return p.holds(loadRaw(raw, &sc, false))
 }
 
 // is reports whether v = lit is true, lit being a scalar within the limits of

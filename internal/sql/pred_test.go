@@ -225,7 +225,7 @@ func TestManyPaths(t *testing.T) {
 	paths, slots := (*Paths)(nil).With(st)
 	var scan Scan
 	scan.Read(paths, in.Payload)
-	if r, err := st.Run(context.Background(), in, &RunOptions{Scan: &scan, Slots: slots}); err != nil || string(r.Out) != out {
+	if r, err := (&Evaluation{Input: *in}).Run(context.Background(), st, &RunOptions{Scan: &scan, Slots: slots}); err != nil || string(r.Out) != out {
 		t.Errorf("with a Scan: %s, %v\nwant %s", r.Out, err, out)
 	}
 	if n := len(scan.Found()); n != 2*3*fewKids+1 {
@@ -285,7 +285,7 @@ func TestPathsKeepOldVersions(t *testing.T) {
 		for i, s := range v.slots {
 			in := &Input{Payload: []byte(payload)}
 			want, _, _ := all[i].Eval(context.Background(), in)
-			r, err := all[i].Run(context.Background(), in, &RunOptions{Scan: &scan, Slots: s})
+			r, err := (&Evaluation{Input: *in}).Run(context.Background(), all[i], &RunOptions{Scan: &scan, Slots: s})
 			if err != nil || string(r.Out) != string(want) {
 				t.Fatalf("version %d, statement %d: %s, want %s (%v)", n, i, r.Out, want, err)
 			}

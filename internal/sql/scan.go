@@ -184,7 +184,7 @@ func read(s string, f *search, root *path) (payload string, state payloadState) 
 	switch s[i] {
 	case '{':
 		state = isObject
-		end, ok = f.object(s, i, foreign, root)
+		end, ok = f.container(s, i, foreign, root)
 	case '[':
 		state = isArray
 		end, ok = skipNested(s, i, foreign)

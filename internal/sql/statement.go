@@ -1,7 +1,6 @@
 package sql
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 )
@@ -169,6 +168,10 @@ func (s *Statement) Steady() bool {
 	return !s.body.prog.unsteady && len(s.preds) == len(s.Preds())
 }
 
+// Asks reports whether the statement calls functions of the host, which may
+// take their time.
+func (s *Statement) Asks() bool { return s.body.prog.asks }
+
 // Version is the language version in force.
 func (s *Statement) Version() string { return s.body.prog.version }
 
@@ -189,21 +192,14 @@ func (s *Statement) Variables() []string {
 // An error abandons the evaluation: a *FunctionError, or one that wraps
 // ErrLimit or ErrNotJSON.
 func (s *Statement) Eval(ctx context.Context, in *Input) (out []byte, matched bool, err error) {
-	e := s.body.prog.env(ctx, in)
-	defer e.release()
+	ev := s.body.prog.begin(ctx, in)
+	defer ev.end()
+	e := &ev.env
 	r, err := s.run(e, &RunOptions{})
 	return r.Out, r.Matched, err
 }
 
-// EvalVariables is Eval, and hands out the values of the SET clause too.
-func (s *Statement) EvalVariables(ctx context.Context, in *Input) (out []byte, vars []Variable, matched bool, err error) {
-	e := s.body.prog.env(ctx, in)
-	defer e.release()
-	r, err := s.run(e, &RunOptions{Variables: true})
-	return r.Out, r.Variables, r.Matched, err
-}
-
-// RunOptions are what [Statement.Run] may be helped with.
+// RunOptions are what [Evaluation.Run] may be helped with.
 type RunOptions struct {
 	Variables bool // Result.Variables is wanted
 
@@ -217,7 +213,7 @@ type RunOptions struct {
 	Buf []byte
 }
 
-// A Result is what [Statement.Run] returns. Whole says that Out is the payload
+// A Result is what [Evaluation.Run] returns. Whole says that Out is the payload
 // itself.
 type Result struct {
 	Out       []byte
@@ -226,11 +222,11 @@ type Result struct {
 	Whole     bool
 }
 
-// Run is Eval with all that can be chosen.
-func (s *Statement) Run(ctx context.Context, in *Input, opts *RunOptions) (Result, error) {
-	e := s.body.prog.envOn(ctx, in)
-	defer e.release()
-	return s.run(e, opts)
+// Run is Eval of s on ev.Input with all that can be chosen.
+func (ev *Evaluation) Run(ctx context.Context, s *Statement, opts *RunOptions) (Result, error) {
+	ev.begin(ctx, s.body.prog)
+	defer ev.env.reset()
+	return s.run(&ev.env, opts)
 }
 
 func (s *Statement) run(e *env, opts *RunOptions) (r Result, err error) {
@@ -260,7 +256,8 @@ func (s *Statement) run(e *env, opts *RunOptions) (r Result, err error) {
 		r.Out = b.output(e, opts.Buf)
 	default:
 		buf := b.output(e, e.buffer())
-		r.Out = bytes.Clone(buf)
+		r.Out = make([]byte, len(buf))
+		copy(r.Out, buf)
 		e.done(buf)
 	}
 	if e.err != nil {

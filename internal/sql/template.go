@@ -16,6 +16,9 @@ type TemplateOptions struct {
 	// leaves any name to be declared elsewhere, Template.Variables then
 	// tells which are used. A name without a value is Undefined.
 	Variables []string
+
+	// AccountID is what accountid() returns where Input.AccountID is empty.
+	AccountID string
 }
 
 // A Template is a text with ${expressions} in it. It is immutable and safe
@@ -34,7 +37,8 @@ type part struct {
 }
 
 // CompileTemplate compiles a text with substitutions. A $ that no { follows
-// is text. The end of an expression is found by reading it, so that braces
+// is text; @{...}, which the service has for the elements of InfluxDB alone, is
+// an error. The end of an expression is found by reading it, so that braces
 // and quotes within it do no harm. The error is a *SyntaxError whose place is
 // in text, unless the options are wrong.
 func CompileTemplate(text string, opts *TemplateOptions) (*Template, error) {
@@ -46,6 +50,7 @@ func CompileTemplate(text string, opts *TemplateOptions) (*Template, error) {
 		return nil, err
 	}
 	c.template, c.anyVar = true, true
+	c.prog.account = opts.AccountID
 	t := &Template{prog: c.prog, text: text}
 	pieces, err := TemplatePieces(text, &opts.Options)
 	if err != nil {
@@ -53,6 +58,9 @@ func CompileTemplate(text string, opts *TemplateOptions) (*Template, error) {
 	}
 	for _, piece := range pieces {
 		if piece.Expr == nil {
+			if i := strings.Index(piece.Text, "@{"); i >= 0 {
+				return nil, hint(syntaxError(text, piece.Pos+i, "there is no @{...} here"), "${...}")
+			}
 			t.addText(piece.Text)
 			continue
 		}
@@ -87,6 +95,10 @@ func (t *Template) addText(s string) {
 	}
 }
 
+// Asks reports whether the template calls functions of the host, which may take
+// their time.
+func (t *Template) Asks() bool { return t.prog.asks }
+
 // Text is the text that was compiled.
 func (t *Template) Text() string { return t.text }
 
@@ -110,8 +122,9 @@ func (t *Template) Expand(ctx context.Context, in *Input) (string, error) {
 	if s, ok := t.Constant(); ok {
 		return s, nil
 	}
-	e := t.prog.env(ctx, in)
-	defer e.release()
+	ev := t.prog.begin(ctx, in)
+	defer ev.end()
+	e := &ev.env
 	b := e.buffer()
 	for _, p := range t.parts {
 		if p.expr == nil {
@@ -135,6 +148,7 @@ func (t *Template) Expand(ctx context.Context, in *Input) (string, error) {
 type TemplatePiece struct {
 	Text string
 	Expr Node
+	Pos  int // byte offset of a text
 }
 
 // TemplatePieces takes a template apart without compiling its expressions.
@@ -143,9 +157,9 @@ func TemplatePieces(text string, opts *Options) ([]TemplatePiece, error) {
 	for i := 0; ; {
 		n := strings.Index(text[i:], "${")
 		if n < 0 {
-			return append(all, TemplatePiece{Text: text[i:]}), nil
+			return append(all, TemplatePiece{Text: text[i:], Pos: i}), nil
 		}
-		all = append(all, TemplatePiece{Text: text[i : i+n]})
+		all = append(all, TemplatePiece{Text: text[i : i+n], Pos: i})
 		p := NewParser(text, i+n+2, opts)
 		x, err := p.Expr()
 		if err != nil {

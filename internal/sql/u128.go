@@ -1,6 +1,9 @@
 package sql
 
-import "math/bits"
+import (
+	"math/bits"
+	"strconv"
+)
 
 // A u128 is an unsigned integer of 128 bits, the coefficient of a number.
 type u128 struct{ hi, lo uint64 }
@@ -117,23 +120,13 @@ func (a u128) shiftRight(n int) (q u128, half int, any bool) {
 
 // append writes the decimal digits.
 func (a u128) append(b []byte) []byte {
-	var buf [40]byte
-	i := len(buf)
-	for a.hi != 0 {
-		var r uint64
-		a, r = a.div64(1e18)
-		for range 18 {
-			i--
-			buf[i] = byte('0' + r%10)
-			r /= 10
-		}
+	if a.hi == 0 {
+		return strconv.AppendUint(b, a.lo, 10)
 	}
-	for lo := a.lo; ; {
-		i--
-		buf[i] = byte('0' + lo%10)
-		if lo /= 10; lo == 0 {
-			break
-		}
+	q, r := a.div64(1e18)
+	b = q.append(b)
+	for range 18 - (u128{0, r}).digits() {
+		b = append(b, '0')
 	}
-	return append(b, buf[i:]...)
+	return strconv.AppendUint(b, r, 10)
 }

@@ -21,15 +21,17 @@ type Tree[T any] struct {
 }
 
 type node[T any] struct {
-	children map[string]*node[T] // by literal level
+	only     *node[T]            // the one child for a literal level: most have one, for which a map is three times as large
+	children map[string]*node[T] // by literal level, once they are more
 	plus     *node[T]
 	hash     *node[T]
-	entries  []*entry[T] // of the filters that end here
+	entries  []*Entry[T] // of the filters that end here
 	parent   *node[T]
 	level    string
 }
 
-type entry[T any] struct {
+// An Entry is a value's place in a [Tree].
+type Entry[T any] struct {
 	value T
 	at    *node[T] // nil once removed
 	index int      // in at.entries
@@ -39,19 +41,18 @@ type entry[T any] struct {
 func (t *Tree[T]) Len() int { return t.size }
 
 // Add puts v under filter, which must be valid ([CheckFilter]). The same filter
-// may have many values, also equal ones. The function returned takes v out
-// again; calling it twice does nothing the second time.
-func (t *Tree[T]) Add(filter string, v T) (remove func()) {
+// may have many values, also equal ones. What it returns is for [Tree.Remove].
+func (t *Tree[T]) Add(filter string, v T) *Entry[T] {
 	n := &t.root
 	for rest, more := filter, true; more; {
 		var level string
 		level, rest, more = strings.Cut(rest, "/")
 		n = n.child(level)
 	}
-	e := &entry[T]{value: v, at: n, index: len(n.entries)}
+	e := &Entry[T]{value: v, at: n, index: len(n.entries)}
 	n.entries = append(n.entries, e)
 	t.size++
-	return func() { t.remove(e) }
+	return e
 }
 
 // child is the child for one level of a filter, made if it is not there.
@@ -68,18 +69,41 @@ func (n *node[T]) child(level string) *node[T] {
 		}
 		return n.hash
 	}
-	c := n.children[level]
-	if c == nil {
-		if n.children == nil {
-			n.children = map[string]*node[T]{}
-		}
-		c = &node[T]{parent: n, level: strings.Clone(level)}
+	c := n.literal(level)
+	if c != nil {
+		return c
+	}
+	c = &node[T]{parent: n, level: strings.Clone(level)}
+	switch {
+	case n.children != nil:
 		n.children[c.level] = c
+	case n.only != nil:
+		n.children = map[string]*node[T]{n.only.level: n.only, c.level: c}
+		n.only = nil
+	default:
+		n.only = c
 	}
 	return c
 }
 
-func (t *Tree[T]) remove(e *entry[T]) {
+// literal is the child for a level that is no wildcard, nil if there is none.
+func (n *node[T]) literal(level string) *node[T] {
+	if n.only != nil {
+		if n.only.level == level {
+			return n.only
+		}
+		return nil
+	}
+	return n.children[level]
+}
+
+// bare reports whether nothing hangs on n.
+func (n *node[T]) bare() bool {
+	return len(n.entries) == 0 && n.only == nil && len(n.children) == 0 && n.plus == nil && n.hash == nil
+}
+
+// Remove takes out what Add has put in. A second time it does nothing.
+func (t *Tree[T]) Remove(e *Entry[T]) {
 	n := e.at
 	if n == nil {
 		return
@@ -94,7 +118,7 @@ func (t *Tree[T]) remove(e *entry[T]) {
 	n.entries[last] = nil
 	n.entries = n.entries[:last]
 
-	for n.parent != nil && len(n.entries) == 0 && len(n.children) == 0 && n.plus == nil && n.hash == nil {
+	for n.parent != nil && n.bare() {
 		up := n.parent
 		switch n.level {
 		case "+":
@@ -102,6 +126,7 @@ func (t *Tree[T]) remove(e *entry[T]) {
 		case "#":
 			up.hash = nil
 		default:
+			up.only = nil // it was n, or is nil
 			delete(up.children, n.level)
 			if len(up.children) == 0 {
 				up.children = nil // maps do not shrink by themselves
@@ -136,7 +161,7 @@ func (n *node[T]) match(rest string, dollar, below bool, yield func(T) bool) boo
 		return false
 	}
 	level, rest, more := strings.Cut(rest, "/")
-	if c := n.children[level]; c != nil && !c.step(rest, more, below, yield) {
+	if c := n.literal(level); c != nil && !c.step(rest, more, below, yield) {
 		return false
 	}
 	return n.plus == nil || dollar || n.plus.step(rest, more, below, yield)

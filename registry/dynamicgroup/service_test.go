@@ -90,15 +90,15 @@ func (w *world) start() {
 
 // index tells the index of a thing as it is.
 func (w *world) index(ctx context.Context, ix *fleetindex.Index, name string) error {
-	return ix.Refresh(name, func() error {
+	return ix.Change(ctx, name, func(k *fleetindex.Known) error {
 		t, err := w.reg.Thing(ctx, name)
-		if errors.Is(err, registry.ErrNotFound) {
-			return ix.DeleteThing(ctx, name)
+		switch k.Thing = nil; {
+		case err == nil:
+			k.Thing = &t
+		case errors.Is(err, registry.ErrNotFound):
+			err = nil
 		}
-		if err != nil {
-			return err
-		}
-		return ix.PutThing(ctx, t)
+		return err
 	})
 }
 

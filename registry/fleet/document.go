@@ -3,6 +3,7 @@ package fleet
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,14 +33,33 @@ type Connectivity struct {
 // immutable.
 type Document struct {
 	fields map[string][]Value
+	only   []string // the fields that it is made of; nil is all
+}
+
+// wants reports whether a field, or one below it, belongs to the document.
+func (d *Document) wants(field string) bool {
+	if d.only == nil {
+		return true
+	}
+	for _, f := range d.only {
+		if rest, ok := strings.CutPrefix(f, field); ok && (rest == "" || rest[0] == '.') {
+			return true
+		}
+	}
+	return false
 }
 
 // A Value is one value of a field.
 type Value struct {
 	Text   string // lower case
 	Number float64
-	// Numeric tells that the value is a number.
-	Numeric bool
+	// What the value is. A text of the registry may be several of them.
+	Numeric, Boolean, String bool
+}
+
+// NumberValue is the value of a number.
+func NumberValue(f float64) Value {
+	return Value{Text: strconv.FormatFloat(f, 'f', -1, 64), Number: f, Numeric: true}
 }
 
 // Values returns the values of a field: do not modify.
@@ -47,8 +67,10 @@ func (d *Document) Values(field string) []Value { return d.fields[field] }
 
 // NewDocument makes the document of a thing. JSON that cannot be read adds
 // nothing.
-func NewDocument(t Thing) *Document {
-	d := &Document{fields: map[string][]Value{}}
+func NewDocument(t Thing) *Document { return newDocument(t, nil) }
+
+func newDocument(t Thing, only []string) *Document {
+	d := &Document{fields: map[string][]Value{}, only: only}
 	d.text("thingName", t.Name)
 	d.text("thingId", t.ID)
 	d.text("thingTypeName", t.Type)
@@ -56,16 +78,16 @@ func NewDocument(t Thing) *Document {
 		d.text("thingGroupNames", g)
 	}
 	d.attributes(t.Attributes)
-	if gjson.ValidBytes(t.Shadow) {
+	if d.wants("shadow") && gjson.ValidBytes(t.Shadow) {
 		d.shadow(gjson.ParseBytes(t.Shadow))
 	}
-	if gjson.ValidBytes(t.Defender) {
+	if d.wants("deviceDefender") && gjson.ValidBytes(t.Defender) {
 		d.tree("deviceDefender", gjson.ParseBytes(t.Defender), maxDepth)
 	}
 	if c := t.Connectivity; c != nil {
-		d.add("connectivity.connected", Value{Text: strconv.FormatBool(c.Connected)})
+		d.add("connectivity.connected", Value{Text: strconv.FormatBool(c.Connected), Boolean: true})
 		if c.Timestamp != 0 {
-			d.add("connectivity.timestamp", Value{Text: strconv.FormatInt(c.Timestamp, 10), Number: float64(c.Timestamp), Numeric: true})
+			d.add("connectivity.timestamp", NumberValue(float64(c.Timestamp)))
 		}
 		d.text("connectivity.disconnectReason", c.DisconnectReason)
 	}
@@ -91,19 +113,27 @@ func NewGroupDocument(g Group) *Document {
 	return d
 }
 
-func (d *Document) add(field string, v Value) { d.fields[field] = append(d.fields[field], v) }
+func (d *Document) add(field string, v Value) {
+	if d.only == nil || slices.Contains(d.only, field) {
+		d.fields[field] = append(d.fields[field], v)
+	}
+}
 
 func (d *Document) text(field, s string) {
-	if s != "" {
-		d.add(field, Value{Text: strings.ToLower(s)})
+	if s != "" && d.wants(field) {
+		d.add(field, Value{Text: strings.ToLower(s), String: true})
 	}
 }
 
 func (d *Document) attributes(attrs map[string]string) {
 	for name, s := range attrs {
-		v := Value{Text: strings.ToLower(s)}
-		// Attributes are texts; those that read as a JSON number are one too.
+		if !d.wants("attributes." + name) {
+			continue
+		}
+		v := Value{Text: strings.ToLower(s), String: true}
+		// Attributes are texts; those that read as a JSON number or Boolean are one too.
 		v.Number, v.Numeric = number(s)
+		v.Boolean = s == "true" || s == "false"
 		d.add("attributes."+name, v)
 	}
 }
@@ -118,7 +148,9 @@ func (d *Document) shadow(s gjson.Result) {
 	s.ForEach(func(key, named gjson.Result) bool {
 		if key.String() == "name" && named.IsObject() {
 			named.ForEach(func(name, one gjson.Result) bool {
-				d.shadowState("shadow.name."+name.String(), one)
+				if prefix := "shadow.name." + name.String(); d.wants(prefix) {
+					d.shadowState(prefix, one)
+				}
 				return true
 			})
 		}
@@ -141,6 +173,7 @@ func (d *Document) shadowState(prefix string, s gjson.Result) {
 // name with a dot lands in the field of the nested one.
 func (d *Document) tree(field string, v gjson.Result, depth int) {
 	switch {
+	case !d.wants(field):
 	case v.IsObject():
 		if depth == 0 {
 			return
@@ -159,8 +192,10 @@ func (d *Document) tree(field string, v gjson.Result, depth int) {
 			whole = whole && ok
 			return whole
 		})
-		if whole && len(values) > 0 {
-			d.fields[field] = append(d.fields[field], values...)
+		for i := range values {
+			if whole {
+				d.add(field, values[i])
+			}
 		}
 	default:
 		if leaf, ok := leaf(v); ok {
@@ -173,13 +208,13 @@ func (d *Document) tree(field string, v gjson.Result, depth int) {
 func leaf(v gjson.Result) (Value, bool) {
 	switch v.Type {
 	case gjson.String:
-		return Value{Text: strings.ToLower(v.Str)}, true
+		return Value{Text: strings.ToLower(v.Str), String: true}, true
 	case gjson.Number:
 		out := Value{Text: strings.ToLower(v.Raw)}
 		out.Number, out.Numeric = number(v.Raw)
 		return out, true
 	case gjson.True, gjson.False:
-		return Value{Text: v.Raw}, true
+		return Value{Text: v.Raw, Boolean: true}, true
 	}
 	return Value{}, false
 }

@@ -166,6 +166,9 @@ func TestSyntaxErrors(t *testing.T) {
 	} {
 		_, err := Parse(query)
 		se, ok := errors.AsType[*SyntaxError](err)
+		if text := fmt.Sprint(err); len(text) > 600 {
+			t.Errorf("%.40q: %d bytes of error", query, len(text))
+		}
 		if !ok || se.Column != want.column || !strings.Contains(se.Reason, want.reason) {
 			t.Errorf("%.40q: got %v, want column %d: %s", query, err, want.column, want.reason)
 		}
@@ -187,6 +190,9 @@ func FuzzParse(f *testing.F) {
 		}
 		d := NewDocument(Thing{Name: "a", Attributes: map[string]string{"b": "1"}, Shadow: json.RawMessage(shadow)})
 		got := q.Match(d)
+		if q.MatchThing(Thing{Name: "a", Attributes: map[string]string{"b": "1"}, Shadow: json.RawMessage(shadow)}) != got {
+			t.Fatalf("%q: what it asks for does not decide", query)
+		}
 		if n, err := Parse("NOT (" + query + ")"); err == nil && n.Match(d) == got {
 			t.Fatalf("%q and its negation agree", query)
 		}

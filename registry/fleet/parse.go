@@ -22,8 +22,18 @@ type SyntaxError struct {
 	Reason string
 }
 
+// Error shows the place in the query, with what stands around it.
 func (e *SyntaxError) Error() string {
-	return fmt.Sprintf("fleet: query column %d: %s\n\t%s\n\t%s^", e.Column, e.Reason, e.Query, strings.Repeat(" ", e.Column-1))
+	const around = 60
+	text, at := []rune(e.Query), e.Column-1
+	before, after := "", ""
+	if at > around {
+		text, at, before = text[at-around:], around, "..."
+	}
+	if len(text) > at+around {
+		text, after = text[:at+around], "..."
+	}
+	return fmt.Sprintf("fleet: query column %d: %s\n\t%s%s%s\n\t%s^", e.Column, e.Reason, before, string(text), after, strings.Repeat(" ", len(before)+at))
 }
 
 // Parse compiles a query. Errors are *SyntaxError.
@@ -48,7 +58,7 @@ func Parse(query string) (*Query, error) {
 	if n := utf8.RuneCountInString(query); p.leading > 0 && n > maxLeadingLength {
 		return nil, p.errorAt(p.leadingAt, "a query with a leading wildcard has at most %d characters, not %d", maxLeadingLength, n)
 	}
-	return &Query{root: root, text: query}, nil
+	return &Query{root: root, text: query, only: fieldsOf(root, []string{})}, nil
 }
 
 type parser struct {

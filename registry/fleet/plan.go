@@ -112,7 +112,11 @@ func (n leafNode) terms() []Term {
 		return terms
 	case phrase:
 		if len(t) > 0 {
-			return []Term{{Kind: Word, Field: n.field, Text: t[0]}}
+			terms := []Term{{Kind: Word, Field: n.field, Text: t[0]}}
+			if f, ok := number(t[0]); ok && len(t) == 1 {
+				terms = append(terms, Term{Kind: Number, Field: n.field, Low: f, Up: f})
+			}
+			return terms
 		}
 	case *interval:
 		return n.between(t)

@@ -9,6 +9,7 @@ import (
 type Query struct {
 	root node
 	text string
+	only []string // the fields that it asks for; nil is all
 }
 
 // String returns the text of the query.
@@ -16,6 +17,34 @@ func (q *Query) String() string { return q.text }
 
 // Match reports whether the document matches.
 func (q *Query) Match(d *Document) bool { return q.root.match(d) }
+
+// MatchThing is Match of the thing's document, of which only the fields are made that the query asks for.
+func (q *Query) MatchThing(t Thing) bool { return q.root.match(newDocument(t, q.only)) }
+
+// fieldsOf adds the fields that a node asks for to those of others, and returns nil if one of them asks for all.
+func fieldsOf(n node, others []string) []string {
+	if others == nil {
+		return nil
+	}
+	switch n := n.(type) {
+	case not:
+		return fieldsOf(n.of, others)
+	case and:
+		for _, one := range n {
+			others = fieldsOf(one, others)
+		}
+	case or:
+		for _, one := range n {
+			others = fieldsOf(one, others)
+		}
+	case leafNode:
+		if n.field == "" {
+			return nil
+		}
+		return append(others, n.field)
+	}
+	return others
+}
 
 // A node is one operator of a query.
 type node interface {

@@ -5,47 +5,39 @@ import (
 	"context"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
-
-	"github.com/tidwall/gjson"
 
 	"github.com/thingloom/thingloom/registry/fleet"
 )
 
+// Aggregations are over managed fields and Config.CustomFields: ErrAggregation for others. Values of another type than the
+// field's do not count.
+
 // DefaultField is what is aggregated if nothing is said.
 const DefaultField = "registry.version"
 
-// fieldValues are the values of an aggregation field: a field of the query
-// language, one with the prefix registry., or a version.
-func fieldValues(h *Hit, field string) []fleet.Value {
-	switch field {
-	case "registry.version":
-		return []fleet.Value{{Text: strconv.FormatInt(h.Version, 10), Number: float64(h.Version), Numeric: true}}
-	case "shadow.version":
-		if v, ok := shadowVersion(h.Shadow); ok {
-			return []fleet.Value{v}
-		}
-		return nil
+// each yields the values of a field of all things that match, and returns its type and how many things do.
+func (ix *Index) each(ctx context.Context, query, name string, use func(fleet.Value)) (t FieldType, things int, err error) {
+	if name == "" {
+		name = DefaultField
 	}
-	return h.Values(strings.TrimPrefix(field, "registry."))
-}
-
-// each yields the values of a field of all things that match.
-func (ix *Index) each(ctx context.Context, query, field string, use func(fleet.Value)) (things int, err error) {
-	if field == "" {
-		field = DefaultField
+	if err := ix.ready(); err != nil {
+		return "", 0, err
+	}
+	field, err := ix.Config().field(name)
+	if err != nil {
+		return "", 0, err
 	}
 	for hit, err := range ix.All(ctx, query) {
 		if err != nil {
-			return things, err
+			return field.Type, things, err
 		}
 		things++
-		for _, v := range fieldValues(&hit, field) {
+		for _, v := range field.values(&hit) {
 			use(v)
 		}
 	}
-	return things, nil
+	return field.Type, things, nil
 }
 
 // Statistics are those of a field. Of texts there is the count alone; of
@@ -57,32 +49,26 @@ type Statistics struct {
 	SumOfSquares, Variance, StdDeviation float64
 }
 
-// Statistics aggregates a field, DefaultField if it is empty. If there is any
-// number, those that are none do not count.
+// Statistics aggregates a field, DefaultField if it is empty. Of a number or Boolean of which there is no value, all is zero.
 func (ix *Index) Statistics(ctx context.Context, query, field string) (s Statistics, err error) {
-	var numbers, booleans []float64
-	texts := 0
-	_, err = ix.each(ctx, query, field, func(v fleet.Value) {
+	var values []float64
+	t, _, err := ix.each(ctx, query, field, func(v fleet.Value) {
 		switch {
 		case v.Numeric:
-			numbers = append(numbers, v.Number)
+			values = append(values, v.Number)
 		case v.Text == "true":
-			booleans = append(booleans, 1)
-		case v.Text == "false":
-			booleans = append(booleans, 0)
+			values = append(values, 1)
 		default:
-			texts++
+			values = append(values, 0)
 		}
 	})
-	values := numbers
-	switch {
-	case len(numbers) > 0:
-		s.Numeric = true
-	case len(booleans) > 0 && texts == 0:
-		s.Boolean, values = true, booleans
-	default:
-		s.Count = texts + len(booleans)
+	if err != nil {
 		return s, err
+	}
+	s.Numeric, s.Boolean = t == Number, t == Boolean
+	if t == String || len(values) == 0 {
+		s.Count = len(values)
+		return s, nil
 	}
 	s.Count, s.Minimum, s.Maximum = len(values), math.Inf(1), math.Inf(-1)
 	for _, f := range values {
@@ -95,13 +81,13 @@ func (ix *Index) Statistics(ctx context.Context, query, field string) (s Statist
 		s.Variance += (f - s.Average) * (f - s.Average) / float64(s.Count)
 	}
 	s.StdDeviation = math.Sqrt(s.Variance)
-	return s, err
+	return s, nil
 }
 
 // Cardinality counts the different values of a field.
 func (ix *Index) Cardinality(ctx context.Context, query, field string) (int, error) {
 	seen := map[string]bool{}
-	_, err := ix.each(ctx, query, field, func(v fleet.Value) { seen[v.Text] = true })
+	_, _, err := ix.each(ctx, query, field, func(v fleet.Value) { seen[v.Text] = true })
 	return len(seen), err
 }
 
@@ -115,7 +101,7 @@ func (ix *Index) Percentiles(ctx context.Context, query, field string, percents 
 		percents = []float64{1, 5, 25, 50, 75, 95, 99}
 	}
 	var numbers []float64
-	if _, err := ix.each(ctx, query, field, func(v fleet.Value) {
+	if _, _, err := ix.each(ctx, query, field, func(v fleet.Value) {
 		if v.Numeric {
 			numbers = append(numbers, v.Number)
 		}
@@ -143,19 +129,10 @@ type Bucket struct {
 // most; total is how many things match.
 func (ix *Index) Buckets(ctx context.Context, query, field string, most int) (buckets []Bucket, total int, err error) {
 	counts := map[string]int{}
-	total, err = ix.each(ctx, query, field, func(v fleet.Value) { counts[v.Text]++ })
+	_, total, err = ix.each(ctx, query, field, func(v fleet.Value) { counts[v.Text]++ })
 	for value, n := range counts {
 		buckets = append(buckets, Bucket{value, n})
 	}
 	slices.SortFunc(buckets, func(a, b Bucket) int { return cmp.Or(b.Count-a.Count, strings.Compare(a.Value, b.Value)) })
 	return buckets[:min(len(buckets), most)], total, err
-}
-
-// shadowVersion is the version of the classic shadow.
-func shadowVersion(shadow []byte) (fleet.Value, bool) {
-	v := gjson.GetBytes(shadow, "version")
-	if v.Type != gjson.Number {
-		return fleet.Value{}, false
-	}
-	return fleet.Value{Text: v.Raw, Number: v.Num, Numeric: true}, true
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/thingloom/thingloom/registry"
 )
@@ -16,10 +17,53 @@ type Config struct {
 	NamedShadows bool `json:"namedShadows,omitempty"`
 	Connectivity bool `json:"connectivity,omitempty"`
 	Defender     bool `json:"defender,omitempty"` // violations
+
+	// OnlyNamed are the named shadows that are indexed, at most MaxNamedShadows; none is all of them.
+	OnlyNamed []string `json:"onlyNamed,omitempty"`
+
+	// CustomFields can be aggregated, besides ManagedFields: at most MaxCustomFields, of attributes, of what a shadow desires
+	// or reports, or of violations. Searches need none.
+	CustomFields []Field `json:"customFields,omitempty"`
 }
 
 // Everything is all that can be indexed.
-var Everything = Config{true, true, true, true, true}
+var Everything = Config{Things: true, Shadows: true, NamedShadows: true, Connectivity: true, Defender: true}
+
+// Shadow reports whether a shadow is indexed, the classic one for an empty name.
+func (c Config) Shadow(name string) bool {
+	if name == "" {
+		return c.Shadows
+	}
+	return c.NamedShadows && (len(c.OnlyNamed) == 0 || slices.Contains(c.OnlyNamed, name))
+}
+
+// indexes reports whether o has another index than c.
+func (c Config) indexes(o Config) bool {
+	return c.Things != o.Things || c.Shadows != o.Shadows || c.NamedShadows != o.NamedShadows || c.Connectivity != o.Connectivity ||
+		c.Defender != o.Defender || !slices.Equal(c.OnlyNamed, o.OnlyNamed)
+}
+
+func (c Config) check() error {
+	switch {
+	case !c.Things && (c.Shadows || c.NamedShadows || c.Connectivity || c.Defender):
+		return fmt.Errorf("%w: nothing is indexed without things", ErrInvalid)
+	case !c.NamedShadows && len(c.OnlyNamed) > 0:
+		return fmt.Errorf("%w: names of shadows, and named shadows are not indexed", ErrInvalid)
+	case len(c.OnlyNamed) > MaxNamedShadows:
+		return fmt.Errorf("%w: %d named shadows, at most %d can be named", ErrInvalid, len(c.OnlyNamed), MaxNamedShadows)
+	case len(c.CustomFields) > MaxCustomFields:
+		return fmt.Errorf("%w: %d custom fields, at most %d are possible", ErrInvalid, len(c.CustomFields), MaxCustomFields)
+	}
+	for i, f := range c.CustomFields {
+		if !f.custom() {
+			return fmt.Errorf("%w: %q of type %q cannot be a custom field", ErrInvalid, f.Name, f.Type)
+		}
+		if slices.ContainsFunc(c.CustomFields[:i], func(o Field) bool { return o.Name == f.Name }) {
+			return fmt.Errorf("%w: custom field %q twice", ErrInvalid, f.Name)
+		}
+	}
+	return nil
+}
 
 // A Status says whether the index can be asked.
 type Status string
@@ -62,10 +106,13 @@ func (ix *Index) ready() error {
 // SetConfig says what is to be indexed, durably. If that is something else than
 // before, the index is built anew by Run, and is Building until then.
 func (ix *Index) SetConfig(ctx context.Context, c Config) error {
-	if !c.Things && c != (Config{}) {
-		return fmt.Errorf("%w: nothing is indexed without things", ErrInvalid)
+	if err := c.check(); err != nil {
+		return err
 	}
-	if c == ix.Config() {
+	ix.configuring.Lock()
+	defer ix.configuring.Unlock()
+	old := ix.Config()
+	if !old.indexes(c) && slices.Equal(old.CustomFields, c.CustomFields) {
 		return nil
 	}
 	if ix.opts.Allow != nil {
@@ -79,6 +126,11 @@ func (ix *Index) SetConfig(ctx context.Context, c Config) error {
 	}
 	if err != nil {
 		return fmt.Errorf("fleetindex: config: %w", err)
+	}
+	if !old.indexes(c) { // fields alone
+		for now := ix.state.Load(); !ix.state.CompareAndSwap(now, &state{c, now.status}); now = ix.state.Load() {
+		}
+		return nil
 	}
 	ix.state.Store(&state{c, Building})
 	select {
@@ -117,21 +169,38 @@ func (ix *Index) Rebuild(ctx context.Context) error {
 			return fmt.Errorf("fleetindex: rebuild: %w", err)
 		}
 	}
+	if err := ix.store.Apply(ctx, registry.Op{Key: keyFormat, Value: []byte(format), Prev: registry.Any}); err != nil {
+		return fmt.Errorf("fleetindex: rebuild: %w", err)
+	}
 	if c.Things && ix.opts.Feed != nil {
 		if err := ix.opts.Feed(ctx, ix); err != nil {
 			return fmt.Errorf("fleetindex: rebuild: %w", err)
 		}
 	}
-	old := ix.state.Load()
-	if old.config == c { // else another build is asked for
-		ix.state.CompareAndSwap(old, &state{c, Active})
+	for {
+		old := ix.state.Load()
+		if old.config.indexes(c) { // another build is asked for
+			break
+		}
+		if ix.state.CompareAndSwap(old, &state{old.config, Active}) {
+			break
+		}
 	}
 	ix.opts.Logger.Info("fleet index is there")
 	return nil
 }
 
+// A prefixDeleter is a registry.Store that deletes at once what begins with a prefix. Only those implement it that need
+// not read the keys for it.
+type prefixDeleter interface {
+	DeletePrefix(ctx context.Context, prefix string) error
+}
+
 // clear deletes the keys of a kind.
 func (ix *Index) clear(ctx context.Context, kind string) error {
+	if d, ok := ix.store.(prefixDeleter); ok {
+		return d.DeletePrefix(ctx, kind)
+	}
 	for {
 		var ops []registry.Op
 		for e, err := range ix.store.Scan(ctx, kind, "") {

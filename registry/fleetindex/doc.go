@@ -11,10 +11,12 @@
 // # What is fast
 //
 // A term, a phrase, a beginning (lamp*), a number, a range and field:* on a
-// field are looked up; of conditions joined by AND the one with the fewest
-// documents is, and the others are asked of those documents. Equality in the
-// order of names stops when the page is full. What has nothing to look up, as
-// NOT alone, * alone and a range without a field, goes through all documents.
+// field are looked up. The entries of one value are in the order of names: of
+// equalities, also several of them joined by AND and OR, as many are read as a
+// page needs. The names that a range or a beginning finds are collected first;
+// beside an equality they are not if they are many, and documents are read
+// instead. What has nothing to look up, as NOT alone, * alone and a range
+// without a field, goes through all documents.
 //
 // # Read your writes
 //
@@ -22,9 +24,6 @@
 // Search that begins after it sees it. A document and all of its entries
 // change in one write of the store, so that they agree at any time and after a
 // crash.
-//
-// Several may tell of one thing at once, each what it has read a moment before:
-// Refresh keeps the older from coming last.
 //
 // What the index is told comes after what it is about was stored. So a crash may
 // have lost the telling: an index that was not closed is rebuilt by Run. Therefore
@@ -35,12 +34,13 @@
 // The store is a registry.Store of its own: registry.NewMemStore, or
 // registrypebble below a prefix. Keys, of which zero bytes separate the parts:
 //
-//	d/ thing                     the document's parts, JSON
-//	w/ field 0 word 0 thing      a value of the field has the word
+//	d/ thing                     Known, JSON
+//	w/ field 0 word 0 thing      a value of the field has the word, and more
 //	n/ field 0 number 0 thing    a value of the field is the number: 16 hexadecimal digits that sort as numbers do
 //	t/ field 0 text 0 thing      a value of the field is the text, at most its first 256 bytes
-//	a/ word 0 thing              a value of a field that is searched by default has the word
+//	a/ word 0 thing              a value that is no number, of a field that is searched by default, has the word
 //	b/ number 0 thing            the same for numbers
 //	s                            set while the index is open
 //	c                            Config
+//	f                            the version of this format; an index of another one is built anew
 package fleetindex

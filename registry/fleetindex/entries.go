@@ -2,8 +2,9 @@ package fleetindex
 
 import (
 	"encoding/json"
-	"fmt"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/thingloom/thingloom/registry/fleet"
@@ -19,7 +20,11 @@ const (
 	keyAnyNumber = "b/"
 	keyOpen      = "s"
 	keyConfig    = "c"
+	keyFormat    = "f"
 )
+
+// format is that of the keys and documents.
+const format = "2"
 
 // maxText bounds the text in a key. Longer ones are cut: what that finds too
 // much is matched again.
@@ -28,30 +33,38 @@ const maxText = 256
 // sep ends the parts of a key.
 const sep = "\x00"
 
-// document is the record as queries see it.
-func (r *record) document(thing string) *fleet.Document {
-	return fleet.NewDocument(r.thing(thing))
+// document is what is known as queries see it.
+func (k *Known) document(thing string) *fleet.Document {
+	return fleet.NewDocument(k.fleetThing(thing))
 }
 
-func (r *record) thing(name string) fleet.Thing {
-	return fleet.Thing{Name: name, ID: r.ID, Type: r.Type, Groups: r.Groups, Attributes: r.Attributes,
-		Shadow: r.shadow(), Defender: r.Defender, Connectivity: r.Connectivity}
+// fleetThing is what is known of a thing that the registry has.
+func (k *Known) fleetThing(name string) fleet.Thing {
+	t := k.Thing
+	return fleet.Thing{Name: name, ID: t.ID, Type: t.Type, Groups: t.Groups, Attributes: t.Attributes,
+		Shadow: k.shadow(), Defender: k.Defender, Connectivity: k.Connectivity}
 }
 
 // shadow joins the shadows as the index has them: the named ones under name.
-func (r *record) shadow() json.RawMessage {
-	if len(r.Named) == 0 {
-		return r.Classic
+func (k *Known) shadow() json.RawMessage {
+	classic := k.Shadows[""]
+	named := make(map[string]json.RawMessage, len(k.Shadows))
+	for name, doc := range k.Shadows {
+		if name != "" {
+			named[name] = doc
+		}
+	}
+	if len(named) == 0 {
+		return classic
 	}
 	all := map[string]json.RawMessage{}
-	if r.Classic != nil && json.Unmarshal(r.Classic, &all) != nil {
-		return nil // was checked when it came
+	if classic != nil && json.Unmarshal(classic, &all) != nil {
+		return nil // no object
 	}
-	named, err := json.Marshal(r.Named)
-	if err != nil {
+	var err error
+	if all["name"], err = json.Marshal(named); err != nil {
 		return nil
 	}
-	all["name"] = named
 	text, err := json.Marshal(all)
 	if err != nil {
 		return nil
@@ -59,33 +72,37 @@ func (r *record) shadow() json.RawMessage {
 	return text
 }
 
-// entries are the keys of a record, none if it is not to be found.
-func entries(thing string, r *record) map[string]bool {
-	keys := map[string]bool{}
-	if !r.Registered {
-		return keys
+// entries are the keys for a thing, in order, none if it is not to be found.
+func entries(thing string, k *Known) []string {
+	if k.Thing == nil {
+		return nil
 	}
-	for field, values := range r.document(thing).Fields() {
+	var keys []string
+	for field, values := range k.document(thing).Fields() {
 		byDefault := fleet.SearchedByDefault(field)
 		for i := range values {
 			v := &values[i]
-			keys[keyText+field+sep+cut(v.Text)+sep+thing] = true
+			keys = append(keys, keyText+field+sep+cut(v.Text)+sep+thing)
 			if v.Numeric {
 				number := orderedNumber(v.Number)
-				keys[keyNumber+field+sep+number+sep+thing] = true
+				keys = append(keys, keyNumber+field+sep+number+sep+thing)
 				if byDefault {
-					keys[keyAnyNumber+number+sep+thing] = true
+					keys = append(keys, keyAnyNumber+number+sep+thing)
 				}
+				continue // its only word is its text, and is not looked for without a field
 			}
 			for word := range strings.FieldsSeq(v.Text) {
-				keys[keyWord+field+sep+cut(word)+sep+thing] = true
+				if len(word) < len(v.Text) {
+					keys = append(keys, keyWord+field+sep+cut(word)+sep+thing)
+				}
 				if byDefault {
-					keys[keyAnyWord+cut(word)+sep+thing] = true
+					keys = append(keys, keyAnyWord+cut(word)+sep+thing)
 				}
 			}
 		}
 	}
-	return keys
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // cut bounds a text, and takes out what separates.
@@ -107,5 +124,6 @@ func orderedNumber(f float64) string {
 	} else {
 		bits = ^bits
 	}
-	return fmt.Sprintf("%016x", bits)
+	text := strconv.FormatUint(bits, 16)
+	return "0000000000000000"[len(text):] + text
 }

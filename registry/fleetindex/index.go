@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"iter"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -16,20 +17,23 @@ import (
 
 // An Index is the index of one registry. It is safe for concurrent use.
 type Index struct {
-	store  registry.Store
-	opts   Options
-	state  atomic.Pointer[state]
-	build  chan struct{} // asks Run for a rebuild
-	seed   maphash.Seed
-	things [256]sync.Mutex // by name: changes of one document come one after the other
+	store registry.Store
+	opts  Options
+	state atomic.Pointer[state]
+	build chan struct{} // asks Run for a rebuild
 
-	refreshing [256]sync.Mutex // by name: see Refresh
+	configuring sync.Mutex // one SetConfig at a time
+
+	seed   maphash.Seed
+	bounds bounds
+	things [256]sync.Mutex // by name: changes of one document come one after the other
 }
 
 // Options are the optional parts of an Index. A nil *Options is all defaults.
 type Options struct {
-	// Feed puts all that there is into an empty index, by the Put methods. Run
-	// calls it when the index has to be rebuilt. Nil means that nothing is there.
+	// Feed puts all that there is into an empty index. Run calls it when the index has to be rebuilt. Changes are put
+	// meanwhile: so that nothing old is put over them, Feed reads within Index.Change. It may do so on several
+	// goroutines. Nil means that nothing is there.
 	Feed func(ctx context.Context, ix *Index) error
 
 	// Config is what is indexed as long as SetConfig has not said it. The zero
@@ -52,7 +56,7 @@ func Open(ctx context.Context, store registry.Store, opts *Options) (*Index, err
 	if store == nil {
 		return nil, errors.New("fleetindex: Open needs a store")
 	}
-	ix := &Index{store: store, seed: maphash.MakeSeed(), build: make(chan struct{}, 1)}
+	ix := &Index{store: store, seed: maphash.MakeSeed(), build: make(chan struct{}, 1), bounds: defaultBounds}
 	if opts != nil {
 		ix.opts = *opts
 	}
@@ -70,20 +74,40 @@ func Open(ctx context.Context, store registry.Store, opts *Options) (*Index, err
 	if err != nil {
 		return nil, fmt.Errorf("fleetindex: open: %w", err)
 	}
-	// Whoever opened it last has not closed it: a change may have been missed.
-	if _, err = store.Get(ctx, keyOpen); err == nil && s.config.Things {
-		s.status = Rebuilding
-	} else if err != nil && !errors.Is(err, registry.ErrNotFound) {
+	// Whoever opened it last has not closed it: a change may have been missed. What another version of this package has
+	// written cannot be read.
+	switch _, err = store.Get(ctx, keyOpen); {
+	case err != nil && !errors.Is(err, registry.ErrNotFound):
 		return nil, fmt.Errorf("fleetindex: open: %w", err)
+	case err == nil && s.config.Things:
+		s.status = Rebuilding
+	}
+	switch e, err := store.Get(ctx, keyFormat); {
+	case err != nil && !errors.Is(err, registry.ErrNotFound):
+		return nil, fmt.Errorf("fleetindex: open: %w", err)
+	case string(e.Value) == format:
+	case some(store.Scan(ctx, keyDoc, "")):
+		s.status = Building
+	default:
+		if err := store.Apply(ctx, registry.Op{Key: keyFormat, Value: []byte(format), Prev: registry.Any}); err != nil {
+			return nil, fmt.Errorf("fleetindex: open: %w", err)
+		}
 	}
 	if err := store.Apply(ctx, registry.Op{Key: keyOpen, Prev: registry.Any}); err != nil {
 		return nil, fmt.Errorf("fleetindex: open: %w", err)
 	}
 	ix.state.Store(&s)
-	if s.status == Rebuilding {
+	if s.status != Active {
 		ix.build <- struct{}{}
 	}
 	return ix, nil
+}
+
+func some(entries iter.Seq2[registry.Entry, error]) bool {
+	for range entries {
+		return true
+	}
+	return false
 }
 
 // Close notes that nothing was missed. The store stays open.
@@ -94,109 +118,85 @@ func (ix *Index) Close(ctx context.Context) error {
 	return ix.store.Apply(ctx, registry.Op{Kind: registry.Delete, Key: keyOpen, Prev: registry.Any})
 }
 
-// A record is what is stored of one thing.
-type record struct {
-	// Registered is false for a thing of which something is known and that is
-	// not in the registry: it is not found.
-	Registered   bool                       `json:"registered,omitempty"`
-	ID           string                     `json:"id,omitempty"`
-	Type         string                     `json:"type,omitempty"`
-	Groups       []string                   `json:"groups,omitempty"`
-	Attributes   map[string]string          `json:"attributes,omitempty"`
-	Version      int64                      `json:"version,omitempty"`
-	Classic      json.RawMessage            `json:"shadow,omitempty"`
-	Named        map[string]json.RawMessage `json:"named,omitempty"`
-	Defender     json.RawMessage            `json:"defender,omitempty"`
+// Known is what the index knows of one thing. What is nil is not there.
+type Known struct {
+	// Thing is what the registry has; without it the thing is not found, whatever else is known.
+	Thing *registry.Thing `json:"thing,omitempty"`
+	// Shadows are by name, the classic one under the empty name: each a JSON object with desired, reported, delta,
+	// metadata, hasDelta and version, as far as it has them.
+	Shadows      map[string]json.RawMessage `json:"shadows,omitempty"`
+	Defender     json.RawMessage            `json:"defender,omitempty"` // violations, a JSON object
 	Connectivity *fleet.Connectivity        `json:"connectivity,omitempty"`
 }
 
 // PutThing takes what the registry has of a thing.
 func (ix *Index) PutThing(ctx context.Context, t registry.Thing) error {
-	return ix.change(ctx, t.Name, ix.Config().Things, func(r *record) {
-		r.Registered, r.ID, r.Type, r.Groups, r.Attributes, r.Version = true, t.ID, t.Type, t.Groups, t.Attributes, t.Version
-	})
+	return ix.put(ctx, t.Name, ix.Config().Things, func(k *Known) { k.Thing = &t })
 }
 
 // DeleteThing takes that the registry has a thing no more. What else is known
 // of it stays, in case it comes back.
 func (ix *Index) DeleteThing(ctx context.Context, name string) error {
-	return ix.change(ctx, name, ix.Config().Things, func(r *record) {
-		r.Registered, r.ID, r.Type, r.Groups, r.Attributes, r.Version = false, "", "", nil, nil, 0
-	})
+	return ix.put(ctx, name, ix.Config().Things, func(k *Known) { k.Thing = nil })
 }
 
-// PutShadow takes a shadow, the classic one for an empty name: a JSON object with
-// desired, reported, metadata, hasDelta and version; nil for one that was deleted.
+// PutShadow takes a shadow, the classic one for an empty name, in the form of Known.Shadows; nil for one that was deleted.
 func (ix *Index) PutShadow(ctx context.Context, thing, name string, doc json.RawMessage) error {
-	if doc != nil && !json.Valid(doc) {
-		return fmt.Errorf("%w: the shadow of %s is not JSON", ErrInvalid, thing)
-	}
-	c := ix.Config()
-	return ix.change(ctx, thing, name == "" && c.Shadows || name != "" && c.NamedShadows, func(r *record) {
+	return ix.put(ctx, thing, ix.Config().Shadow(name), func(k *Known) {
 		switch {
-		case name == "":
-			r.Classic = doc
 		case doc == nil:
-			delete(r.Named, name)
+			delete(k.Shadows, name)
+		case k.Shadows == nil:
+			k.Shadows = map[string]json.RawMessage{name: doc}
 		default:
-			if r.Named == nil {
-				r.Named = map[string]json.RawMessage{}
-			}
-			r.Named[name] = doc
+			k.Shadows[name] = doc
 		}
 	})
 }
 
 // PutConnectivity takes who came and went.
 func (ix *Index) PutConnectivity(ctx context.Context, thing string, c fleet.Connectivity) error {
-	return ix.change(ctx, thing, ix.Config().Connectivity, func(r *record) { r.Connectivity = &c })
+	return ix.put(ctx, thing, ix.Config().Connectivity, func(k *Known) { k.Connectivity = &c })
 }
 
 // PutDefender takes the violations of a thing: a JSON object, or nil.
 func (ix *Index) PutDefender(ctx context.Context, thing string, doc json.RawMessage) error {
-	if doc != nil && !json.Valid(doc) {
-		return fmt.Errorf("%w: the violations of %s are not JSON", ErrInvalid, thing)
-	}
-	return ix.change(ctx, thing, ix.Config().Defender, func(r *record) { r.Defender = doc })
+	return ix.put(ctx, thing, ix.Config().Defender, func(k *Known) { k.Defender = doc })
 }
 
-// change stores what f makes of a record, with the entries that follow.
-func (ix *Index) change(ctx context.Context, thing string, on bool, f func(*record)) error {
+func (ix *Index) put(ctx context.Context, thing string, on bool, f func(*Known)) error {
 	if !on {
 		return nil
 	}
+	return ix.Change(ctx, thing, func(k *Known) error { f(k); return nil })
+}
+
+// Change stores what f makes of what is known of a thing; an error of f is returned, and nothing is stored then. What
+// the Config leaves out is left out. Changes of one thing, also those by the Put methods, come one after the other: what
+// f reads elsewhere is at least as new as what was put before. f does not call the Index.
+func (ix *Index) Change(ctx context.Context, thing string, f func(*Known) error) error {
 	if thing == "" {
 		return fmt.Errorf("%w: a thing without name", ErrInvalid)
 	}
 	lock := &ix.things[maphash.String(ix.seed, thing)%uint64(len(ix.things))]
 	lock.Lock()
 	defer lock.Unlock()
-	var r record
-	found, err := ix.load(ctx, thing, &r)
-	if err != nil {
+	var k Known
+	if _, err := ix.load(ctx, thing, &k); err != nil {
 		return err
 	}
-	before := map[string]bool{}
-	if found {
-		before = entries(thing, &r)
+	old := entries(thing, &k)
+	if err := f(&k); err != nil {
+		return err
 	}
-	f(&r)
-	after := entries(thing, &r)
-	var ops []registry.Op
-	for key := range before {
-		if !after[key] {
-			ops = append(ops, registry.Op{Kind: registry.Delete, Key: key, Prev: registry.Any})
-		}
+	if err := k.check(ix.Config()); err != nil {
+		return fmt.Errorf("%w: thing %s: %w", ErrInvalid, thing, err)
 	}
-	for key := range after {
-		if !before[key] {
-			ops = append(ops, registry.Op{Key: key, Prev: registry.Any})
-		}
-	}
-	if r.empty() {
+	ops := differences(old, entries(thing, &k))
+	if k.empty() {
 		ops = append(ops, registry.Op{Kind: registry.Delete, Key: keyDoc + thing, Prev: registry.Any})
 	} else {
-		value, err := json.Marshal(&r)
+		value, err := json.Marshal(&k)
 		if err != nil {
 			return fmt.Errorf("fleetindex: thing %s: %w", thing, err)
 		}
@@ -211,27 +211,68 @@ func (ix *Index) change(ctx context.Context, thing string, on bool, f func(*reco
 	return nil
 }
 
+// check takes out what is not indexed, and refuses what is not JSON.
+func (k *Known) check(c Config) error {
+	for name, doc := range k.Shadows {
+		if !c.Shadow(name) {
+			delete(k.Shadows, name)
+		} else if !json.Valid(doc) {
+			return fmt.Errorf("shadow %q is not JSON", name)
+		}
+	}
+	if !c.Defender {
+		k.Defender = nil
+	}
+	if k.Defender != nil && !json.Valid(k.Defender) {
+		return errors.New("the violations are not JSON")
+	}
+	if !c.Connectivity {
+		k.Connectivity = nil
+	}
+	if !c.Things {
+		*k = Known{}
+	}
+	return nil
+}
+
+// differences are what makes the keys of after from those of before, both in order.
+func differences(before, after []string) (ops []registry.Op) {
+	for len(before) > 0 || len(after) > 0 {
+		switch {
+		case len(after) == 0 || len(before) > 0 && before[0] < after[0]:
+			ops = append(ops, registry.Op{Kind: registry.Delete, Key: before[0], Prev: registry.Any})
+			before = before[1:]
+		case len(before) == 0 || after[0] < before[0]:
+			ops = append(ops, registry.Op{Key: after[0], Prev: registry.Any})
+			after = after[1:]
+		default:
+			before, after = before[1:], after[1:]
+		}
+	}
+	return ops
+}
+
 // Thing returns what the index knows of a thing that the registry has.
 func (ix *Index) Thing(ctx context.Context, name string) (t fleet.Thing, ok bool, err error) {
-	var r record
-	found, err := ix.load(ctx, name, &r)
-	if err != nil || !found || !r.Registered {
+	var k Known
+	found, err := ix.load(ctx, name, &k)
+	if err != nil || !found || k.Thing == nil {
 		return fleet.Thing{}, false, err
 	}
-	return r.thing(name), true, nil
+	return k.fleetThing(name), true, nil
 }
 
-func (r *record) empty() bool {
-	return !r.Registered && r.Classic == nil && len(r.Named) == 0 && r.Connectivity == nil && r.Defender == nil
+func (k *Known) empty() bool {
+	return k.Thing == nil && len(k.Shadows) == 0 && k.Connectivity == nil && k.Defender == nil
 }
 
-func (ix *Index) load(ctx context.Context, thing string, r *record) (found bool, err error) {
+func (ix *Index) load(ctx context.Context, thing string, k *Known) (found bool, err error) {
 	e, err := ix.store.Get(ctx, keyDoc+thing)
 	if errors.Is(err, registry.ErrNotFound) {
 		return false, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(e.Value, r)
+		err = json.Unmarshal(e.Value, k)
 	}
 	if err != nil {
 		return false, fmt.Errorf("fleetindex: thing %s: %w", thing, err)

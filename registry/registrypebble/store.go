@@ -137,8 +137,11 @@ func (s *Store) apply(b *pebble.Batch, ops []registry.Op) (written bool, err err
 	binary.BigEndian.PutUint64(head[:], s.last+1)
 	for _, op := range ops {
 		switch op.Kind {
-		case registry.Put:
-			err = b.Set(s.key(op.Key), append(head[:], op.Value...), nil)
+		case registry.Put: // put together in place
+			d := b.SetDeferred(len(s.data)+len(op.Key), len(head)+len(op.Value))
+			copy(d.Key[copy(d.Key, s.data):], op.Key)
+			copy(d.Value[copy(d.Value, head[:]):], op.Value)
+			err = d.Finish()
 		case registry.Delete:
 			err = b.Delete(s.key(op.Key), nil)
 		}
@@ -163,6 +166,21 @@ func (s *Store) apply(b *pebble.Batch, ops []registry.Op) (written bool, err err
 		return false, fmt.Errorf("registrypebble: apply: %w", err)
 	}
 	return true, nil
+}
+
+// DeletePrefix deletes all entries whose keys begin with prefix, in one step that neither
+// reads nor checks them.
+func (s *Store) DeletePrefix(ctx context.Context, prefix string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lower := s.key(prefix)
+	if err := s.db.DeleteRange(lower, after(lower), s.sync); err != nil {
+		return fmt.Errorf("registrypebble: delete %q: %w", prefix, err)
+	}
+	return nil
 }
 
 func (s *Store) check(op *registry.Op) error {
@@ -210,8 +228,8 @@ const scanPage = 256
 // Scan implements registry.Store.
 func (s *Store) Scan(ctx context.Context, prefix, from string) iter.Seq2[registry.Entry, error] {
 	return func(yield func(registry.Entry, error) bool) {
-		for first := true; ; first = false {
-			page, err := s.page(ctx, prefix, from, first)
+		for limit := firstPage; ; limit = min(4*limit, scanPage) {
+			page, err := s.page(ctx, prefix, from, limit)
 			for _, e := range page {
 				if !yield(e, nil) {
 					return
@@ -222,23 +240,19 @@ func (s *Store) Scan(ctx context.Context, prefix, from string) iter.Seq2[registr
 				yield(registry.Entry{}, err)
 				return
 			}
-			if len(page) == 0 || first && len(page) < firstPage || !first && len(page) < scanPage {
+			if len(page) < limit {
 				return
 			}
 		}
 	}
 }
 
-// firstPage is scanPage for the first page: many callers want one entry only.
+// firstPage is where pages begin to grow: many callers want one entry only.
 const firstPage = 16
 
-func (s *Store) page(ctx context.Context, prefix, from string, first bool) ([]registry.Entry, error) {
+func (s *Store) page(ctx context.Context, prefix, from string, limit int) ([]registry.Entry, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
-	}
-	limit := scanPage
-	if first {
-		limit = firstPage
 	}
 	lower := s.key(prefix)
 	upper := after(lower)

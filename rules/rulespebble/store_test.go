@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -222,4 +223,98 @@ func TestEngineAfterCrash(t *testing.T) {
 	if err != nil || !got.Disabled || got.Version != 2 || got.ID != made.ID || !got.CreatedAt.Equal(made.CreatedAt) {
 		t.Errorf("after the crash: %+v, %v", got, err)
 	}
+}
+
+// TestCrashAmongEdits cuts the power while several editors are at work, at a
+// moment that none of them chose. Of each rule the next process finds a version
+// that was begun and none older than the last one acknowledged, whole: statement,
+// desired state and version of one edit; its engine runs with it.
+func TestCrashAmongEdits(t *testing.T) {
+	for seed := range uint64(12) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		fs := vfs.NewCrashableMem()
+		db := openDB(t, fs)
+		e, err := rules.Open(t.Context(), newStore(t, db, "rules/"), bindNothing{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const editors, most = 4, 60
+		var mu sync.Mutex
+		begun, acknowledged := [editors]int{}, [editors]int{}
+		atCrash := acknowledged
+		var crashed *vfs.MemFS
+		left := 20 + rng.IntN(editors*most/2) // edits until the power fails
+		var wg sync.WaitGroup
+		for i := range editors {
+			wg.Go(func() {
+				for n := 1; n <= most; n++ {
+					mu.Lock()
+					dead := crashed != nil
+					if !dead {
+						begun[i] = n
+					}
+					mu.Unlock()
+					if dead {
+						return
+					}
+					_, err := put(t.Context(), e, i, n)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					mu.Lock()
+					if crashed == nil {
+						acknowledged[i] = n
+						if left--; left == 0 {
+							atCrash = acknowledged
+							crashed = fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
+						}
+					}
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if crashed == nil {
+			t.Fatal("the power did not fail")
+		}
+		db = openDB(t, crashed)
+		next, err := rules.Open(t.Context(), newStore(t, db, "rules/"), bindNothing{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range editors {
+			info, err := next.Rule(fmt.Sprint("r", i))
+			if errors.Is(err, rules.ErrNotFound) && atCrash[i] == 0 {
+				continue
+			}
+			n := int(info.Version)
+			if err != nil || n < atCrash[i] || n > begun[i] {
+				t.Errorf("seed %d: r%d has version %d, %v; %d was acknowledged, %d begun", seed, i, n, err, atCrash[i], begun[i])
+				continue
+			}
+			if want := edit(i, n); info.SQL != want.SQL || info.Disabled != want.Disabled || info.Broken != nil || info.Filter != fmt.Sprint("a/", n) {
+				t.Errorf("seed %d: version %d of r%d is %+v", seed, n, i, info)
+			}
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// edit is the nth version of a rule.
+func edit(i, n int) rules.Rule {
+	return rules.Rule{Name: fmt.Sprint("r", i), SQL: fmt.Sprintf("SELECT * FROM 'a/%d'", n), Disabled: n%3 == 0,
+		Actions: []rules.ActionSpec{{Type: "x"}}}
+}
+
+func put(ctx context.Context, e *rules.Engine, i, n int) (rules.Rule, error) {
+	if n == 1 {
+		return e.Create(ctx, edit(i, n))
+	}
+	return e.Replace(ctx, edit(i, n))
 }

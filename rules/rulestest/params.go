@@ -19,7 +19,7 @@ type param struct {
 	template *sql.Template
 }
 
-func compileParams(raw json.RawMessage, opts *rules.CompileOptions) params {
+func compileParams(raw json.RawMessage, b *sql.Binding) params {
 	var all params
 	text := string(raw)
 	done := 0
@@ -29,7 +29,7 @@ func compileParams(raw json.RawMessage, opts *rules.CompileOptions) params {
 			continue
 		}
 		end := stringEnd(text, i)
-		if t := compileText(text[i:end], opts); t != nil && !isName(text[end:]) {
+		if t := compileText(text[i:end], b); t != nil && !isName(text[end:]) {
 			all = append(all, param{json: text[done:i]}, param{template: t})
 			done = end
 		}
@@ -53,16 +53,12 @@ func isName(rest string) bool {
 	return strings.HasPrefix(strings.TrimLeft(rest, " \t\r\n"), ":")
 }
 
-func compileText(quoted string, opts *rules.CompileOptions) *sql.Template {
+func compileText(quoted string, b *sql.Binding) *sql.Template {
 	var s string
 	if json.Unmarshal([]byte(quoted), &s) != nil || !strings.Contains(s, "${") {
 		return nil
 	}
-	var o sql.TemplateOptions
-	if opts != nil {
-		o.Version, o.DecimalDivision = opts.Version, opts.DecimalDivision
-	}
-	t, err := sql.CompileTemplate(s, &o)
+	t, err := b.Compile(s)
 	if err != nil {
 		return nil // stays as it is written
 	}

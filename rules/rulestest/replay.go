@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/thingloom/thingloom/internal/sql"
 	"github.com/thingloom/thingloom/rules"
 )
 
@@ -165,13 +166,12 @@ func sameSend(a, b Send) bool {
 // are given. It is used by one goroutine.
 type side struct {
 	engine *rules.Engine
-	opts   *rules.CompileOptions
 	sent   []Send
 }
 
 func newSide(ctx context.Context, name string, set []rules.Rule, opts *rules.CompileOptions) (*side, error) {
-	s := &side{opts: opts}
-	engine, err := rules.Open(ctx, rules.NewMemStore(), s, &rules.Options{Compile: opts,
+	s := new(side)
+	engine, err := rules.Open(ctx, rules.NewMemStore(), s, &rules.Options{Compile: opts, Patience: -1,
 		Trace: &rules.Trace{Failed: func(rule string, _ rules.Reason, err error) {
 			s.sent = append(s.sent, Send{Rule: rule, Action: -1, Type: failed, Output: err.Error()})
 		}}})
@@ -202,8 +202,8 @@ func (s *side) send(ctx context.Context, m *rules.Message) []Send {
 }
 
 // Bind implements rules.Binder for any action.
-func (s *side) Bind(_ context.Context, spec rules.ActionSpec) (rules.Action, error) {
-	params := compileParams(spec.Params, s.opts)
+func (s *side) Bind(ctx context.Context, spec rules.ActionSpec) (rules.Action, error) {
+	params := compileParams(spec.Params, sql.BindingOf(ctx))
 	return rules.ActionFunc(func(ctx context.Context, f rules.Firing) error {
 		s.sent = append(s.sent, Send{f.Rule, f.Action, spec.Type, params.expand(ctx, f), string(f.Output)})
 		return nil

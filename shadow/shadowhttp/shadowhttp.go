@@ -34,10 +34,11 @@ const (
 // and refuses everybody.
 type Options struct {
 	// Authorize decides whether the caller may do action on resource, which is
-	// "thing/{thing}" or "thing/{thing}/{shadow}". It returns nil,
-	// shadow.ErrUnauthorized (no valid identity, 401), shadow.ErrForbidden
-	// (403), or another error (500). Nil refuses everybody; see AllowAll.
-	Authorize func(r *http.Request, action, resource string) error
+	// "thing/{thing}" or "thing/{thing}/{shadow}". It returns who the caller is,
+	// for the history of the shadow, or shadow.ErrUnauthorized (no valid
+	// identity, 401), shadow.ErrForbidden (403), or another error (500). Nil
+	// refuses everybody; see AllowAll.
+	Authorize func(r *http.Request, action, resource string) (principal string, err error)
 
 	// Logger hears of requests that failed for no fault of the caller's. Nil is silence.
 	Logger *slog.Logger
@@ -45,7 +46,7 @@ type Options struct {
 
 // AllowAll lets everybody do everything, for handlers behind an authentication
 // of the application's own.
-func AllowAll(*http.Request, string, string) error { return nil }
+func AllowAll(*http.Request, string, string) (string, error) { return "", nil }
 
 // Handler returns the handler of svc.
 func Handler(svc *shadow.Service, opts *Options) http.Handler {
@@ -54,7 +55,7 @@ func Handler(svc *shadow.Service, opts *Options) http.Handler {
 		h.opts = *opts
 	}
 	if h.opts.Authorize == nil {
-		h.opts.Authorize = func(*http.Request, string, string) error { return shadow.ErrUnauthorized }
+		h.opts.Authorize = func(*http.Request, string, string) (string, error) { return "", shadow.ErrUnauthorized }
 	}
 	if h.opts.Logger == nil {
 		h.opts.Logger = slog.New(slog.DiscardHandler)
@@ -88,11 +89,12 @@ func (h *handler) shadow(w http.ResponseWriter, r *http.Request) {
 	if ref.Name != "" {
 		resource += "/" + ref.Name
 	}
-	if err := h.opts.Authorize(r, action, resource); err != nil {
+	principal, err := h.opts.Authorize(r, action, resource)
+	if err != nil {
 		h.fail(w, r, err)
 		return
 	}
-	body, err := serve(r.Context(), ref, w, r)
+	body, err := serve(shadow.WithPrincipal(r.Context(), principal), ref, w, r)
 	if err != nil {
 		h.fail(w, r, err)
 		return
@@ -141,7 +143,7 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	thing := r.PathValue("thing")
-	if err := h.opts.Authorize(r, ActionList, "thing/"+thing); err != nil {
+	if _, err := h.opts.Authorize(r, ActionList, "thing/"+thing); err != nil {
 		h.fail(w, r, err)
 		return
 	}

@@ -27,6 +27,34 @@ func serve(t *testing.T, opts *Options) (*shadow.Service, *httptest.Server) {
 	return svc, server
 }
 
+// Who changed what is who Authorize says that it was.
+func TestPrincipal(t *testing.T) {
+	svc, server := serve(t, &Options{Authorize: func(r *http.Request, _, _ string) (string, error) { return r.Header.Get("Who"), nil }})
+	want := []string{}
+	for i, who := range []string{"anna", "", "ben"} {
+		r, err := http.NewRequest([]string{"POST", "POST", "DELETE"}[i], server.URL+"/things/t/shadow", strings.NewReader(fmt.Sprintf(`{"state":{"desired":{"n":%d}}}`, i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Who", who)
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil || answer.StatusCode != 200 {
+			t.Fatal(answer, err)
+		}
+		answer.Body.Close()
+		want = append(want, who)
+	}
+	for r, err := range svc.Revisions(t.Context(), shadow.Ref{Thing: "t"}) {
+		if err != nil || r.By != want[r.Version-1] {
+			t.Errorf("version %d: by %q, %v, want %q", r.Version, r.By, err, want[r.Version-1])
+		}
+		want = want[:r.Version-1]
+	}
+	if len(want) > 0 {
+		t.Errorf("no revisions by %q", want)
+	}
+}
+
 func TestRequests(t *testing.T) {
 	_, server := serve(t, &Options{Authorize: AllowAll})
 	for _, tt := range []struct {
@@ -129,9 +157,9 @@ func TestAuthorize(t *testing.T) {
 		t.Errorf("without options: %d %s", code, exception)
 	}
 	var asked []string
-	_, server := serve(t, &Options{Authorize: func(_ *http.Request, action, resource string) error {
+	_, server := serve(t, &Options{Authorize: func(_ *http.Request, action, resource string) (string, error) {
 		asked = append(asked, action+" "+resource)
-		return shadow.ErrForbidden
+		return "", shadow.ErrForbidden
 	}})
 	for method, want := range map[string]string{"GET": ActionGet, "POST": ActionUpdate, "DELETE": ActionDelete} {
 		asked = nil

@@ -201,7 +201,7 @@ func TestOneNeverAcknowledged(t *testing.T) {
 }
 
 func TestInboundAliasesAndQuota(t *testing.T) {
-	in := Inbound{Packets: &Packets{}, Limits: Limits{MaxPacket: 1000, ReceiveMax: 1, AliasMax: 2, MaxQoS: 1}}
+	in := Inbound{Packets: &Packets{}, Limits: &Limits{MaxPacket: 1000, ReceiveMax: 1, AliasMax: 2, MaxQoS: 1}}
 	connect := []byte("\x10\x0d\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x00")
 	if typ, n, err := in.Next(connect); typ != wire.CONNECT || n != len(connect) || err != nil {
 		t.Fatal(typ, n, err)

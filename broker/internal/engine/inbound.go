@@ -15,8 +15,8 @@ type Limits struct {
 // An Inbound takes the packets of one connection apart. The zero value with
 // Limits set is a fresh connection. After an error it is not used again.
 type Inbound struct {
-	Limits  Limits
-	Version byte // set by the CONNECT
+	Limits  *Limits // of all connections of a server
+	Version byte    // set by the CONNECT
 
 	// What Next found. The connection has it only while it works on what came.
 	*Packets

@@ -9,6 +9,22 @@ type Message struct {
 	Payload []byte
 	Props   []byte // as wire.Publish.Props
 	Expires int64  // when it expires, in Unix nanoseconds; 0 is never
+
+	// Borrowed says that Payload and Props are a read buffer's: whoever keeps the message calls Keep.
+	Borrowed bool
+}
+
+// Keep is m in memory of its own.
+func (m *Message) Keep() *Message {
+	if !m.Borrowed {
+		return m
+	}
+	own := *m
+	mem := make([]byte, len(m.Payload)+len(m.Props)) // one piece of memory for both
+	n := copy(mem, m.Payload)
+	copy(mem[n:], m.Props)
+	own.Payload, own.Props, own.Borrowed = mem[:n:n], mem[n:], false
+	return &own
 }
 
 // Size is what a waiting message counts against limits, in bytes.

@@ -11,17 +11,19 @@ import (
 type Outbound struct {
 	version    byte
 	connected  bool
-	window     int // how many may be unacknowledged
+	filling    bool   // somebody reads the stored queue
+	firstID    uint16 // of slots[head]; 0 before the first
+	window     int    // how many may be unacknowledged
 	maxPacket  int
 	aliases    aliases
 	maxPending int // bytes of pending
 
-	slots   []slot // slots[head:] are the ring, with consecutive packet ids
+	slots   []slot  // slots[head:] are the ring, with consecutive packet ids
+	ring    *[]slot // what slots lie in, see grow
 	head    int
-	next    int    // slots[next:] were sent on an earlier connection and not on this one
-	firstID uint16 // of slots[head]; 0 before the first
-	unacked int    // sent on this connection and unacknowledged
-	flight  int    // their bytes: at most maxPending, unless it is one message
+	next    int // slots[next:] were sent on an earlier connection and not on this one
+	unacked int // sent on this connection and unacknowledged
+	flight  int // their bytes: at most maxPending, unless it is one message
 
 	pending      queue // deliveries without a packet id
 	pendingBytes int
@@ -31,7 +33,6 @@ type Outbound struct {
 	read     uint64 // the last one that came into slots or pending
 	acked    uint64 // all up to it are acknowledged
 	dequeued uint64 // of acked, what Dequeue has told
-	filling  bool
 
 	// What happened, until taken with Effects.
 	effects Effects
@@ -39,10 +40,10 @@ type Outbound struct {
 
 // Effects are what an Outbound did since last asked.
 type Effects struct {
-	Sent    [3]int // by QoS
-	Acked   int
-	Settled int // durable deliveries that are over: acknowledged or dropped
-	Bytes   int // their sizes
+	Sent    [3]int32 // by QoS
+	Acked   int32
+	Settled int32 // durable deliveries that are over: acknowledged or dropped
+	Bytes   int   // their sizes
 	Dropped []Dropped
 }
 
@@ -114,18 +115,20 @@ func (o *Outbound) Send(dst []byte, now int64, d *Delivery) ([]byte, Result) {
 	return o.emit(dst, now, d, 0, false), Sent
 }
 
-// Live takes a delivery of a session that is not durable.
+// Live takes a delivery of a session that is not durable. What is sent is not kept: the session ends with its
+// connection, so it is never sent again. What is held is kept, and d.Msg then is the copy if it was borrowed.
 func (o *Outbound) Live(dst []byte, now int64, d *Delivery) ([]byte, Result) {
 	if o.pending.len() == 0 && o.roomy() {
 		if why := o.unfit(now, d); why != DropNone {
 			o.drop(d, why)
 			return dst, Refused
 		}
-		return o.push(dst, now, d), Sent
+		return o.pushLive(dst, now, d), Sent
 	}
 	if o.pendingBytes+d.Msg.Size() > o.maxPending {
 		return dst, Full
 	}
+	d.Msg = d.Msg.Keep()
 	o.hold(d)
 	return dst, Held
 }
@@ -209,8 +212,8 @@ func (o *Outbound) advance() {
 	switch {
 	case o.head == len(o.slots):
 		o.slots, o.head, o.next = o.slots[:0], 0, 0
-		if cap(o.slots) > 64 {
-			o.slots = nil
+		if cap(o.slots) > fewSlots {
+			o.giveRing()
 		}
 	case o.head >= 32 && o.head >= len(o.slots)/2:
 		n := copy(o.slots, o.slots[o.head:])
@@ -292,11 +295,19 @@ func (o *Outbound) push(dst []byte, now int64, d *Delivery) []byte {
 	return o.emit(dst, now, d, o.idOf(i), false)
 }
 
+// pushLive is push for what is not in the store, and lets go of the message.
+func (o *Outbound) pushLive(dst []byte, now int64, d *Delivery) []byte {
+	dst = o.push(dst, now, d)
+	o.slots[o.next-1].Msg = nil
+	return dst
+}
+
 // slot puts d behind the ring's end.
 func (o *Outbound) slot(d *Delivery) int {
 	if o.firstID == 0 {
 		o.firstID = 1
 	}
+	o.grow()
 	o.slots = append(o.slots, slot{Delivery: *d, size: d.Msg.Size()})
 	o.next = len(o.slots)
 	return o.next - 1
@@ -352,7 +363,11 @@ func (o *Outbound) pump(dst []byte, now int64) []byte {
 			}
 			continue
 		}
-		dst = o.push(dst, now, &d)
+		if d.Seq == 0 {
+			dst = o.pushLive(dst, now, &d)
+		} else {
+			dst = o.push(dst, now, &d)
+		}
 	}
 	return dst
 }

@@ -38,7 +38,9 @@ type client struct {
 	in2     map[uint16]bool
 	owed    map[uint16]bool // deliveries that we have not acknowledged
 
-	deaf, silent bool // does not read; does not acknowledge
+	wills        []*lastWill
+	reader       map[string]string // of a client that looks what is retained: by topic
+	deaf, silent bool              // does not read; does not acknowledge
 	withheld     [][]byte
 }
 
@@ -70,6 +72,8 @@ type link struct {
 	everDeaf   bool
 	over       bool
 	asked      map[uint16]*request
+	will       *lastWill
+	written    bool // all of queue, and closed
 }
 
 // A request is a SUBSCRIBE or UNSUBSCRIBE without an answer.
@@ -79,8 +83,8 @@ type request struct {
 	off    bool
 }
 
-// connect opens a connection and waits until it is known how that went.
-func (c *client) connect(clean bool) {
+// connect opens a connection, with the will of the step, and waits until it is known how that went.
+func (c *client) connect(clean bool, s step) {
 	w := c.w
 	w.mu.Lock()
 	if old := c.link; old != nil && !old.connected {
@@ -99,6 +103,11 @@ func (c *client) connect(clean bool) {
 	l := &link{c: c, nc: w.srv.dial(), clean: clean, persistent: c.persistent && !(clean && c.v == 4), asked: map[uint16]*request{}}
 	l.everDeaf = c.deaf
 	c.link = l
+	c.contest(clean || c.known != present)
+	c.leaves(l, s)
+	if c.deaf {
+		l.mayEnd()
+	}
 	expiry := uint32(0)
 	if c.v == 5 && c.persistent {
 		expiry = uint32(sessionExpiry / time.Second)
@@ -106,7 +115,7 @@ func (c *client) connect(clean bool) {
 	w.logf("%s connects, clean %v", c.id, clean)
 	c.silent, c.withheld = false, nil
 	c.owed = map[uint16]bool{}
-	l.send(connectFrame(c.v, c.id, clean, expiry, c.window))
+	l.send(connectFrame(c.v, c.id, clean, expiry, c.window, l.will))
 	if c.persistent && !c.gone.IsZero() && c.known == present {
 		switch away, most := time.Since(c.goneLast), time.Since(c.gone); {
 		case away > sessionExpiry+slack:
@@ -154,6 +163,7 @@ func (l *link) write() {
 			w.cond.Wait()
 		}
 		if l.over || len(l.queue) == 0 {
+			l.written = !l.over
 			_ = l.nc.Close()
 			return
 		}
@@ -209,6 +219,12 @@ func (c *client) leave(l *link, why string) {
 	if c.unheard = !l.connected; l.connected { // else the broker may not know of it
 		c.gone = time.Now()
 	}
+	if l.will != nil {
+		l.will.end(l)
+	}
+	if !l.connected {
+		c.resolve(false, false)
+	}
 	for _, r := range l.asked {
 		if r.span != nil && !r.off { // SUBSCRIBE without SUBACK: it may hold from now on
 			r.span.mustFrom = forever
@@ -262,6 +278,21 @@ func (c *client) cut(orderly, forget bool) {
 		l.closing = true
 	}
 	c.leave(l, fmt.Sprintf("leaves, orderly %v, forget %v", orderly, forget))
+	if orderly && l.will != nil && l.connected {
+		c.discard(l)
+	}
+}
+
+// partWith leaves in order, and wants its will to be published, in version 5.
+func (c *client) partWith() {
+	l := c.link
+	if l == nil || c.v != 5 {
+		return
+	}
+	l.expected = true
+	l.send(frame(disconnect, []byte{4}, props(5)))
+	l.closing = true
+	c.leave(l, "leaves with its will")
 }
 
 func (c *client) id16() uint16 {
@@ -278,12 +309,12 @@ func (c *client) id16() uint16 {
 }
 
 // publish sends a message, or keeps it until the window has room.
-func (c *client) publish(topic string, qos byte, expiry uint32) {
+func (c *client) publish(m *message) {
 	w := c.w
 	if c.link == nil || !c.link.connected {
 		return
 	}
-	m := &message{n: len(w.msgs), from: c, epoch: c.epoch, topic: topic, qos: qos, expiry: expiry, sent: forever, done: forever}
+	m.n, m.from, m.epoch, m.sent, m.done = len(w.msgs), c, c.epoch, forever, forever
 	w.msgs = append(w.msgs, m)
 	c.waiting = append(c.waiting, &outgoing{m: m})
 	c.pump()
@@ -308,7 +339,11 @@ func (c *client) frameOf(o *outgoing, dup bool) []byte {
 	if c.v != 5 {
 		expiry = 0
 	}
-	return publishFrame(c.v, o.m.qos, dup, o.id, o.m.topic, fmt.Sprintf("m%d", o.m.n), expiry)
+	b := publishFrame(c.v, o.m.qos, dup, o.id, o.m.topic, o.m.payload(), expiry)
+	if o.m.retain {
+		b[0] |= 1
+	}
+	return b
 }
 
 // subscribe asks for a subscription, or for its end.
@@ -410,6 +445,7 @@ func (c *client) connacked(l *link, body []byte) {
 		c.sessions = append(c.sessions, c.sess)
 	}
 	c.known = present
+	c.resolve(true, has)
 	for _, o := range c.out { // in the order of sending [MQTT-4.6.0-1]
 		if o.released {
 			l.send(frame(pubrel, u16(o.id)))
@@ -438,7 +474,13 @@ func (c *client) delivered(l *link, p packet) {
 			w.fault("%s has %d deliveries to acknowledge, Receive Maximum is %d: %v", c.id, len(c.owed), c.window, slices.Sorted(maps.Keys(c.owed)))
 		}
 	}
-	if d.qos != 2 || !c.in2[d.id] {
+	switch {
+	case d.qos == 2 && c.in2[d.id]:
+	case c.reader != nil:
+		c.reader[d.topic] = d.payload
+	case d.retain:
+		c.sess.retainedCopy(d)
+	case d.payload != clear:
 		c.sess.received(d, !l.everDeaf)
 	}
 	switch d.qos {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"time"
 )
 
 // Types of packets, with the flags that they must have.
@@ -78,7 +79,7 @@ func props(v byte, each ...[]byte) []byte {
 	return append(number(len(b)), b...)
 }
 
-func connectFrame(v byte, id string, clean bool, expiry uint32, window uint16) []byte {
+func connectFrame(v byte, id string, clean bool, expiry uint32, window uint16, will *lastWill) []byte {
 	flags := byte(0)
 	if clean {
 		flags = 2
@@ -90,7 +91,15 @@ func connectFrame(v byte, id string, clean bool, expiry uint32, window uint16) [
 	if window > 0 {
 		each = append(each, append([]byte{0x21}, u16(window)...))
 	}
-	return frame(0x10, str("MQTT"), []byte{v, flags}, u16(0), props(v, each...), str(id))
+	var last []byte
+	if will != nil {
+		if flags |= 4 | will.m.qos<<3; will.retain {
+			flags |= 32
+		}
+		delay := append([]byte{0x18}, u32(uint32(will.delay/time.Second))...)
+		last = bytes.Join([][]byte{props(v, delay), str(will.m.topic), str(will.m.payload())}, nil)
+	}
+	return frame(0x10, str("MQTT"), []byte{v, flags}, u16(0), props(v, each...), str(id), last)
 }
 
 func publishFrame(v, qos byte, dup bool, id uint16, topic, payload string, expiry uint32) []byte {
@@ -112,7 +121,7 @@ func publishFrame(v, qos byte, dup bool, id uint16, topic, payload string, expir
 // A delivery is a PUBLISH of the broker.
 type delivery struct {
 	qos            byte
-	dup            bool
+	dup, retain    bool
 	id             uint16
 	topic, payload string
 }
@@ -123,7 +132,7 @@ func decodePublish(v byte, p packet) (d delivery, err error) {
 			err = errors.New("PUBLISH that ends too early")
 		}
 	}()
-	d.qos, d.dup = p.first>>1&3, p.first&8 != 0
+	d.qos, d.dup, d.retain = p.first>>1&3, p.first&8 != 0, p.first&1 != 0
 	b := p.body
 	n := int(binary.BigEndian.Uint16(b))
 	d.topic, b = string(b[2:2+n]), b[2+n:]

@@ -52,7 +52,7 @@ func TestNothingIsWrittenWithoutPersistentSubscribers(t *testing.T) {
 				}
 				nc := srv.dial()
 				p := &plain{t, nc, bufio.NewReader(nc)}
-				p.say(connectFrame(v, id, clean, expiry, 0))
+				p.say(connectFrame(v, id, clean, expiry, 0, nil))
 				p.hear(connack)
 				return p
 			}

@@ -12,7 +12,7 @@ import (
 
 var (
 	topics  = []string{"a", "a/b", "a/c", "b/b", "c", "b/c"}
-	filters = []string{"a", "a/b", "a/+", "a/#", "#", "+/b", "c", "b/c"}
+	filters = []string{"a", "a/b", "a/+", "a/#", "#", "+/b", "c", "b/c", "r/a", "r/+"}
 )
 
 const groupFilter = "$share/g/+/b"
@@ -35,15 +35,17 @@ func (s step) String() string {
 const clients, members = 8, 3 // the members of the shared subscription come on top
 
 // kinds of steps, as often as they stand here.
-var kinds = []string{"connect", "connect", "connect", "connect", "clean", "cut", "cut", "leave", "forget",
-	"subscribe", "subscribe", "subscribe", "unsubscribe", "publish", "publish", "publish", "publish", "publish", "publish", "publish",
+var kinds = []string{"connect", "connect", "connect", "connect", "clean", "clean", "cut", "cut", "leave", "forget", "partWith",
+	"subscribe", "subscribe", "subscribe", "unsubscribe", "publish", "publish", "publish", "publish", "publish", "publish", "publish", "retain", "retain",
 	"deaf", "hear", "silent", "silent", "speak", "sleep", "crash", "restart"}
 
 // plan makes a schedule.
 func plan(rng *rand.Rand) []step {
 	var all []step
 	for c := range clients + members { // so that there is something going on from the beginning
-		all = append(all, step{kind: "connect", client: c})
+		s := step{kind: "connect", client: c}
+		s.bequeath(rng)
+		all = append(all, s)
 		if rng.IntN(2) == 0 || c >= clients {
 			all = append(all, step{kind: "subscribe", client: c, text: filters[rng.IntN(len(filters))]})
 		}
@@ -52,6 +54,10 @@ func plan(rng *rand.Rand) []step {
 	for range 30 + rng.IntN(120) {
 		s := step{kind: kinds[rng.IntN(len(kinds))], client: rng.IntN(clients + members), flag: rng.IntN(2) == 0, settle: rng.IntN(3) == 0}
 		switch s.kind {
+		case "connect", "clean":
+			s.bequeath(rng)
+		case "retain":
+			s.text, s.qos = retainedTopics[rng.IntN(len(retainedTopics))], byte(rng.IntN(3))
 		case "subscribe", "unsubscribe":
 			s.text = filters[rng.IntN(len(filters))]
 		case "publish":
@@ -69,11 +75,60 @@ func plan(rng *rand.Rand) []step {
 	return all
 }
 
-// run runs a schedule in a bubble and returns what was wrong, and what the clients saw.
-func run(seed uint64, steps []step) (faults, trace []string) {
-	rng := rand.New(rand.NewPCG(seed, 1)) // the clients are the same whatever is left of the steps
+// bequeath gives a CONNECT a will, or none.
+func (s *step) bequeath(rng *rand.Rand) {
+	if rng.IntN(2) == 0 {
+		return
+	}
+	s.text, s.qos, s.flag = topics[rng.IntN(len(topics))], byte(rng.IntN(3)), rng.IntN(3) == 0
+	if s.flag {
+		s.text = retainedTopics[rng.IntN(len(retainedTopics))]
+	}
+	s.n = []int{0, 0, 5, 20, 400}[rng.IntN(5)]
+}
+
+// run runs a schedule in a bubble and returns the world, with what was wrong and what the clients saw. A power cut that does not come by
+// itself comes after patience steps.
+func run(seed uint64, steps []step, patience int) *world {
 	w := &world{began: time.Now()}
 	w.cond = sync.NewCond(&w.mu)
+	w.populate(seed)
+	srv, err := boot(vfs.NewCrashableMem())
+	if err != nil {
+		w.faults = append(w.faults, err.Error())
+		return w
+	}
+	w.srv = srv
+	waited := 0
+	for i, s := range steps {
+		w.mu.Lock()
+		w.outstanding()
+		w.mu.Unlock()
+		w.do(s, i)
+		if s.settle {
+			synctest.Wait()
+		}
+		if w.srv.fuse.Load() > 0 {
+			if waited++; waited > patience {
+				w.srv.cut()
+			}
+		}
+		if w.srv.dead.Load() {
+			waited = 0
+			w.reboot("crash")
+		}
+		if len(w.faults) > 0 {
+			break
+		}
+	}
+	w.unspent = w.srv.fuse.Load() > 0
+	w.finish()
+	return w
+}
+
+// populate makes the clients of a seed.
+func (w *world) populate(seed uint64) []*client {
+	rng := rand.New(rand.NewPCG(seed, 1)) // the clients are the same whatever is left of the steps
 	for i := range clients + members {
 		c := &client{w: w, id: fmt.Sprint("c", i), v: byte(4 + rng.IntN(2)), persistent: rng.IntN(3) > 0, qos: map[string]byte{}}
 		if c.v == 5 {
@@ -88,32 +143,7 @@ func run(seed uint64, steps []step) (faults, trace []string) {
 		}
 		w.clients = append(w.clients, c)
 	}
-	srv, err := boot(vfs.NewCrashableMem())
-	if err != nil {
-		return []string{err.Error()}, nil
-	}
-	w.srv = srv
-	patience := 0
-	for i, s := range steps {
-		w.do(s, i)
-		if s.settle {
-			synctest.Wait()
-		}
-		if w.srv.fuse.Load() > 0 {
-			if patience++; patience > 10 {
-				w.srv.cut()
-			}
-		}
-		if w.srv.dead.Load() {
-			patience = 0
-			w.reboot("crash")
-		}
-		if len(w.faults) > 0 {
-			break
-		}
-	}
-	w.finish()
-	return w.faults, w.trace
+	return w.clients
 }
 
 // do does one step.
@@ -125,10 +155,10 @@ func (w *world) do(s step, i int) {
 	}
 	switch s.kind {
 	case "connect":
-		c.connect(false)
+		c.connect(false, s)
 		return
 	case "clean":
-		c.connect(true)
+		c.connect(true, s)
 		return
 	case "sleep":
 		time.Sleep(time.Duration(s.n) * time.Millisecond)
@@ -146,6 +176,8 @@ func (w *world) do(s step, i int) {
 		c.cut(true, false)
 	case "forget":
 		c.cut(true, true)
+	case "partWith":
+		c.partWith()
 	case "subscribe":
 		c.subscribe(filter, false)
 	case "unsubscribe":
@@ -156,16 +188,21 @@ func (w *world) do(s step, i int) {
 			expiry = 5
 		}
 		for range s.n {
-			c.publish(s.text, s.qos, expiry)
+			c.publish(&message{topic: s.text, qos: s.qos, expiry: expiry})
 		}
+	case "retain":
+		c.publish(&message{topic: s.text, qos: s.qos, retain: true, clears: s.flag})
 	case "deaf":
 		if c.deaf = true; c.link != nil {
 			c.link.everDeaf = true
+			c.link.mayEnd()
 		}
 	case "hear":
 		c.deaf = false
 	case "silent":
-		c.silent = true
+		if c.silent = true; c.link != nil {
+			c.link.mayEnd()
+		}
 	case "speak":
 		c.speak()
 	case "crash":
@@ -183,6 +220,7 @@ func (w *world) reboot(how string) {
 	for _, c := range w.clients {
 		if c.link != nil {
 			c.link.expected = true
+			c.link.mayEnd()
 			if c.deaf || w.srv.dead.Load() { // else the broker says goodbye, and is heard
 				c.cut(false, false)
 			}
@@ -204,6 +242,7 @@ func (w *world) reboot(how string) {
 		panic(err)
 	}
 	w.srv = next
+	w.rebooted()
 	for _, c := range w.clients {
 		c.goneLast = time.Now() // a session that was cut counts from here
 	}
@@ -228,12 +267,14 @@ func (w *world) finish() {
 			away := c.link == nil
 			w.mu.Unlock()
 			if away && c.persistent {
-				c.connect(false)
+				c.connect(false, step{})
 			}
 		}
 		time.Sleep(20 * time.Second)
 	}
+	w.retained()
 	w.mu.Lock()
+	w.outstanding()
 	if len(w.faults) == 0 {
 		for _, c := range w.clients {
 			if len(c.out) > 0 && c.link != nil {

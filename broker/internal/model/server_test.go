@@ -45,7 +45,10 @@ func boot(fs *vfs.MemFS) (*server, error) {
 	}))
 	var err error
 	// The newest format: the writer of the older one keeps channels in a pool, which bubbles must not share.
-	s.db, err = pebble.Open("db", &pebble.Options{FS: watched, MemTableSize: 64 << 10, FormatMajorVersion: pebble.FormatNewest, Logger: quiet{}})
+	o := &pebble.Options{FS: watched, MemTableSize: 64 << 10, FormatMajorVersion: pebble.FormatNewest, Logger: quiet{}, DisableTableStats: true}
+	// The usual one looks for work ten times a second, which is most of what happens while virtual time goes by.
+	o.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()
+	s.db, err = pebble.Open("db", o)
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ type world struct {
 	clients []*client
 	srv     *server
 	crashes int
+	unspent bool // a power cut that was to come at a write did not come
 	trace   []string
 	faults  []string
 }
@@ -41,6 +42,9 @@ type message struct {
 	done   int // when it was acknowledged; forever before
 	acked  bool
 	again  bool      // it was sent more than once
+	retain bool      // on one of retainedTopics
+	clears bool      // without payload
+	will   *lastWill // that it is
 	until  time.Time // when it has expired, once it is acknowledged
 }
 
@@ -133,6 +137,9 @@ func (s *session) received(d delivery, quick bool) {
 		return
 	}
 	m := w.msgs[n]
+	if m.will != nil {
+		m.will.came(s, d)
+	}
 	may, must := s.may(m)
 	switch {
 	case m.topic != d.topic:
@@ -141,6 +148,8 @@ func (s *session) received(d delivery, quick bool) {
 		w.fault("%s got m%d on %q without a subscription", c.id, n, m.topic)
 	case int(d.qos) > may || int(d.qos) < must:
 		w.fault("%s got m%d at QoS %d, may %d, must %d", c.id, n, d.qos, may, must)
+	case m.clears:
+		w.fault("%s got m%d, which has no payload", c.id, n)
 	case quick && m.expiry > 0 && m.acked && !m.again && !d.dup && s.got[n] == 0 && w.crashes == 0 && time.Now().After(m.until.Add(slack)):
 		w.fault("%s got m%d after it expired", c.id, n)
 	}
@@ -155,14 +164,16 @@ func (s *session) received(d delivery, quick bool) {
 		for _, other := range s.group() {
 			all += other.got2[n]
 		}
-		if all > 0 {
+		if all >= m.repeats() {
 			w.fault("%s got m%d again at QoS 2", c.id, n)
 		}
 		s.got2[n]++
 	}
 	key := orderKey{m.from, m.epoch, m.topic, m.qos, d.qos}
-	// A copy that was sent again may go to another member of the group, behind what came meanwhile.
-	if last, ok := s.order[key]; s.got[n] == 0 && !(c.member && m.again) {
+	// A copy that was sent again may go to another member of the group, behind what came meanwhile, or to a subscription
+	// that there was not when it was sent first: without one nothing is stored, and a new process knows nothing of it.
+	elsewhere := m.again && (c.member || must < 0)
+	if last, ok := s.order[key]; s.got[n] == 0 && m.will == nil && !elsewhere {
 		if ok && last > n {
 			w.fault("%s got m%d of %s on %q after m%d", c.id, n, m.from.id, m.topic, last)
 		}
@@ -193,7 +204,7 @@ func (w *world) missing() {
 		}
 		group := c.sess.group()
 		for _, m := range w.msgs {
-			if _, must := c.sess.may(m); must < 1 || !m.acked || m.expiry > 0 {
+			if _, must := c.sess.may(m); must < 1 || !m.acked || m.expiry > 0 || m.clears {
 				continue
 			}
 			got, lost := 0, false

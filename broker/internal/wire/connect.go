@@ -56,6 +56,9 @@ func DecodeConnect(f *Frame) (Connect, error) {
 		return p, &Error{ProtocolError, CONNECT, 0, "protocol name is not MQTT"}
 	}
 	if version != 4 && version != 5 {
+		if version > 5 { // a later MQTT reads the answer of the last that there is
+			p.Version = 5
+		}
 		return p, &Error{UnsupportedVersion, CONNECT, 6, "protocol level is neither 4 nor 5"}
 	}
 	p.Version = version

@@ -37,6 +37,9 @@ func DecodePublish(f *Frame, version byte, p *Publish) error {
 		c.responseTopic(&props)
 		p.Props, p.Alias = props.forward, props.alias
 		p.Expiry, p.HasExpiry = props.expiry, props.has(propExpiry)
+		if props.has(propSubID) {
+			c.fail(ProtocolError, "a client sends no subscription identifier") // [MQTT-3.3.4-6]
+		}
 	}
 	if len(p.Topic) == 0 && p.Alias == 0 && c.err == nil {
 		c.at = 0

@@ -36,7 +36,7 @@ const (
 // Which properties a client may send where.
 const (
 	propsForward  = 1<<propPayloadFormat | 1<<propContentType | 1<<propResponseTopic | 1<<propCorrelation | 1<<propUser
-	propsPublish  = propsForward | 1<<propExpiry | 1<<propTopicAlias
+	propsPublish  = propsForward | 1<<propExpiry | 1<<propTopicAlias | 1<<propSubID
 	propsWill     = propsForward | 1<<propExpiry | 1<<propWillDelay
 	propsConnect  = 1<<propSessionExpiry | 1<<propAuthMethod | 1<<propAuthData | 1<<propRequestProblem | 1<<propRequestResponse | 1<<propReceiveMax | 1<<propTopicAliasMax | 1<<propUser | 1<<propMaxPacket
 	propsSub      = 1<<propSubID | 1<<propUser
@@ -125,9 +125,9 @@ func (c *cursor) property(p *properties, allowed uint64) {
 	// Only now: what ends early is malformed, whether or not it belongs here.
 	switch {
 	case c.err != nil:
-	case allowed&(1<<id) == 0:
+	case allowed&(1<<id) == 0: // malformed, by section 2.2.2.2
 		c.at = at
-		c.fail(ProtocolError, "property not allowed here")
+		c.fail(Malformed, "property not allowed here")
 	case twice:
 		c.at = at
 		c.fail(ProtocolError, "property given twice")

@@ -1,70 +1,99 @@
 package main
 
 import (
+	"debug/buildinfo"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
+
+	"github.com/thingloom/thingloom/contrib/benchmarks/internal/process"
 )
 
-// A target is a broker, or a bare forwarder, and the command that serves it on a port.
+// A target is a broker, or a bare forwarder, and the command that serves it.
 type target struct {
-	name    string
-	program string
-	command func(t *target, dir string, port int) ([]string, error)
+	name, title string
+	program     string // a path, or a name that is looked for in the folder of the programs and on PATH
+	command     func(program string, s *site) ([]string, error)
+	version     []string // arguments that make it say its version
+	plain       bool     // it has no TLS
+	absent      error    // why it is not measured
 }
 
-func listen(flag string) func(*target, string, int) ([]string, error) {
-	return func(t *target, _ string, port int) ([]string, error) {
-		return []string{t.program, flag, "127.0.0.1:" + strconv.Itoa(port)}, nil
-	}
+// A site is where and how a target is to serve.
+type site struct {
+	dir       string // for its files; empty at its start, removed at its end
+	port      int    // on 127.0.0.1
+	cert, key string // files, if with TLS
 }
 
-// find looks up the targets by name. Those of this module are built, those that come with the load generator are taken
-// from bin, the others from PATH; one that is not to be had is said and left out.
+func (s *site) addr() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
+
+// known are the targets that there are. Those without a program are built from this module.
+var known = []target{
+	{name: "thingloom", title: "Thingloom", command: ours},
+	{name: "durable", title: "Thingloom on disk", command: ours, plain: true},
+	{name: "eventloop", title: "eventloop", program: "eventloop", command: eventloop, plain: true},
+	{name: "relay", title: "relay", program: "relay", command: relay, plain: true},
+	{name: "flashmq", title: "FlashMQ", program: "flashmq", command: flashmq, version: []string{"--version"}},
+	{name: "mosquitto21", title: "Mosquitto 2.1", program: "mosquitto21", command: mosquitto, version: []string{"-h"}},
+	{name: "mosquitto", title: "Mosquitto", program: "mosquitto", command: mosquitto, version: []string{"-h"}},
+	{name: "nats", title: "NATS", program: "nats-server", command: nats, version: []string{"--version"}},
+	{name: "mochi", title: "mochi", command: ours},
+	{name: "comqtt", title: "comqtt", program: "comqtt", command: comqtt},
+	{name: "fluxmq", title: "FluxMQ", program: "fluxmq", command: fluxmq},
+}
+
+// find looks up the targets by name. Those of this module are built, the others taken from bin, if they are there, or
+// from PATH; one that is not to be had stays in the list with the reason.
 func find(names []string, bin, dir string) ([]*target, error) {
 	var found []*target
 	for _, name := range names {
-		t := &target{name: name}
-		switch name {
-		case "thingloom", "durable", "mochi":
+		var t *target
+		for i := range known {
+			if known[i].name == name {
+				t = &known[i]
+			}
+		}
+		switch {
+		case t == nil:
+			return nil, fmt.Errorf("no target is called %q", name)
+		case t.program == "":
 			t.program = filepath.Join(dir, name)
 			build := exec.Command("go", "build", "-o", t.program, "./brokers/"+name)
 			build.Stderr = os.Stderr
 			if err := build.Run(); err != nil {
 				return nil, fmt.Errorf("build %s: %w", name, err)
 			}
-			t.command = listen("-addr")
-		case "relay":
-			t.program, t.command = filepath.Join(bin, name), listen("-listen")
-		case "eventloop":
-			t.program = filepath.Join(bin, name)
-			t.command = func(t *target, _ string, port int) ([]string, error) {
-				return []string{t.program, "-p", strconv.Itoa(port)}, nil
-			}
-		case "mosquitto":
-			t.program = name
-			t.command = configured("listener %d 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\n")
-		case "nats":
-			t.program = "nats-server"
-			t.command = configured("server_name: measured\nlisten: \"127.0.0.1:-1\"\njetstream { store_dir: \"" + filepath.Join(dir, "nats") + "\" }\nmqtt { listen: \"127.0.0.1:%d\" }\n")
 		default:
-			return nil, fmt.Errorf("no target is called %q", name)
-		}
-		if _, err := exec.LookPath(t.program); err != nil {
-			fmt.Fprintf(os.Stderr, "left out: %v\n", err)
-			continue
+			t.program, t.absent = process.LookUp(t.program, bin)
 		}
 		found = append(found, t)
 	}
 	return found, nil
 }
 
-// configured is for those that want a file, which names the port.
-func configured(text string) func(*target, string, int) ([]string, error) {
-	return func(t *target, dir string, port int) ([]string, error) {
-		file := filepath.Join(dir, t.name+".conf")
-		return []string{t.program, "-c", file}, os.WriteFile(file, fmt.Appendf(nil, text, port), 0o600)
+var number = regexp.MustCompile(`v?\d+\.\d+\.\d+\S*`)
+
+// release is the version of the target, as far as it can be had: what it says of itself, or what Go wrote into it, of
+// the program or of the broker's module in one of ours.
+func (t *target) release() string {
+	if t.version != nil {
+		out, _ := exec.Command(t.program, t.version...).CombinedOutput() // help may come with an exit code
+		return string(number.Find(out))
 	}
+	info, err := buildinfo.ReadFile(t.program)
+	if err != nil {
+		return ""
+	}
+	if t.name == "mochi" {
+		for _, m := range info.Deps {
+			if m.Path == "github.com/mochi-mqtt/server/v2" {
+				return m.Version
+			}
+		}
+	}
+	return number.FindString(info.Main.Version)
 }

@@ -7,18 +7,29 @@ import (
 	"github.com/thingloom/thingloom/registry/fleetindex"
 )
 
-// A thingConfig is the configuration of AWS_Things over the wire. Custom
-// fields are accepted and need not be named: any field can be aggregated.
+// A thingConfig is the configuration of AWS_Things over the wire.
 type thingConfig struct {
-	Mode         string `json:"thingIndexingMode"`
-	Connectivity string `json:"thingConnectivityIndexingMode"`
-	Defender     string `json:"deviceDefenderIndexingMode"`
-	NamedShadow  string `json:"namedShadowIndexingMode"`
+	Mode          string             `json:"thingIndexingMode"`
+	Connectivity  string             `json:"thingConnectivityIndexingMode"`
+	Defender      string             `json:"deviceDefenderIndexingMode"`
+	NamedShadow   string             `json:"namedShadowIndexingMode"`
+	ManagedFields []fleetindex.Field `json:"managedFields"`
+	CustomFields  []fleetindex.Field `json:"customFields,omitempty"`
+	Filter        *filter            `json:"filter,omitempty"`
+}
+
+type filter struct {
+	NamedShadowNames []string `json:"namedShadowNames,omitempty"`
 }
 
 type groupConfig struct {
-	Mode string `json:"thingGroupIndexingMode"`
+	Mode          string             `json:"thingGroupIndexingMode"`
+	ManagedFields []fleetindex.Field `json:"managedFields"`
 }
+
+// groupFields are those of AWS_ThingGroups.
+var groupFields = []fleetindex.Field{{Name: "thingGroupName", Type: fleetindex.String}, {Name: "thingGroupId", Type: fleetindex.String},
+	{Name: "description", Type: fleetindex.String}, {Name: "parentGroupNames", Type: fleetindex.String}, {Name: "version", Type: fleetindex.Number}}
 
 func onOff(on bool, name string) string {
 	if on {
@@ -33,16 +44,23 @@ func (a *api) config(*awshttp.Call) (any, error) {
 	if c.Shadows {
 		mode = "REGISTRY_AND_SHADOW"
 	}
+	t := thingConfig{Mode: mode, Connectivity: onOff(c.Connectivity, "STATUS"), Defender: onOff(c.Defender, "VIOLATIONS"),
+		NamedShadow: onOff(c.NamedShadows, "ON"), ManagedFields: c.ManagedFields(), CustomFields: c.CustomFields}
+	if len(c.OnlyNamed) > 0 {
+		t.Filter = &filter{c.OnlyNamed}
+	}
 	return struct {
 		Things thingConfig `json:"thingIndexingConfiguration"`
 		Groups groupConfig `json:"thingGroupIndexingConfiguration"`
-	}{thingConfig{mode, onOff(c.Connectivity, "STATUS"), onOff(c.Defender, "VIOLATIONS"), onOff(c.NamedShadows, "ON")}, groupConfig{"ON"}}, nil
+	}{t, groupConfig{"ON", groupFields}}, nil
 }
 
 func (a *api) setConfig(c *awshttp.Call) (any, error) {
 	var in struct {
 		ThingIndexingConfiguration *struct {
 			ThingIndexingMode, ThingConnectivityIndexingMode, DeviceDefenderIndexingMode, NamedShadowIndexingMode string
+			CustomFields                                                                                          []fleetindex.Field
+			Filter                                                                                                filter
 		}
 		ThingGroupIndexingConfiguration *struct{ ThingGroupIndexingMode string }
 	}
@@ -56,7 +74,7 @@ func (a *api) setConfig(c *awshttp.Call) (any, error) {
 	if t == nil {
 		return nil, nil
 	}
-	var out fleetindex.Config
+	out := fleetindex.Config{CustomFields: t.CustomFields, OnlyNamed: t.Filter.NamedShadowNames}
 	switch t.ThingIndexingMode {
 	case "OFF":
 	case "REGISTRY":

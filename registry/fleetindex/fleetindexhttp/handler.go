@@ -42,6 +42,7 @@ var errorRows = []awshttp.ErrorRow{
 	{Err: errIndex, Status: http.StatusNotFound, Name: "ResourceNotFoundException"},
 	{Err: errThing, Status: http.StatusNotFound, Name: "ResourceNotFoundException"},
 	{Err: errQuery, Status: http.StatusBadRequest, Name: "InvalidQueryException"},
+	{Err: fleetindex.ErrAggregation, Status: http.StatusBadRequest, Name: "InvalidAggregationException"},
 	{Err: fleetindex.ErrNotReady, Status: http.StatusBadRequest, Name: "IndexNotReadyException"},
 	{Err: fleetindex.ErrOff, Status: http.StatusNotFound, Name: "ResourceNotFoundException"},
 	{Err: fleetindex.ErrInvalid, Status: http.StatusBadRequest, Name: "InvalidRequestException"},

@@ -17,6 +17,11 @@ import (
 	"github.com/thingloom/thingloom/registry/fleetindex/fleetindexhttp"
 )
 
+// everything switches all on, and more.
+func everything(more string) string {
+	return `{"thingIndexingConfiguration":{"thingIndexingMode":"REGISTRY_AND_SHADOW","thingConnectivityIndexingMode":"STATUS","deviceDefenderIndexingMode":"VIOLATIONS","namedShadowIndexingMode":"ON",` + more + `}}`
+}
+
 func TestOperations(t *testing.T) {
 	ctx := t.Context()
 	reg, err := registry.New(registry.NewMemStore(), nil)
@@ -26,7 +31,9 @@ func TestOperations(t *testing.T) {
 	if _, err := reg.CreateGroup(ctx, registry.Group{Name: "berlin", Attributes: map[string]string{"zone": "eu"}}, ""); err != nil {
 		t.Fatal(err)
 	}
-	ix, err := fleetindex.Open(ctx, registry.NewMemStore(), &fleetindex.Options{Config: fleetindex.Everything})
+	config := fleetindex.Everything
+	config.CustomFields = []fleetindex.Field{{Name: "attributes.v", Type: fleetindex.Number}}
+	ix, err := fleetindex.Open(ctx, registry.NewMemStore(), &fleetindex.Options{Config: config})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +75,10 @@ func TestOperations(t *testing.T) {
 		{"POST", "/indices/statistics", `{"queryString":"*","aggregationField":"thingName"}`, 200, "", `^{"statistics":{"count":5}}$`},
 		{"POST", "/indices/cardinality", `{"queryString":"*","aggregationField":"attributes.v"}`, 200, "", `^{"cardinality":5}$`},
 		{"POST", "/indices/percentiles", `{"queryString":"*","aggregationField":"attributes.v","percents":[50]}`, 200, "", `^{"percentiles":\[{"percent":50,"value":2}\]}$`},
+		{"POST", "/indices/statistics", `{"queryString":"*","aggregationField":"attributes.w"}`, 400, "InvalidAggregationException", "attributes.w"},
+		{"POST", "/indices/statistics", `{"queryString":"thingName:none"}`, 200, "", `^{"statistics":{"count":0,"average":0,"sum":0,`},
+		{"POST", "/indices/buckets", `{"queryString":"*","aggregationField":"shadow.hasDelta","bucketsAggregationType":{"termsAggregation":{"maxBuckets":10001}}}`, 400, "InvalidRequestException", "maxBuckets"},
+		{"POST", "/indices/percentiles", `{"queryString":"*","aggregationField":"thingName"}`, 200, "", `^{"percentiles":\[\]}$`},
 		{"POST", "/indices/percentiles", `{"queryString":"*","percents":[101]}`, 400, "InvalidRequestException", ""},
 		{"POST", "/indices/buckets", `{"queryString":"*","aggregationField":"thingTypeName","bucketsAggregationType":{"termsAggregation":{}}}`, 200, "", `^{"totalCount":5,"buckets":\[{"keyValue":"lamp","count":5}\]}$`},
 		{"POST", "/indices/buckets", `{"queryString":"*","aggregationField":"thingTypeName"}`, 400, "InvalidRequestException", ""},
@@ -79,6 +90,17 @@ func TestOperations(t *testing.T) {
 		{"GET", "/indices/AWS_Things", "", 200, "", `^{"indexName":"AWS_Things","indexStatus":"ACTIVE","schema":"MULTI_INDEXING_MODE"}$`},
 		{"GET", "/indices/none", "", 404, "ResourceNotFoundException", ""},
 		{"GET", "/indexing/config", "", 200, "", `"thingIndexingMode":"REGISTRY_AND_SHADOW","thingConnectivityIndexingMode":"STATUS"`},
+		{"GET", "/indexing/config", "", 200, "", `"managedFields":\[.*{"name":"shadow.hasDelta","type":"Boolean"}.*"customFields":\[{"name":"attributes.v","type":"Number"}\]`},
+		{"POST", "/indexing/config", everything(`"customFields":[{"name":"thingName","type":"String"}]`), 400, "InvalidRequestException", "thingName"},
+		{"POST", "/indexing/config", everything(`"customFields":[{"name":"attributes.a","type":"Text"}]`), 400, "InvalidRequestException", "Text"},
+		{"POST", "/indexing/config", everything(`"customFields":[{"name":"attributes.a","type":"String"},{"name":"attributes.a","type":"Number"}]`), 400, "InvalidRequestException", "twice"},
+		{"POST", "/indexing/config", everything(`"customFields":[` + strings.Repeat(`{"name":"attributes.a","type":"String"},`, 5) + `{"name":"attributes.a","type":"String"}]`), 400, "InvalidRequestException", "at most 5"},
+		{"POST", "/indexing/config", everything(`"filter":{"namedShadowNames":["0","1","2","3","4","5","6","7","8","9","10"]}`), 400, "InvalidRequestException", "at most 10"},
+		{"POST", "/indexing/config", everything(`"customFields":[{"name":"shadow.name.cfg.reported.x","type":"String"}]`), 200, "", "^{}$"},
+		{"GET", "/indices/AWS_Things", "", 200, "", `"indexStatus":"ACTIVE"`}, // fields need no build
+		{"POST", "/indexing/config", everything(`"filter":{"namedShadowNames":["cfg"]}`), 200, "", "^{}$"},
+		{"GET", "/indexing/config", "", 200, "", `"filter":{"namedShadowNames":\["cfg"\]}`},
+		{"GET", "/indices/AWS_Things", "", 200, "", `"indexStatus":"BUILDING"`},
 		{"POST", "/indexing/config", `{"thingIndexingConfiguration":{"thingIndexingMode":"SOME"}}`, 400, "InvalidRequestException", "thingIndexingMode"},
 		{"POST", "/indexing/config", `{"thingIndexingConfiguration":{"thingIndexingMode":"OFF","namedShadowIndexingMode":"ON"}}`, 400, "InvalidRequestException", ""},
 		{"POST", "/indexing/config", `{"thingIndexingConfiguration":{"thingIndexingMode":"REGISTRY","thingConnectivityIndexingMode":"OFF"}}`, 200, "", "^{}$"},

@@ -31,6 +31,16 @@ const main = async () => {
   await fails('UnauthorizedException', 'GetTopicRule', { ruleName: 'absent' })
   await fails('UnauthorizedException', 'ReplaceTopicRule', { ruleName: 'absent', topicRulePayload: { sql: "SELECT a FROM 'b'", actions: [] } })
 
+  for (const name of ['EnableTopicRule', 'DisableTopicRule', 'DeleteTopicRule']) await fails('UnauthorizedException', name, { ruleName: 'absent' })
+  await fails('SqlParseException', 'ReplaceTopicRule', { ruleName: 'hot', topicRulePayload: { sql: "SELECT a FROM 'b' WHERE", actions: [] } })
+  await fails('SqlParseException', 'CreateTopicRule', { ruleName: 'bad', topicRulePayload: { sql: "SELECT a FROM 'b/#/c'", actions: [] } })
+  await fails('SqlParseException', 'CreateTopicRule', { ruleName: 'old', topicRulePayload: { sql: "SELECT [1] AS a FROM 'b'", awsIotSqlVersion: '2015-10-08', actions: [] } })
+  await fails('InvalidRequestException', 'CreateTopicRule', { ruleName: 'v', topicRulePayload: { sql: "SELECT a FROM 'b'", awsIotSqlVersion: '2017-01-01', actions: [] } })
+  await fails('InvalidRequestException', 'CreateTopicRule', { ruleName: 'many', topicRulePayload: { sql: "SELECT a FROM 'b'", actions: Array(11).fill(republish('x')) } })
+  await fails('InvalidRequestException', 'ReplaceTopicRule', { ruleName: 'hot', topicRulePayload: { sql: "SELECT a FROM 'loop/+'", actions: [republish('loop/x')] } })
+  await fails('InvalidRequestException', 'ListTopicRules', { nextToken: '?' })
+  await fails('InvalidRequestException', 'ListTopicRules', { maxResults: 10001 })
+
   await send('EnableTopicRule', { ruleName: 'hot' })
   equal((await send('GetTopicRule', { ruleName: 'hot' })).rule.ruleDisabled, false, 'ruleDisabled after EnableTopicRule')
   await send('DisableTopicRule', { ruleName: 'hot' })

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"flag"
 	"io"
 	"log"
@@ -16,11 +17,21 @@ import (
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:1883", "listen here")
+	cert := flag.String("cert", "", "with TLS, by the certificate in this file")
+	key := flag.String("key", "", "file of its key")
 	flag.Parse()
+	config := listeners.Config{ID: "t", Address: *addr}
+	if *cert != "" {
+		pair, err := tls.LoadX509KeyPair(*cert, *key)
+		if err != nil {
+			log.Fatal(err)
+		}
+		config.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}}
+	}
 	s := mqtt.New(&mqtt.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	s.Options.Capabilities.MaximumClientWritesPending = 1 << 16
 	_ = s.AddHook(new(auth.AllowHook), nil)
-	if err := s.AddListener(listeners.NewTCP(listeners.Config{ID: "t", Address: *addr})); err != nil {
+	if err := s.AddListener(listeners.NewTCP(config)); err != nil {
 		log.Fatal(err)
 	}
 	if err := s.Serve(); err != nil {

@@ -4,23 +4,16 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"flag"
 	"fmt"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	_ "net/http/pprof"
 	"os"
 	"os/signal"
-	"time"
 
 	"github.com/thingloom/thingloom/broker"
 )
@@ -33,7 +26,8 @@ func main() {
 
 func run() error {
 	addr := flag.String("addr", "127.0.0.1:1883", "listen here")
-	secure := flag.Bool("tls", false, "with TLS, by a certificate made at the start")
+	cert := flag.String("cert", "", "with TLS, by the certificate in this file")
+	key := flag.String("key", "", "file of its key")
 	filters := flag.Int("filters", 0, "this many subscriptions that match nothing")
 	profile := flag.String("pprof", "", "serve profiles here")
 	flag.Parse()
@@ -55,12 +49,12 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	if *secure {
-		cert, err := certificate()
+	if *cert != "" {
+		pair, err := tls.LoadX509KeyPair(*cert, *key)
 		if err != nil {
 			return err
 		}
-		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}})
+		l = tls.NewListener(broker.ForTLS(l), &tls.Config{Certificates: []tls.Certificate{pair}})
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -68,15 +62,4 @@ func run() error {
 		return err
 	}
 	return nil
-}
-
-func certificate() (tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"},
-		NotAfter: time.Now().Add(24 * time.Hour), DNSNames: []string{"localhost"}}
-	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
 }

@@ -10,24 +10,24 @@ import (
 	"github.com/thingloom/thingloom/registry/fleetindex"
 )
 
-// Whoever changes things tells of them, all at once and while the index is
-// built anew: in the end it knows what the registry has.
-func TestRefresh(t *testing.T) {
+// Whoever changes things tells of them, all at once: in the end the index knows
+// what the registry has.
+func TestChangesOfOneThing(t *testing.T) {
 	ctx := t.Context()
 	reg, err := registry.New(registry.NewMemStore(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	tell := func(ix *fleetindex.Index, name string) error {
-		return ix.Refresh(name, func() error {
+		return ix.Change(ctx, name, func(k *fleetindex.Known) error {
 			thing, err := reg.Thing(ctx, name)
-			if errors.Is(err, registry.ErrNotFound) {
-				return ix.DeleteThing(ctx, name)
+			switch k.Thing = nil; {
+			case err == nil:
+				k.Thing = &thing
+			case errors.Is(err, registry.ErrNotFound):
+				err = nil
 			}
-			if err != nil {
-				return err
-			}
-			return ix.PutThing(ctx, thing)
+			return err
 		})
 	}
 	ix, err := fleetindex.Open(ctx, registry.NewMemStore(), &fleetindex.Options{Config: fleetindex.Config{Things: true}})

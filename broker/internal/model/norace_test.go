@@ -1,0 +1,6 @@
+//go:build !race
+
+package model
+
+// schedules is how many an ordinary run plays.
+const schedules = 2000

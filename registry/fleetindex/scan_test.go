@@ -1,0 +1,250 @@
+package fleetindex
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/thingloom/thingloom/registry"
+	"github.com/thingloom/thingloom/registry/fleet"
+	"github.com/thingloom/thingloom/registry/registrypebble"
+)
+
+var words = []string{"alpha", "beta", "lamp", "lamp-7", "10", "1e1", "-3", "2.5", "true", "north pole", " lamp  pole", "x y z", "ÄÖ", "10 lamps", ""}
+
+// A world is a fleet with its index, and the oracle: what is known of each thing.
+type world struct {
+	t     *testing.T
+	rng   *rand.Rand
+	ix    *Index
+	known map[string]*fleet.Thing // those that the registry does not have have no name
+}
+
+func (w *world) pick(from ...string) string { return from[w.rng.IntN(len(from))] }
+
+// shadow is a random shadow.
+func (w *world) shadow() json.RawMessage {
+	state := map[string]any{"n": w.rng.IntN(30) - 10, "f": w.rng.Float64() * 10, "s": w.pick(words...),
+		"deep": map[string]any{"l": []any{w.pick(words...), w.rng.IntN(5)}, "skipped": []any{[]any{1}}}, "on": w.rng.IntN(2) == 0, "null": nil}
+	doc, err := json.Marshal(map[string]any{"reported": state, "desired": map[string]any{"n": w.rng.IntN(3)},
+		"metadata": map[string]any{"reported": map[string]any{"n": map[string]any{"timestamp": 1_700_000_000 + w.rng.IntN(5)}}},
+		"hasDelta": w.rng.IntN(2) == 0, "version": w.rng.IntN(9)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return doc
+}
+
+// step changes one thing at random.
+func (w *world) step() {
+	ctx := w.t.Context()
+	name := fmt.Sprintf("t%d", w.rng.IntN(60))
+	k := w.known[name]
+	if k == nil {
+		k = &fleet.Thing{}
+		w.known[name] = k
+	}
+	var err error
+	switch w.rng.IntN(8) {
+	case 0:
+		k.Name, k.ID, k.Type, k.Groups, k.Attributes = "", "", "", nil, nil
+		err = w.ix.DeleteThing(ctx, name)
+	case 1, 2, 3:
+		k.Name, k.ID, k.Type, k.Groups = name, w.pick(words...), w.pick(words...), []string{"g1", "g2"}[:w.rng.IntN(3)]
+		k.Attributes = map[string]string{"a": w.pick(words...), "b": w.pick(words...)}
+		err = w.ix.PutThing(ctx, registry.Thing{Name: name, ID: k.ID, Type: k.Type, Groups: k.Groups, Attributes: k.Attributes, Version: 1})
+	case 4:
+		k.Connectivity = &fleet.Connectivity{Connected: w.rng.IntN(2) == 0, Timestamp: int64(w.rng.IntN(20)), DisconnectReason: w.pick("", "none", "CLIENT_ERROR")}
+		err = w.ix.PutConnectivity(ctx, name, *k.Connectivity)
+	case 5:
+		k.Defender = w.pickJSON(nil, `{"violationCount":1,"p":{"b":{"inViolation":true}}}`, `{"violationCount":2}`)
+		err = w.ix.PutDefender(ctx, name, k.Defender)
+	default:
+		all := map[string]json.RawMessage{}
+		if k.Shadow != nil {
+			if err := json.Unmarshal(k.Shadow, &all); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		named := map[string]json.RawMessage{}
+		if all["name"] != nil {
+			if err := json.Unmarshal(all["name"], &named); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		doc, which := w.shadow(), w.pick("", "", "cfg", "net")
+		if w.rng.IntN(5) == 0 {
+			doc = nil
+		}
+		if which != "" {
+			if named[which] = doc; doc == nil {
+				delete(named, which)
+			}
+		} else {
+			all = map[string]json.RawMessage{}
+			if doc != nil {
+				if err := json.Unmarshal(doc, &all); err != nil {
+					w.t.Fatal(err)
+				}
+			}
+		}
+		if delete(all, "name"); len(named) > 0 {
+			all["name"], err = json.Marshal(named)
+		}
+		if k.Shadow = nil; len(all) > 0 {
+			var e error
+			k.Shadow, e = json.Marshal(all)
+			err = errors.Join(err, e)
+		}
+		err = errors.Join(err, w.ix.PutShadow(ctx, name, which, doc))
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) pickJSON(from ...any) json.RawMessage {
+	if text, ok := from[w.rng.IntN(len(from))].(string); ok {
+		return json.RawMessage(text)
+	}
+	return nil
+}
+
+// query is a random one, of any form that the language has.
+func (w *world) query(depth int) string {
+	field := w.pick("thingName", "thingTypeName", "thingGroupNames", "attributes.a", "attributes.b", "shadow.reported.n", "shadow.reported.f", "shadow.reported.s",
+		"shadow.reported.deep.l", "shadow.reported.on", "shadow.desired.n", "shadow.hasDelta", "shadow.metadata.reported.n.timestamp",
+		"shadow.name.cfg.reported.n", "shadow.name.cfg.reported.s", "shadow.name.net.hasDelta", "connectivity.connected", "connectivity.timestamp",
+		"connectivity.disconnectReason", "deviceDefender.violationCount", "deviceDefender.p.b.inViolation", "none")
+	value := w.pick("lamp", "lamp*", "l?mp", "*a", "10", "1*", "1e1", "-3", "true", "TRUE", `"north pole"`, `"x y"`, `"10"`, `"lamp pole"`, "pole", "pol*", "t1*", "*", "g1", "none", "1700000002")
+	n := w.rng.IntN(20) - 5
+	switch k := w.rng.IntN(13); {
+	case k < 4 || depth == 0:
+		return field + ":" + value
+	case k == 4:
+		return value
+	case k == 5:
+		return fmt.Sprintf("%s%s%d", field, w.pick("<", "<=", ">", ">="), n)
+	case k == 6:
+		return fmt.Sprintf("%s:%s%d TO %d%s", field, w.pick("[", "{"), n, n+5, w.pick("]", "}"))
+	case k == 7:
+		return field + ":" + w.pick("[alpha TO lamp]", "{alpha TO lamp}", "[* TO lamp]", "[lamp TO *]", "[* TO *]", "[* TO 3}", "[3 TO *]")
+	case k == 8:
+		return "NOT (" + w.query(depth-1) + ")"
+	case k < 11:
+		return "(" + w.query(depth-1) + " OR " + w.query(depth-1) + ")"
+	}
+	return "(" + w.query(depth-1) + " AND " + w.query(depth-1) + ")"
+}
+
+// scan is the oracle's answer.
+func (w *world) scan(q *fleet.Query) []string {
+	names := []string{}
+	for name, k := range w.known {
+		if k.Name != "" && q.Match(fleet.NewDocument(*k)) { // of all fields
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// pages is the answer of Search, by pages.
+func (w *world) pages(text string, limit int) []string {
+	got, after := []string{}, ""
+	for {
+		hits, next, err := w.ix.Search(w.t.Context(), text, after, limit)
+		if err != nil || len(hits) > limit || next != "" && len(hits) != limit {
+			w.t.Fatalf("%s after %q: %d hits of %d, next %q, %v", text, after, len(hits), limit, next, err)
+		}
+		got = append(got, names(hits)...)
+		if after = next; next == "" {
+			return got
+		}
+	}
+}
+
+// The index finds what a full scan with the matcher does, on random fleets with
+// changes, in pages of any size, in memory and on disk, whatever it collects at once.
+func TestAgainstFullScan(t *testing.T) {
+	ctx := context.Background()
+	asked, found := 0, 0
+	for seed := range uint64(24) {
+		w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), known: map[string]*fleet.Thing{}}
+		if w.ix = open(t); seed%4 == 3 {
+			w.ix = onDisk(t)
+		}
+		if seed%2 == 1 { // so few that all ways of looking up are gone
+			w.ix.bounds = bounds{few: 1 + w.rng.IntN(4), many: 1 + w.rng.IntN(30), dense: w.rng.IntN(20)}
+		}
+		for step := range 300 {
+			if w.step(); step%5 != 0 {
+				continue
+			}
+			text := w.query(2)
+			q, err := fleet.Parse(text)
+			if err != nil {
+				continue
+			}
+			want := w.scan(q)
+			asked, found = asked+1, found+min(len(want), 1)
+			limit := 1 + w.rng.IntN(40)
+			if got := w.pages(text, limit); !slices.Equal(got, want) {
+				t.Fatalf("seed %d, step %d: %s in pages of %d, %+v: got %q, want %q", seed, step, text, limit, w.ix.bounds, got, want)
+			}
+			all := []string{}
+			for hit, err := range w.ix.All(ctx, text) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, hit.Name)
+			}
+			if !slices.Equal(all, want) {
+				t.Fatalf("seed %d, step %d: All of %s: got %q, want %q", seed, step, text, all, want)
+			}
+		}
+		w.nothingIsLeft(seed)
+	}
+	if asked < 600 || found < asked/3 {
+		t.Errorf("of %d queries %d found something: the test has become blunt", asked, found)
+	}
+}
+
+// nothingIsLeft takes all away and looks for what stays.
+func (w *world) nothingIsLeft(seed uint64) {
+	for name := range w.known {
+		if err := w.ix.Change(w.t.Context(), name, func(k *Known) error { *k = Known{}; return nil }); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	for e := range w.ix.store.Scan(w.t.Context(), "", "") {
+		if e.Key != keyOpen && e.Key != keyConfig && e.Key != keyFormat {
+			w.t.Fatalf("seed %d: %q is left", seed, e.Key)
+		}
+	}
+}
+
+func onDisk(t *testing.T) *Index {
+	t.Helper()
+	db, err := pebble.Open("db", &pebble.Options{FS: vfs.NewMem(), Logger: quiet{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	store, err := registrypebble.Open(t.Context(), db, "index/", &registrypebble.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ix, err := Open(t.Context(), store, &Options{Config: Everything})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ix
+}
