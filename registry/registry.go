@@ -24,6 +24,8 @@ type Registry struct {
 		fns []*func(context.Context, Event)
 	}
 	events eventSwitch
+
+	propagation propagation
 }
 
 // New returns a Registry over store. It does no I/O.

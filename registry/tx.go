@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -45,10 +46,14 @@ func (r *Registry) update(ctx context.Context, fn func(*tx) error) error {
 		if err != nil {
 			// The store may have applied the writes and failed after it.
 			r.auth.invalidate(invalidation{all: true})
+			r.propagation.gen.Add(1)
 			return err
 		}
 		t.thingsChanged()
 		r.auth.invalidate(t.touched)
+		if slices.ContainsFunc(t.events, func(e Event) bool { return e.Kind == ThingTypeEvents }) {
+			r.propagation.gen.Add(1)
+		}
 		r.notify(ctx, t.events)
 		return nil
 	}

@@ -57,6 +57,8 @@ func (h *Handler) connection(w http.ResponseWriter, r *http.Request, rest string
 		return nil, &RequestError{"client id", err.Error()}
 	case id == "":
 		return nil, &RequestError{"client id", "empty"}
+	case nested && below == "messages":
+		return nil, fmt.Errorf("%w: SendDirectMessage", errNotImplemented)
 	case nested && below != "subscriptions":
 		return nil, fmt.Errorf("path %q: %w", r.URL.EscapedPath(), ErrNotFound)
 	case nested:

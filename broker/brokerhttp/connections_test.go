@@ -158,6 +158,7 @@ func TestConnections(t *testing.T) {
 		status       int
 	}{
 		{"GET", "/connections/nobody", 404},
+		{"POST", "/connections/nobody/messages", 501},
 		{"DELETE", "/connections/nobody", 404},
 		{"GET", "/connections/nobody/subscriptions", 404},
 		{"GET", "/connections/", 400},

@@ -31,6 +31,9 @@ var ErrMethod = errors.New("brokerhttp: method not allowed")
 // ErrTooLarge reports a payload above Options.MaxPayloadBytes.
 var ErrTooLarge = errors.New("brokerhttp: payload too large")
 
+// errNotImplemented reports an operation of the service that is not answered.
+var errNotImplemented = errors.New("brokerhttp: operation not implemented")
+
 // A RequestError tells which part of a request is wrong.
 type RequestError struct {
 	Part   string // "topic", "query parameter qos", "header X-Amz-Mqtt5-User-Properties"
@@ -63,6 +66,7 @@ var answers = []struct {
 	{ErrTooLarge, http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException", "The payload is too large"},
 	{broker.ErrTooLarge, http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException", "The payload is too large"},
 	{broker.ErrQueueFull, http.StatusTooManyRequests, "ThrottlingException", "A queue is full: try again later"},
+	{errNotImplemented, http.StatusNotImplemented, "NotImplementedException", ""},
 	{context.Canceled, http.StatusServiceUnavailable, "ServiceUnavailableException", "Interrupted"},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "ServiceUnavailableException", "Timed out"},
 }
@@ -79,7 +83,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, trace string, err
 	if text == "" {
 		text = err.Error()
 	}
-	if status >= 500 {
+	if status >= 500 && status != http.StatusNotImplemented {
 		h.opts.Logger.Error("request failed", "method", r.Method, "path", r.URL.EscapedPath(), "trace_id", trace, "err", err)
 	}
 	w.Header().Set("X-Amzn-Errortype", name)

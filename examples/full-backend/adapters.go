@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/thingloom/thingloom/actions"
@@ -83,6 +84,19 @@ func (p policy) Authorize(ctx context.Context, a broker.Access) error {
 		return broker.ErrNotAuthorized
 	}
 	return err
+}
+
+// propagate gives a message the user properties that the type of its thing says.
+func (b *backend) propagate(ctx context.Context, m *broker.Message) error {
+	more, err := b.registry.Propagated(ctx, m.Principal, m.ClientID)
+	if err != nil || len(more) == 0 {
+		return err
+	}
+	m.Properties.User = slices.Clone(m.Properties.User) // is the publisher's
+	for _, p := range more {
+		m.Properties.User = append(m.Properties.User, broker.UserProperty(p))
+	}
+	return nil
 }
 
 // toRules offers every accepted message to the rules.

@@ -152,6 +152,7 @@ func (b *backend) openDevices(ctx context.Context) error {
 	opts.Authenticator, opts.Authorizer = authenticator{b.registry, b.cfg.Plain, b.cfg.Unix}, policy{b.registry, b.watcher.denied}
 	opts.Trace = &broker.Trace{Connected: b.watcher.connected, Disconnected: b.watcher.disconnected, Refused: b.watcher.refused,
 		Published: b.watcher.sent, Delivered: b.watcher.received}
+	opts.Hooks = &broker.Hooks{OnPublish: b.propagate}
 	opts.SysInterval, opts.MaxMemoryBytes, opts.Logger = time.Duration(b.cfg.Sys), int64(b.cfg.MaxMemory), b.log
 	if b.broker, err = broker.New(sessions, opts); err != nil {
 		return err

@@ -145,13 +145,13 @@ func (b *backend) indexViolations(ctx context.Context, ix *fleetindex.Index, thi
 
 // feedIndex tells of all that there is, each thing with its shadows in one step.
 func (b *backend) feedIndex(ctx context.Context, ix *fleetindex.Index, shadows *shadowpebble.Store) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, feeding := errgroup.WithContext(ctx) // which ends with the group
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for t, err := range b.registry.Things(ctx, registry.ThingQuery{}) {
+	for t, err := range b.registry.Things(feeding, registry.ThingQuery{}) {
 		if err != nil {
 			return errors.Join(err, group.Wait())
 		}
-		group.Go(func() error { return b.feedThing(ctx, ix, shadows, t.Name) })
+		group.Go(func() error { return b.feedThing(feeding, ix, shadows, t.Name) })
 	}
 	if err := group.Wait(); err != nil {
 		return err

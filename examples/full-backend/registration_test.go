@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/thingloom/thingloom/internal/foreign"
 )
 
 // A registration task makes the things of a file, also over a crash, and
@@ -77,4 +80,31 @@ func TestRegistrationTask(t *testing.T) {
 	a.ok(`"groupName":"south"`, "ListBillingGroups", `{"namePrefixFilter":"s"}`)
 	a.ok(``, "DeleteBillingGroup", `{"billingGroupName":"south","expectedVersion":2}`)
 	a.refused("ResourceNotFoundException", "DescribeBillingGroup", `{"billingGroupName":"south"}`)
+}
+
+// What a type propagates is on each message of its things, for rules and for
+// subscribers of MQTT 5.
+func TestPropagatingAttributes(t *testing.T) {
+	p := start(t)
+	a := p.sdk()
+	d := p.device("lamp")
+	a.ok(``, "CreateThingType", `{"thingTypeName":"t","thingTypeProperties":{"mqtt5Configuration":{"propagatingAttributes":[
+		{"userPropertyKey":"where","thingAttribute":"site"},{"userPropertyKey":"who","connectionAttribute":"iot:Thing.ThingName"}]}}}`)
+	a.ok(``, "UpdateThing", `{"thingName":"lamp","thingTypeName":"t","attributePayload":{"attributes":{"site":"berlin"}}}`)
+	a.ok(``, "CreateTopicRule", `{"ruleName":"where","topicRulePayload":{"sql":"SELECT get_user_properties('where') AS w, get_user_properties('who') AS v, get_user_properties('own') AS o FROM 'sensors/+/x'",
+		"actions":[{"republish":{"topic":"devices/lamp/config","qos":1,"roleArn":"arn:aws:iam::123456789012:role/x"}}]}}`)
+	got := d.sub("devices/lamp/config")
+	if out, err := d.pub("sensors/lamp/x", "{}", "-V", "5", "-D", "publish", "user-property", "own", "o"); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	if line := next(t, got); line != `devices/lamp/config {"w":["berlin"],"v":["lamp"],"o":["o"]}` && line != `devices/lamp/config {"w":"berlin","v":"lamp","o":"o"}` {
+		t.Errorf("the rule saw %s", line)
+	}
+	if out, err := d.pub("sensors/lamp/x", "{}", "-r"); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	out, err := exec.CommandContext(t.Context(), foreign.Need(t, "mosquitto_sub"), append(d.flags(), "-V", "5", "-t", "sensors/lamp/x", "-C", "1", "-F", "%P")...).CombinedOutput()
+	if strings.TrimSpace(string(out)) != "where:berlin who:lamp" {
+		t.Errorf("the subscriber saw %s, %v", out, err)
+	}
 }

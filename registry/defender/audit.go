@@ -194,8 +194,14 @@ func (s *Service) AuditOf(ctx context.Context, id string) (Audit, error) {
 // A FindingQuery selects findings; zero fields select all.
 type FindingQuery struct {
 	Task, Check string
-	Start, End  time.Time // of the finding; End is not included
-	After       string    // the key of the last one seen
+	// Type and Resource are those of a Finding.
+	Type, Resource string
+	Start, End     time.Time // of the finding; End is not included
+	After          string    // the key of the last one seen
+}
+
+func (q *FindingQuery) matches(f *Finding) bool {
+	return (q.Check == "" || f.Check == q.Check) && (q.Type == "" || f.Type == q.Type) && (q.Resource == "" || f.Resource == q.Resource)
 }
 
 // Findings yields what audits found, with a key for FindingQuery.After.
@@ -214,7 +220,7 @@ func (s *Service) Findings(ctx context.Context, q FindingQuery) iter.Seq2[Findin
 			if err == nil {
 				err = json.Unmarshal(e.Value, &f)
 			}
-			if err == nil && (q.Check != "" && f.Check != q.Check || f.Time.Before(q.Start) || !q.End.IsZero() && !f.Time.Before(q.End)) {
+			if err == nil && (!q.matches(&f) || f.Time.Before(q.Start) || !q.End.IsZero() && !f.Time.Before(q.End)) {
 				continue
 			}
 			if !yield(f, err) || err != nil {

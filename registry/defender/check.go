@@ -36,11 +36,25 @@ func (p *Profile) check(c *config) error {
 	}
 	errs = append(errs, c.checkBehaviors(p.Behaviors)...)
 	for i, r := range p.Retain {
-		if c.kindOf(r.Metric) == unknownMetric {
-			errs = append(errs, invalid(fmt.Sprintf("additionalMetricsToRetainV2[%d].metric", i), "%q is not known", r.Metric))
-		}
+		errs = append(errs, c.checkMetric(fmt.Sprintf("additionalMetricsToRetainV2[%d].", i), r.Metric, r.Dimension))
 	}
 	return errors.Join(errs...)
+}
+
+// checkMetric checks a metric with the dimension that it may have.
+func (c *config) checkMetric(field, metric string, d *Dimension) error {
+	switch {
+	case c.kindOf(metric) == unknownMetric:
+		return invalid(field+"metric", "%q is not known", metric)
+	case d == nil:
+		return nil
+	case !metrics[metric].topics:
+		return invalid(field+"metricDimension", "goes with no metric %q", metric)
+	}
+	if _, ok := c.dimensions[d.Name]; !ok {
+		return invalid(field+"metricDimension.dimensionName", "%q does not exist", d.Name)
+	}
+	return oneOf(field+"metricDimension.operator", d.Operator, "", "IN", "NOT_IN")
 }
 
 // checkBehaviors returns all that is wrong with a list of behaviors.
@@ -66,27 +80,13 @@ func (c *config) checkBehavior(field string, b *Behavior) error {
 	if err := checkName(field+"name", b.Name); err != nil {
 		return err
 	}
-	kind := c.kindOf(b.Metric)
-	if kind == unknownMetric {
-		return invalid(field+"metric", "%q is not known", b.Metric)
-	}
-	if d := b.Dimension; d != nil {
-		if !metrics[b.Metric].topics {
-			return invalid(field+"metricDimension", "goes with no metric %q", b.Metric)
-		}
-		if _, ok := c.dimensions[d.Name]; !ok {
-			return invalid(field+"metricDimension.dimensionName", "%q does not exist", d.Name)
-		}
-		if d.Operator != "" {
-			if err := oneOf(field+"metricDimension.operator", d.Operator, "IN", "NOT_IN"); err != nil {
-				return err
-			}
-		}
+	if err := c.checkMetric(field, b.Metric, b.Dimension); err != nil {
+		return err
 	}
 	if b.Criteria == nil {
 		return invalid(field+"criteria", "is missing")
 	}
-	return b.Criteria.check(field+"criteria.", kind, b.Metric)
+	return b.Criteria.check(field+"criteria.", c.kindOf(b.Metric), b.Metric)
 }
 
 func (cr *Criteria) check(field string, kind kind, metric string) error {

@@ -342,7 +342,7 @@ func TestStaleAndRetention(t *testing.T) {
 			pass(time.Hour)
 			f.expect("silence", `t1 udp alarm-invalidated {"count":1}`)
 			n := 0
-			for d, err := range f.svc.Data(t.Context(), "t1", "aws:num-messages-sent", time.Unix(0, 0), time.Now(), time.Time{}) {
+			for d, err := range f.svc.Data(t.Context(), "t1", "aws:num-messages-sent", Dimension{}, time.Unix(0, 0), time.Now(), time.Time{}) {
 				if err != nil || n == 0 && *d.Value.Count != 3 {
 					t.Fatal(d, err)
 				}

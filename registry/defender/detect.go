@@ -105,6 +105,7 @@ func (s *Service) Evaluate(ctx context.Context) error {
 	}
 	c := s.config.Load()
 	var points []point
+	kept := keeper{s: s, now: now}
 	values := map[streakKey][]float64{}
 	for _, thing := range s.watch.names(now) {
 		profiles, err := s.profilesFor(ctx, c, thing)
@@ -130,10 +131,13 @@ func (s *Service) Evaluate(ctx context.Context) error {
 					points = append(points, point{thing, p.Name, b, v})
 				}
 			}
-			if err := s.retain(ctx, p, thing, last, now); err != nil {
+			if err := kept.retain(ctx, p, thing, last); err != nil {
 				return err
 			}
 		}
+	}
+	if err := kept.flush(ctx); err != nil {
+		return err
 	}
 	thresholds := map[streakKey]float64{}
 	for key, all := range values {
@@ -195,25 +199,4 @@ func (w *watch) look(thing string, fn func(*watched)) {
 	if t := s.things[thing]; t != nil {
 		fn(t)
 	}
-}
-
-// retain keeps the values of the metrics that a profile retains.
-func (s *Service) retain(ctx context.Context, p *Profile, thing string, last int64, now time.Time) error {
-	var ops []registry.Op
-	for _, r := range p.Retain {
-		b := Behavior{Metric: r.Metric, Dimension: r.Dimension, Criteria: &Criteria{}}
-		v, ok := s.valueOf(thing, &b, last, now)
-		if !ok {
-			continue
-		}
-		op, err := put(keyDatum+escape(thing)+"/"+r.Metric+"/"+stamp(now), Datum{now, v})
-		if err != nil {
-			return err
-		}
-		ops = append(ops, op)
-	}
-	if len(ops) == 0 {
-		return nil
-	}
-	return s.store.Apply(ctx, ops...)
 }

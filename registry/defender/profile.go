@@ -22,7 +22,8 @@ type AlertTarget struct {
 	RoleARN string `json:"roleArn"`
 }
 
-// A Retained names a metric whose values are kept though no behavior has it.
+// A Retained names a metric whose values are kept, one for each slot of five
+// minutes; those of behaviors are not unless they are named here (our choice).
 type Retained struct {
 	Metric    string     `json:"metric"`
 	Dimension *Dimension `json:"metricDimension,omitempty"`
@@ -89,15 +90,19 @@ type CustomMetric struct {
 	DisplayName string            `json:"displayName,omitempty"`
 	Type        string            `json:"type"` // string-list, ip-address-list, number-list or number
 	Tags        map[string]string `json:"tags,omitempty"`
+	Token       string            `json:"token,omitempty"` // of the request that made it: the same again is fine
 	Created     time.Time         `json:"created"`
+	Modified    time.Time         `json:"modified,omitzero"` // zero if it never was
 }
 
 // A TopicDimension is a list of topic filters with a name.
 type TopicDimension struct {
-	Name    string            `json:"name"`
-	Filters []string          `json:"filters"`
-	Tags    map[string]string `json:"tags,omitempty"`
-	Created time.Time         `json:"created"`
+	Name     string            `json:"name"`
+	Filters  []string          `json:"filters"`
+	Tags     map[string]string `json:"tags,omitempty"`
+	Token    string            `json:"token,omitempty"` // as of a CustomMetric
+	Created  time.Time         `json:"created"`
+	Modified time.Time         `json:"modified,omitzero"`
 }
 
 // A Violation is a behavior that a thing does not show at the moment.

@@ -1,6 +1,7 @@
 package defender
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -189,19 +190,35 @@ func (s *Service) Targets(profile string) ([]string, error) {
 	return slices.Sorted(maps.Keys(c.targets[profile])), nil
 }
 
-// ProfilesOf returns the names of the profiles that are attached to a target, in
-// order.
-func (s *Service) ProfilesOf(ctx context.Context, arn string) ([]string, error) {
+// An Attachment is a profile on a target.
+type Attachment struct{ Profile, Target string }
+
+// Attachments returns the profiles that are attached to a target and, with
+// recursive, to the groups below it, by target and name.
+func (s *Service) Attachments(ctx context.Context, arn string, recursive bool) ([]Attachment, error) {
 	if err := s.checkTarget(ctx, arn); err != nil {
 		return nil, err
 	}
-	var out []string
-	for name, targets := range s.config.Load().targets {
-		if targets[arn] {
-			out = append(out, name)
+	arns := map[string]bool{arn: true}
+	if group, ok := strings.CutPrefix(arn, s.reg.ARN("thinggroup/")); ok && recursive {
+		for g, err := range s.reg.Groups(ctx, registry.GroupQuery{Parent: group, Recursive: true}) {
+			if err != nil {
+				return nil, err
+			}
+			arns[s.reg.ARN("thinggroup/"+g.Name)] = true
 		}
 	}
-	slices.Sort(out)
+	var out []Attachment
+	for name, targets := range s.config.Load().targets {
+		for to := range targets {
+			if arns[to] {
+				out = append(out, Attachment{name, to})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Attachment) int {
+		return cmp.Or(cmp.Compare(a.Target, b.Target), cmp.Compare(a.Profile, b.Profile))
+	})
 	return out, nil
 }
 
@@ -220,8 +237,8 @@ func (s *Service) CreateMetric(ctx context.Context, m CustomMetric) error {
 	}
 	m.Created = s.opts.Now()
 	return s.configure(ctx, func(c *config) ([]registry.Op, error) {
-		if _, ok := c.metrics[m.Name]; ok {
-			return nil, fmt.Errorf("defender: custom metric %q: %w", m.Name, ErrExists)
+		if old, ok := c.metrics[m.Name]; ok {
+			return nil, exists("custom metric", m.Name, m.Token, old.Token)
 		}
 		c.metrics[m.Name] = m
 		op, err := put(keyMetric+m.Name, m)
@@ -236,8 +253,8 @@ func (s *Service) CreateDimension(ctx context.Context, d TopicDimension) error {
 	}
 	d.Created = s.opts.Now()
 	return s.configure(ctx, func(c *config) ([]registry.Op, error) {
-		if _, ok := c.dimensions[d.Name]; ok {
-			return nil, fmt.Errorf("defender: dimension %q: %w", d.Name, ErrExists)
+		if old, ok := c.dimensions[d.Name]; ok {
+			return nil, exists("dimension", d.Name, d.Token, old.Token)
 		}
 		c.dimensions[d.Name] = d
 		op, err := put(keyDimension+d.Name, d)

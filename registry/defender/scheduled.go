@@ -76,30 +76,21 @@ func (s *Service) CreateScheduledAudit(ctx context.Context, a ScheduledAudit) er
 		return fmt.Errorf("defender: scheduled audit %q: %w", a.Name, ErrExists)
 	}
 	a.Created = s.opts.Now()
-	op, err := put(keyScheduled+a.Name, a)
-	if err != nil {
-		return err
-	}
-	return s.store.Apply(ctx, op)
+	return s.putScheduled(ctx, a)
 }
 
 // runScheduled makes the audits that are due.
 func (s *Service) runScheduled(ctx context.Context) error {
 	var errs []error
-	for a, err := range values[ScheduledAudit](ctx, s, keyScheduled, "") {
+	for listed, err := range values[ScheduledAudit](ctx, s, keyScheduled, "") {
 		if err != nil {
 			return err
 		}
-		now := s.opts.Now()
-		if !a.due(now) {
+		if !listed.due(s.opts.Now()) {
 			continue
 		}
-		a.Last = now
-		op, err := put(keyScheduled+a.Name, a)
-		if err == nil {
-			err = s.store.Apply(ctx, op)
-		}
-		if err == nil {
+		a, due, err := s.begun(ctx, listed.Name)
+		if err == nil && due {
 			_, err = s.audit(ctx, a.Checks, a.Name)
 		}
 		errs = append(errs, err)

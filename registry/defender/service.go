@@ -93,7 +93,7 @@ func (o *Options) withDefaults() (Options, error) {
 //	v/{thing}/{profile}/{behavior}   Violation that is active
 //	e/{time}/{violation}/{type}      ViolationEvent
 //	y/{violation}                    Verification
-//	x/{thing}/{metric}/{time}        Value of a metric
+//	x/{thing}/{metric}/{time}        Datum; with a dimension {metric}|{dimension}|{operator}
 //	ac                               AuditConfiguration
 //	as/{name}                        ScheduledAudit
 //	at/{task}                        Audit
@@ -117,7 +117,7 @@ type Service struct {
 	watch  watch
 	live   connections
 	config atomic.Pointer[config]
-	used   atomic.Pointer[[]usedDimension] // by behaviors
+	used   atomic.Pointer[[]usedDimension] // by profiles
 
 	admin sync.Mutex // held while the configuration changes
 	// eval is held while a data point is judged and what follows of it is
@@ -187,15 +187,17 @@ func Open(ctx context.Context, store registry.Store, reg *registry.Registry, opt
 // publish makes c the configuration.
 func (s *Service) publish(c *config) {
 	var used []usedDimension
+	use := func(d *Dimension) {
+		if d != nil && !slices.ContainsFunc(used, func(u usedDimension) bool { return u.Dimension == *d }) {
+			used = append(used, usedDimension{*d, c.dimensions[d.Name].Filters})
+		}
+	}
 	for _, p := range c.profiles {
 		for _, b := range p.Behaviors {
-			if b.Dimension == nil {
-				continue
-			}
-			d := usedDimension{*b.Dimension, c.dimensions[b.Dimension.Name].Filters}
-			if !slices.ContainsFunc(used, func(u usedDimension) bool { return u.Dimension == d.Dimension }) {
-				used = append(used, d)
-			}
+			use(b.Dimension)
+		}
+		for _, r := range p.Retain {
+			use(r.Dimension)
 		}
 	}
 	s.used.Store(&used)

@@ -108,31 +108,6 @@ func (s *Service) Verify(ctx context.Context, id string, v Verification) error {
 	return s.store.Apply(ctx, op)
 }
 
-// A Datum is the value of a metric at a time.
-type Datum struct {
-	Time  time.Time `json:"time"`
-	Value Value     `json:"value"`
-}
-
-// Data yields the retained values of a metric of a thing from start until
-// before end, those after the time after.
-func (s *Service) Data(ctx context.Context, thing, metric string, start, end, after time.Time) iter.Seq2[Datum, error] {
-	return func(yield func(Datum, error) bool) {
-		from := stamp(start.Add(-1))
-		if after.After(start) {
-			from = stamp(after)
-		}
-		for d, err := range values[Datum](ctx, s, keyDatum+escape(thing)+"/"+metric+"/", from) {
-			if err == nil && !d.Time.Before(end) {
-				return
-			}
-			if !yield(d, err) {
-				return
-			}
-		}
-	}
-}
-
 // purge deletes what is older than Options.Retention.
 func (s *Service) purge(ctx context.Context) error {
 	before := s.opts.Now().Add(-s.opts.Retention)

@@ -62,10 +62,7 @@ func describeAudit(c *call) (any, error) {
 		Statistics statistics       `json:"taskStatistics"`
 		Scheduled  string           `json:"scheduledAuditName,omitempty"`
 		Details    map[string]check `json:"auditDetails"`
-	}{Status: "COMPLETED", Type: "ON_DEMAND_AUDIT_TASK", Start: awshttp.Seconds(a.Start), Scheduled: a.Scheduled, Details: map[string]check{}}
-	if a.Scheduled != "" {
-		out.Type = "SCHEDULED_AUDIT_TASK"
-	}
+	}{Status: auditCompleted, Type: auditType(&a), Start: awshttp.Seconds(a.Start), Scheduled: a.Scheduled, Details: map[string]check{}}
 	for name, r := range a.Checks {
 		out.Statistics.Total++
 		status := "COMPLETED_COMPLIANT"
@@ -103,6 +100,19 @@ func resourceOf(f *defender.Finding) resource {
 		return resource{Policy: &policy{f.Resource, f.Version}}
 	}
 	return resource{Certificate: f.Resource}
+}
+
+// named is the type of a resource, and its ID or name.
+func (r *resource) named() (kind, id string) {
+	switch {
+	case r.CA != "":
+		return "CA_CERTIFICATE", r.CA
+	case r.Client != "":
+		return "CLIENT_ID", r.Client
+	case r.Policy != nil:
+		return "IOT_POLICY", r.Policy.Name
+	}
+	return "DEVICE_CERTIFICATE", r.Certificate
 }
 
 // typed is a resource with its type.
@@ -146,10 +156,13 @@ func listFindings(c *call) (any, error) {
 	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
-	if in.Resource != nil {
-		return nil, &awshttp.InputError{Field: "resourceIdentifier", Reason: "is not supported: use taskId or checkName"}
-	}
 	q := defender.FindingQuery{Task: in.Task, Check: in.Check}
+	if in.Resource != nil {
+		q.Type, q.Resource = in.Resource.named()
+		if q.Resource == "" {
+			return nil, &awshttp.InputError{Field: "resourceIdentifier", Reason: "names no certificate, CA certificate, policy or client ID"}
+		}
+	}
 	for v, at := range map[*float64]*time.Time{in.Start: &q.Start, in.End: &q.End} {
 		if v != nil {
 			*at = fromSeconds(*v)

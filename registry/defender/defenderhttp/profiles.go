@@ -134,11 +134,11 @@ type target struct {
 }
 
 func listProfilesForTarget(c *call) (any, error) {
-	arn := c.Query("securityProfileTargetArn")
-	if recursive, err := c.Flag("recursive"); err != nil || recursive {
-		return nil, errors.Join(err, &awshttp.InputError{Field: "recursive", Reason: "is not supported"})
+	recursive, err := c.Flag("recursive")
+	if err != nil {
+		return nil, err
 	}
-	names, err := c.svc.ProfilesOf(c.Context(), arn)
+	all, err := c.svc.Attachments(c.Context(), c.Query("securityProfileTargetArn"), recursive)
 	if err != nil {
 		return nil, err
 	}
@@ -146,8 +146,9 @@ func listProfilesForTarget(c *call) (any, error) {
 		Profile identifier `json:"securityProfileIdentifier"`
 		Target  target     `json:"target"`
 	}
-	items, token, err := awshttp.Page(c.Call, awshttp.ByToken, list(names, self), self,
-		func(name string) mapping { return mapping{c.identify(name), target{arn}} })
+	key := func(a defender.Attachment) string { return a.Target + "\x00" + a.Profile }
+	items, token, err := awshttp.Page(c.Call, awshttp.ByToken, list(all, key), key,
+		func(a defender.Attachment) mapping { return mapping{c.identify(a.Profile), target{a.Target}} })
 	return struct {
 		Mappings []mapping `json:"securityProfileTargetMappings"`
 		Token    string    `json:"nextToken,omitempty"`
@@ -200,12 +201,13 @@ func createMetric(c *call) (any, error) {
 		DisplayName string `json:"displayName"`
 		Type        string `json:"metricType"`
 		Tags        []tag  `json:"tags"`
+		Token       string `json:"clientRequestToken"`
 	}
 	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
 	name := c.PathValue("metricName")
-	err := c.svc.CreateMetric(c.Context(), defender.CustomMetric{Name: name, DisplayName: in.DisplayName, Type: in.Type, Tags: tagMap(in.Tags)})
+	err := c.svc.CreateMetric(c.Context(), defender.CustomMetric{Name: name, DisplayName: in.DisplayName, Type: in.Type, Tags: tagMap(in.Tags), Token: in.Token})
 	return struct {
 		Name string `json:"metricName"`
 		ARN  string `json:"metricArn"`
@@ -217,6 +219,7 @@ func createDimension(c *call) (any, error) {
 		Type   string   `json:"type"`
 		Values []string `json:"stringValues"`
 		Tags   []tag    `json:"tags"`
+		Token  string   `json:"clientRequestToken"`
 	}
 	if err := c.Body(&in); err != nil {
 		return nil, err
@@ -225,6 +228,6 @@ func createDimension(c *call) (any, error) {
 		return nil, &awshttp.InputError{Field: "type", Reason: "is not TOPIC_FILTER"}
 	}
 	name := c.PathValue("name")
-	err := c.svc.CreateDimension(c.Context(), defender.TopicDimension{Name: name, Filters: in.Values, Tags: tagMap(in.Tags)})
+	err := c.svc.CreateDimension(c.Context(), defender.TopicDimension{Name: name, Filters: in.Values, Tags: tagMap(in.Tags), Token: in.Token})
 	return identifier{name, c.svc.ARN("dimension/" + name)}, err
 }

@@ -2,6 +2,7 @@ package defenderhttp
 
 import (
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 
@@ -108,8 +109,9 @@ func listMetricValues(c *call) (any, error) {
 	if err := errors.Join(err, eerr); err != nil {
 		return nil, err
 	}
-	if c.Query("dimensionName") != "" {
-		return nil, &awshttp.InputError{Field: "dimensionName", Reason: "is not supported"}
+	d := defender.Dimension{Name: c.Query("dimensionName"), Operator: c.Query("dimensionValueOperator")}
+	if d.Operator != "" && d.Operator != "IN" && d.Operator != "NOT_IN" || d.Name == "" && d.Operator != "" {
+		return nil, &awshttp.InputError{Field: "dimensionValueOperator", Reason: fmt.Sprintf("is %q, not IN or NOT_IN of a dimensionName", d.Operator)}
 	}
 	type view struct {
 		Time  awshttp.Seconds `json:"timestamp"`
@@ -118,7 +120,7 @@ func listMetricValues(c *call) (any, error) {
 	items, token, err := awshttp.Page(c.Call, awshttp.ByToken,
 		func(after string) iter.Seq2[defender.Datum, error] {
 			from, _ := time.Parse(time.RFC3339Nano, after) // zero is from the start
-			return c.svc.Data(c.Context(), c.Query("thingName"), c.Query("metricName"), start, end, from)
+			return c.svc.Data(c.Context(), c.Query("thingName"), c.Query("metricName"), d, start, end, from)
 		},
 		func(d defender.Datum) string { return d.Time.Format(time.RFC3339Nano) },
 		func(d defender.Datum) view { return view{awshttp.Seconds(d.Time), d.Value} })
