@@ -63,8 +63,8 @@ listen {
 }
 
 // nats keeps its sessions and its messages of QoS 1 in JetStream, which for MQTT is on disk always, without a sync of
-// each write. By default it gives up the creation of a subscription's consumer after 5 s, which hundreds of subscriptions
-// at QoS 1 at the same time exceed.
+// each write. It needs an empty folder at every start: the consumers of subscriptions at QoS 1 that it did not remove
+// before it ended count towards the most that a stream may have, above which a subscription is refused.
 func nats(program string, s *site) ([]string, error) {
 	file, err := s.configured(fmt.Sprintf(`server_name: measured
 listen: "127.0.0.1:-1"
@@ -73,7 +73,6 @@ mqtt {
   listen: %q
   max_ack_pending: 32767 # a filter that ends in # takes it twice, 65535 is the most
   consumer_memory_storage: true
-  js_api_timeout: "60s"
 %s}
 `, filepath.Join(s.dir, "jetstream"), s.addr(), s.secure("  tls { cert_file: %q, key_file: %q }\n")))
 	return []string{program, "-c", file}, err
