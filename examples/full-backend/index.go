@@ -135,13 +135,13 @@ func (b *backend) indexPresence(ctx context.Context, payload []byte) error {
 
 // feedIndex tells of all that there is, each thing with its shadows in one step.
 func (b *backend) feedIndex(ctx context.Context, ix *fleetindex.Index, shadows *shadowpebble.Store) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, inGroup := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for t, err := range b.registry.Things(ctx, registry.ThingQuery{}) {
+	for t, err := range b.registry.Things(inGroup, registry.ThingQuery{}) {
 		if err != nil {
-			return errors.Join(err, group.Wait())
+			return errors.Join(group.Wait(), err)
 		}
-		group.Go(func() error { return b.feedThing(ctx, ix, shadows, t.Name) })
+		group.Go(func() error { return b.feedThing(inGroup, ix, shadows, t.Name) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
