@@ -182,7 +182,7 @@ func TestAgainstFullScan(t *testing.T) {
 			w.ix = onDisk(t)
 		}
 		if seed%2 == 1 { // so few that all ways of looking up are gone
-			w.ix.bounds = bounds{few: 1 + w.rng.IntN(4), many: 1 + w.rng.IntN(30), dense: w.rng.IntN(20)}
+			w.ix.bounds = bounds{few: 1 + w.rng.IntN(4), many: 1 + w.rng.IntN(30), some: 1 + w.rng.IntN(10), dense: w.rng.IntN(20)}
 		}
 		for step := range 300 {
 			if w.step(); step%5 != 0 {
