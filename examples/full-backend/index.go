@@ -149,7 +149,7 @@ func (b *backend) feedIndex(ctx context.Context, ix *fleetindex.Index, shadows *
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for t, err := range b.registry.Things(feeding, registry.ThingQuery{}) {
 		if err != nil {
-			return errors.Join(err, group.Wait())
+			return errors.Join(group.Wait(), err)
 		}
 		group.Go(func() error { return b.feedThing(feeding, ix, shadows, t.Name) })
 	}

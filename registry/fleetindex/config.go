@@ -164,10 +164,8 @@ func (ix *Index) Run(ctx context.Context) error {
 func (ix *Index) Rebuild(ctx context.Context) error {
 	c := ix.Config()
 	ix.opts.Logger.Info("fleet index is built")
-	for _, kind := range []string{keyDoc, keyWord, keyNumber, keyText, keyAnyWord, keyAnyNumber} {
-		if err := ix.clear(ctx, kind); err != nil {
-			return fmt.Errorf("fleetindex: rebuild: %w", err)
-		}
+	if err := ix.empty(ctx); err != nil {
+		return fmt.Errorf("fleetindex: rebuild: %w", err)
 	}
 	if err := ix.store.Apply(ctx, registry.Op{Key: keyFormat, Value: []byte(format), Prev: registry.Any}); err != nil {
 		return fmt.Errorf("fleetindex: rebuild: %w", err)
@@ -187,6 +185,21 @@ func (ix *Index) Rebuild(ctx context.Context) error {
 		}
 	}
 	ix.opts.Logger.Info("fleet index is there")
+	return nil
+}
+
+// empty deletes what is known and all entries. No thing changes meanwhile: its entries would go and it would stay, or the
+// other way round, and what follows from such a thing is never mended.
+func (ix *Index) empty(ctx context.Context) error {
+	for i := range ix.things {
+		ix.things[i].Lock()
+		defer ix.things[i].Unlock()
+	}
+	for _, kind := range []string{keyDoc, keyWord, keyNumber, keyText, keyAnyWord, keyAnyNumber} {
+		if err := ix.clear(ctx, kind); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -19,12 +19,12 @@ type bounds struct {
 	// or a smaller one to be collected. Beyond that, what it rules out is found by reading documents.
 	few, many int
 
-	// dense is how many documents are read, in the order of names, where a condition has more names than are collected:
-	// as it has so many, they often fill a page.
-	dense int
+	// dense is how many documents are read, in the order of names, where a condition has more names than some: as it has so
+	// many, these often fill a page. Then they are collected, many at once.
+	some, dense int
 }
 
-var defaultBounds = bounds{few: 1024, many: 128 << 10, dense: 4096}
+var defaultBounds = bounds{few: 1024, many: 128 << 10, some: 16 << 10, dense: 4096}
 
 // candidates yields the names that come after one and hold all things that q matches, in order, each once.
 func (ix *Index) candidates(ctx context.Context, q *fleet.Query, after string) iter.Seq2[string, error] {
@@ -153,7 +153,11 @@ func (ix *Index) term(t fleet.Term) (walked []cursor, collected []stretch) {
 
 // collected walks the names of a stretch.
 func (ix *Index) collected(ctx context.Context, r stretch, from string, limit int) (cursor, bool, error) {
-	names, whole, err := ix.lowest(ctx, r, from, min(limit, ix.bounds.many), limit < math.MaxInt)
+	most := limit
+	if limit == math.MaxInt {
+		most = ix.bounds.some
+	}
+	names, whole, err := ix.lowest(ctx, r, from, most, true)
 	switch {
 	case err != nil:
 		return nil, false, err
@@ -162,7 +166,7 @@ func (ix *Index) collected(ctx context.Context, r stretch, from string, limit in
 	case limit < math.MaxInt:
 		return nil, false, nil
 	}
-	return &parts{ix: ix, stretch: r, names: names, docs: ix.keys(keyDoc), budget: ix.bounds.dense}, true, nil
+	return &parts{ix: ix, stretch: r, docs: ix.keys(keyDoc), budget: ix.bounds.dense}, true, nil
 }
 
 // A parts walks the names of a stretch that has too many, after the first documents, which are cheaper.

@@ -1,9 +1,11 @@
 package registrypebble
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -132,5 +134,46 @@ func TestCrash(t *testing.T) {
 		if int64(after.last) < top {
 			t.Errorf("seed %d: next version is %d, and %d is in use", seed, after.last+1, top)
 		}
+	}
+}
+
+func TestDeletePrefix(t *testing.T) {
+	ctx := t.Context()
+	s := openStore(t, openDB(t, vfs.NewMem()), "a/")
+	var last int64
+	for _, key := range []string{"k", "k/", "k/1", "k/2\xff", "k0", "l"} {
+		if err := s.Apply(ctx, registry.Op{Key: key}); err != nil {
+			t.Fatal(err)
+		}
+		e, err := s.Get(ctx, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = e.Version
+	}
+	if err := s.DeletePrefix(ctx, "k/"); err != nil {
+		t.Fatal(err)
+	}
+	left := []string{}
+	for e, err := range s.Scan(ctx, "", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		left = append(left, e.Key)
+	}
+	if !slices.Equal(left, []string{"k", "k0", "l"}) {
+		t.Errorf("left are %q", left)
+	}
+	// Absent for conditions too, and a version is given once.
+	if err := s.Apply(ctx, registry.Op{Key: "k/1"}); err != nil {
+		t.Error(err)
+	}
+	if e, err := s.Get(ctx, "k/1"); err != nil || e.Version <= last {
+		t.Errorf("%+v, %v", e, err)
+	}
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := s.DeletePrefix(cancelled, "k"); !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
