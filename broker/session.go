@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,6 +89,7 @@ var dropReasons = [...]DropReason{
 	engine.DropTooLarge:      DropTooLarge,
 	engine.DropAge:           DropQueueAge,
 	engine.DropNotAuthorized: DropNotAuthorized,
+	engine.DropCorrupt:       DropCorrupt,
 }
 
 // deliver hands d, which is not in the Store, to the session's connection. It
@@ -264,6 +266,14 @@ func (c *conn) readQueue(after uint64, most int) (got []engine.Delivery, end boo
 	const mostBytes = 256 << 10
 	b, bytes := c.b, 0
 	for q, err := range b.store.Queue(context.Background(), c.sess.id, after) {
+		if errors.Is(err, ErrCorrupt) && q.Seq > 0 {
+			b.storeFailed("read queue", err, "client_id", c.sess.id, "seq", q.Seq)
+			got = append(got, engine.Delivery{Msg: &engine.Message{}, Seq: q.Seq, QoS: 1, Drop: engine.DropCorrupt, Released: c.sess.released[q.Seq]})
+			if len(got) == most {
+				return got, false, nil
+			}
+			continue
+		}
 		if err != nil {
 			return nil, false, err
 		}

@@ -39,6 +39,7 @@ const (
 	DropTooLarge
 	DropAge
 	DropNotAuthorized
+	DropCorrupt
 )
 
 // A Dropped is one message that was not sent.
