@@ -14,6 +14,10 @@ var ErrNotAuthorized = errors.New("broker: not authorized")
 // certificate is wrong. The client is told 0x86, or 4 in MQTT 3.1.1.
 var ErrBadCredentials = errors.New("broker: bad user name or password")
 
+// ErrCorrupt is for a [Store]: one stored record cannot be read, and never will be. A message in a queue that has it is dropped
+// as [DropCorrupt], a retained message is passed over: what lies behind it is not to wait for it.
+var ErrCorrupt = errors.New("broker: corrupt record")
+
 // ErrNotFound reports that there is no client or session of that id.
 var ErrNotFound = errors.New("broker: no such client")
 

@@ -1,6 +1,9 @@
 package broker
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // full reports whether the queue of s is at its limit.
 func (b *Broker) full(s *session) bool {
@@ -83,7 +86,7 @@ func (b *Broker) makeRoom(s *session) bool {
 	freed := int64(0)
 	some := max(1, min(64, b.opts.MaxQueueMessages/16))
 	for q, err := range b.store.Queue(ctx, s.id, 0) {
-		if err != nil {
+		if err != nil && !(errors.Is(err, ErrCorrupt) && q.Seq > 0) {
 			b.count.storeErrors.Add(1)
 			return false
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // TestRefusedNotDropped: with RefusePublish a message is refused or stored, and never acknowledged and dropped: not for a
@@ -91,4 +92,64 @@ func TestRefusedNotDropped(t *testing.T) {
 			queued(t, b, 11) // one above the limit, and none lost
 		}, limit)
 	})
+}
+
+// TestSharedMessagesAreHandedOn: what waits in the queue of one member of a shared subscription, at QoS 1, goes to another one when
+// its session ends; what came by a subscription of its own does not, nor what it may have had at QoS 2.
+func TestSharedMessagesAreHandedOn(t *testing.T) {
+	for _, one := range []struct {
+		name string
+		qos  byte
+		own  bool // it has the topic by a plain subscription, too
+		end  func(t *testing.T, b *Broker)
+		want int
+	}{
+		{"it begins anew", 1, false, func(t *testing.T, b *Broker) { join(t, b, connectOpts{id: "dev"}).leave() }, 3},
+		{"it is ended", 1, false, func(t *testing.T, b *Broker) { _ = b.Disconnect("dev", DisconnectOptions{EndSession: true}) }, 3},
+		{"it expires", 1, false, func(t *testing.T, b *Broker) { time.Sleep(2 * time.Minute) }, 3},
+		{"QoS 2", 2, false, func(t *testing.T, b *Broker) { join(t, b, connectOpts{id: "dev"}).leave() }, 0},
+		{"its own as well", 1, true, func(t *testing.T, b *Broker) { join(t, b, connectOpts{id: "dev"}).leave() }, 0},
+	} {
+		for _, persistent := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, to one with a session %v", one.name, persistent), func(t *testing.T) {
+				bubblePipes(t, func(t *testing.T, b *Broker) {
+					ctx, stop := context.WithCancel(t.Context())
+					defer func() { stop(); synctest.Wait() }()
+					go func() { _ = b.Run(ctx) }()
+					p := join(t, b, connectOpts{id: "dev", expiry: 60})
+					p.subscribe(one.qos, "$share/g/t/+")
+					if one.own {
+						p.subscribe(1, "t/#")
+					}
+					p.leave()
+					synctest.Wait()
+					for i := range 3 {
+						if err := b.PublishMessage(t.Context(), Message{Topic: "t/a", QoS: one.qos, Payload: []byte(fmt.Sprint(i))}); err != nil {
+							t.Fatal(err)
+						}
+					}
+					o := connectOpts{id: "heir"}
+					if persistent {
+						o.expiry = 3600
+					}
+					heir := join(t, b, o)
+					heir.subscribe(one.qos, "$share/g/t/+")
+					heir.none()
+					one.end(t, b)
+					for i := range one.want {
+						heir.puback(heir.gets(1, "t/a", fmt.Sprint(i)).id)
+					}
+					heir.none()
+					heir.leave()
+					dropped := 3 - one.want
+					if one.own {
+						dropped = 6
+					}
+					if n := b.Stats().Dropped[DropSessionEnded]; n != int64(dropped) {
+						t.Errorf("%d were dropped, want %d", n, dropped)
+					}
+				})
+			})
+		}
+	}
 }

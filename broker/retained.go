@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"strings"
 	"time"
@@ -10,7 +11,7 @@ import (
 )
 
 // Retained yields the retained messages whose topics match filter, ordered by
-// topic, expired ones left out. A filter of $SYS/ yields the statistics, with Options.SysInterval.
+// topic, expired ones left out. What the Store cannot read is logged and left out, too; any other error is the last thing yielded. A filter of $SYS/ yields the statistics, with Options.SysInterval.
 func (b *Broker) Retained(ctx context.Context, filter string) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		for _, m := range b.sysRetained(filter) {
@@ -19,7 +20,11 @@ func (b *Broker) Retained(ctx context.Context, filter string) iter.Seq2[Message,
 			}
 		}
 		for m, err := range b.store.Retained(ctx, filter) {
-			if err == nil && expired(&m, b.now()) {
+			switch {
+			case errors.Is(err, ErrCorrupt):
+				b.storeFailed("retained", err)
+				continue
+			case err == nil && expired(&m, b.now()):
 				continue
 			}
 			if !yield(m, err) || err != nil {

@@ -62,11 +62,7 @@ func (b *Broker) findRoute(name, clientID string, r *route) {
 			r.denied = append(r.denied, one.session.id)
 			continue
 		}
-		// The QoS granted is the most that is sent [MQTT-3.8.4-8] [MQTT-4.8.2-3].
-		t := target{s: one.session, qos: one.sub.QoS, retain: one.sub.RetainAsPublished, durable: one.session.durable}
-		if one.sub.Identifier > 0 {
-			t.ids = []uint32{one.sub.Identifier}
-		}
+		t := one.target() // the QoS granted is the most that is sent [MQTT-3.8.4-8] [MQTT-4.8.2-3]
 		if one.group != "" {
 			key := one.sub.Filter
 			i, ok := groups[key]
@@ -105,6 +101,15 @@ func (b *Broker) findRoute(name, clientID string, r *route) {
 	if r.durables < len(r.targets) {
 		r.ids = nil
 	}
+}
+
+// target is how a client's subscription gets messages.
+func (one *subscriber) target() target {
+	t := target{s: one.session, qos: one.sub.QoS, retain: one.sub.RetainAsPublished, durable: one.session.durable}
+	if one.sub.Identifier > 0 {
+		t.ids = []uint32{one.sub.Identifier}
+	}
+	return t
 }
 
 // mayReceive asks the Authorizer about a connected session. One that is not

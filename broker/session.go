@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,6 +89,7 @@ var dropReasons = [...]DropReason{
 	engine.DropTooLarge:      DropTooLarge,
 	engine.DropAge:           DropQueueAge,
 	engine.DropNotAuthorized: DropNotAuthorized,
+	engine.DropCorrupt:       DropCorrupt,
 }
 
 // deliver hands d, which is not in the Store, to the session's connection. It
@@ -264,6 +266,14 @@ func (c *conn) readQueue(after uint64, most int) (got []engine.Delivery, end boo
 	const mostBytes = 256 << 10
 	b, bytes := c.b, 0
 	for q, err := range b.store.Queue(context.Background(), c.sess.id, after) {
+		if errors.Is(err, ErrCorrupt) && q.Seq > 0 {
+			b.storeFailed("read queue", err, "client_id", c.sess.id, "seq", q.Seq)
+			got = append(got, engine.Delivery{Msg: &engine.Message{}, Seq: q.Seq, QoS: 1, Drop: engine.DropCorrupt, Released: c.sess.released[q.Seq]})
+			if len(got) == most {
+				return got, false, nil
+			}
+			continue
+		}
 		if err != nil {
 			return nil, false, err
 		}
@@ -298,53 +308,4 @@ func (c *conn) dequeue(before func()) {
 	if err := c.b.store.Dequeue(context.Background(), s.id, upTo); err != nil {
 		c.b.storeFailed("dequeue", err, "client_id", s.id, "up_to", upTo)
 	}
-}
-
-// endSession ends s for good. Broker.admit(s.id) is held, no connection is left. Where the Store fails, the session
-// stays listed, without subscriptions: who comes next tries again, since it must not find the old queue.
-func (b *Broker) endSession(s *session) error {
-	s.mu.Lock()
-	first, waiting := !s.ended, s.out.Waiting()
-	s.ended, s.will = true, nil
-	s.mu.Unlock()
-	switch {
-	case first:
-		b.leavesBehind(s, waiting)
-	case b.session(s.id) != s:
-		return nil
-	}
-	if s.durable || s.willStored {
-		s.gone.Store(true)
-		_ = b.commitInTurn(&commit{}) // what is on its way into its queue goes with it
-		if err := b.store.DeleteSession(context.Background(), s.id); err != nil {
-			b.storeFailed("delete session", err, "client_id", s.id)
-			return err
-		}
-	}
-	version, connected := s.versionNumber()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.sessions[s.id] == s {
-		delete(b.sessions, s.id)
-		if connected {
-			b.versions[s.id] = version
-		}
-	}
-	return nil
-}
-
-// leavesBehind counts what a session that ends has not delivered, and takes it out of the broker's lists.
-func (b *Broker) leavesBehind(s *session, waiting int) {
-	if waiting > 0 && !s.durable {
-		b.count.dropped.add(DropSessionEnded, int64(waiting))
-	}
-	if err := b.countQueue(s); err != nil {
-		b.storeFailed("count queue", err, "client_id", s.id)
-	} else if n := s.queued.Load(); n > 0 {
-		b.count.dropped.add(DropSessionEnded, n)
-	}
-	b.removeSubscriptions(s)
-	b.mu.Lock()
-	b.unschedule(s)
-	b.mu.Unlock()
 }

@@ -127,7 +127,8 @@ type SessionStore interface {
 	Dequeue(ctx context.Context, clientID string, upTo uint64) error
 
 	// Queue yields the messages of clientID's queue with a number above after,
-	// in order. It may be left at any point.
+	// in order. It may be left at any point. A message that cannot be read is yielded as its number and an error that wraps
+	// ErrCorrupt, and the ones behind it follow; any other error is the last thing yielded.
 	Queue(ctx context.Context, clientID string, after uint64) iter.Seq2[Queued, error]
 }
 
@@ -138,6 +139,7 @@ type RetainedStore interface {
 	SetRetained(ctx context.Context, m Message) error
 
 	// Retained yields the retained messages whose topics match filter, ordered by topic.
-	// A filter without wildcards must not cost more than a look-up.
+	// A filter without wildcards must not cost more than a look-up. What cannot be read is yielded as an error that wraps
+	// ErrCorrupt, and the others follow; any other error is the last thing yielded.
 	Retained(ctx context.Context, filter string) iter.Seq2[Message, error]
 }

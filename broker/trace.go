@@ -38,6 +38,7 @@ const (
 	DropExpired       DropReason = "expired"        // message expiry interval passed
 	DropTooLarge      DropReason = "too_large"      // above the client's Maximum Packet Size
 	DropNotAuthorized DropReason = "not_authorized" // iot:Receive refused
+	DropCorrupt       DropReason = "corrupt"        // the Store cannot read it: ErrCorrupt
 	DropByHook        DropReason = "hook"           // Hooks.OnDeliver said no
 	DropThrottled     DropReason = "throttled"      // above Options.MaxPublishRate or MaxDeliverRate
 	DropOffline       DropReason = "offline"        // a shared subscription without a member that could take it

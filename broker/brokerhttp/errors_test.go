@@ -28,6 +28,7 @@ func TestErrorTable(t *testing.T) {
 		"broker.ErrTooLarge":            {broker.ErrTooLarge, 413, "RequestEntityTooLargeException"},
 		"broker.ErrQueueFull":           {broker.ErrQueueFull, 429, "ThrottlingException"},
 		"broker.ErrProtocol":            {broker.ErrProtocol, 400, "InvalidRequestException"},
+		"broker.ErrCorrupt":             {broker.ErrCorrupt, 500, "InternalFailureException"},
 		"brokerhttp.ErrUnauthenticated": {brokerhttp.ErrUnauthenticated, 401, "UnauthorizedException"},
 		"brokerhttp.ErrForbidden":       {brokerhttp.ErrForbidden, 403, "ForbiddenException"},
 		"brokerhttp.ErrRequest":         {brokerhttp.ErrRequest, 400, "InvalidRequestException"},

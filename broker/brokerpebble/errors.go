@@ -3,11 +3,13 @@ package brokerpebble
 import (
 	"errors"
 	"fmt"
+
+	"github.com/thingloom/thingloom/broker"
 )
 
 // ErrCorrupt reports a stored record that cannot be read. The *CorruptError
-// around it says which. Retrying does not help; deleting the record does.
-var ErrCorrupt = errors.New("brokerpebble: corrupt record")
+// around it says which. Retrying does not help; deleting the record does. It wraps [broker.ErrCorrupt].
+var ErrCorrupt = fmt.Errorf("brokerpebble: %w", broker.ErrCorrupt)
 
 // ErrFormat reports that the prefix holds a format that this version of the
 // package does not know. Use the version that wrote it.

@@ -55,6 +55,7 @@ const (
 	DropTooLarge
 	DropAge
 	DropNotAuthorized
+	DropCorrupt
 )
 
 // A Dropped is one message that was not sent.

@@ -141,6 +141,12 @@ func (s *session) received(d delivery, quick bool) {
 		m.will.came(s, d)
 	}
 	may, must := s.may(m)
+	if c.member && may < 0 && d.qos == 1 { // the session of a member may be over that had it, whose client has not asked
+		for _, other := range s.group() {
+			most, _ := other.may(m)
+			may = max(may, most)
+		}
+	}
 	switch {
 	case m.topic != d.topic:
 		w.fault("%s got m%d with topic %q, sent with %q", c.id, n, d.topic, m.topic)
@@ -172,7 +178,8 @@ func (s *session) received(d delivery, quick bool) {
 	key := orderKey{m.from, m.epoch, m.topic, m.qos, d.qos}
 	// A copy that was sent again may go to another member of the group, behind what came meanwhile, or to a subscription
 	// that there was not when it was sent first: without one nothing is stored, and a new process knows nothing of it.
-	elsewhere := m.again && (c.member || must < 0)
+	// What a member has left behind at QoS 1 goes to another one.
+	elsewhere := m.again && must < 0 || c.member && (m.again || d.qos == 1)
 	if last, ok := s.order[key]; s.got[n] == 0 && m.will == nil && !elsewhere {
 		if ok && last > n {
 			w.fault("%s got m%d of %s on %q after m%d", c.id, n, m.from.id, m.topic, last)
@@ -210,7 +217,7 @@ func (w *world) missing() {
 			got, lost := 0, false
 			for _, s := range group {
 				got += s.got[m.n]
-				if may, _ := s.may(m); may >= 0 {
+				if may, _ := s.may(m); may > 1 || may >= 0 && !s.persistent { // what waits in the Store at QoS 1 is handed on
 					lost = lost || s.over // it may have been with this one
 				}
 			}
