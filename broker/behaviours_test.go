@@ -255,6 +255,29 @@ func TestTooLargeToBeSentAgain(t *testing.T) {
 	}
 }
 
+// TestSharedGrantedQoS sends each member of a shared subscription what it was granted, and QoS 0 as that: without
+// identifier and DUP [MQTT-4.8.2-3] [MQTT-4.3.1-1].
+func TestSharedGrantedQoS(t *testing.T) {
+	bubble(t, func(t *testing.T, b *Broker) {
+		zero, two := join(t, b, connectOpts{id: "zero"}), join(t, b, connectOpts{id: "two"})
+		zero.subscribe(0, "$share/g/t")
+		two.subscribe(2, "$share/g/t")
+		for range 4 {
+			if err := b.PublishMessage(t.Context(), Message{Topic: "t", QoS: 1, Payload: []byte("x")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			zero.want(0x30, str("t"), section(), []byte("x"))
+			two.puback(two.gets(1, "t", "x").id)
+		}
+		zero.none()
+		two.none()
+		zero.leave()
+		two.leave()
+	})
+}
+
 // TestPropertiesSurvive has what goes with a message come after a restart as it would have before.
 func TestPropertiesSurvive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
