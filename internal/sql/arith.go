@@ -100,10 +100,7 @@ func aligned(a, b number) (x, y *big.Int) {
 
 // compare orders two numbers: -1, 0, 1.
 func (a number) compare(b number) int {
-	switch {
-	case a == b:
-		return 0
-	case a.neg != b.neg:
+	if a.neg != b.neg {
 		if a.neg {
 			return -1
 		}

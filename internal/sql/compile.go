@@ -63,6 +63,9 @@ type code struct {
 	konst bool     // the result is always v
 	v     Value
 	slot  int // what eval loads, if it is a path of the payload; else -1
+
+	// write, if set, appends the JSON of what eval gives.
+	write func(e *env, b []byte) []byte
 }
 
 func constant(v Value) code {

@@ -133,9 +133,12 @@ func (p *projection) appendFlat(e *env, b []byte) []byte {
 		}
 		b = append(b, it.key...)
 		before := len(b)
-		if it.code.slot >= 0 {
+		switch {
+		case it.code.slot >= 0:
 			b = e.appendRaw(b, e.slot(it.code.slot))
-		} else {
+		case it.code.write != nil:
+			b = it.code.write(e, b)
+		default:
 			b = it.code.eval(e).appendJSON(b, e.p.legacy)
 		}
 		if len(b) == before {
