@@ -40,7 +40,7 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 			return err
 		}
 		old := s.subs.get(sub.Filter)
-		if code < wire.Unspecified && old == nil && s.subs.len() >= b.opts.MaxSubscriptions {
+		if code < wire.Unspecified && old == nil && (s.subs.len() >= b.opts.MaxSubscriptions || b.crowded()) {
 			code = wire.QuotaExceeded
 		}
 		if code < wire.Unspecified {

@@ -321,6 +321,7 @@ func (b *Broker) endSession(s *session) error {
 	b.mu.Lock()
 	if b.sessions[s.id] == s {
 		delete(b.sessions, s.id)
+		b.state.Add(-s.bytes())
 	}
 	b.unschedule(s)
 	b.mu.Unlock()
