@@ -20,6 +20,10 @@ type Broker struct {
 	count counters
 	// memory is what waits in it for all connections; see account.
 	memory atomic.Int64
+	// state is what sessions and subscriptions take, retainedBytes what the retained messages of the Store do, if it
+	// keeps them in memory.
+	state         atomic.Int64
+	retainedBytes func() int64
 
 	// admission serialises what changes a client id's session, over the
 	// Store's I/O: connecting, subscribing, ending. No publisher waits for it.
@@ -67,6 +71,9 @@ func New(store Store, opts *Options) (*Broker, error) {
 		conns:    map[*conn]struct{}{},
 		sessions: map[string]*session{},
 		versions: map[string]versionNumber{},
+	}
+	if r, ok := store.(RetainedMemory); ok {
+		b.retainedBytes = r.RetainedBytes
 	}
 	b.guard()
 	b.limits = engine.Limits{MaxPacket: o.MaxPacketBytes, ReceiveMax: o.ReceiveMaximum, AliasMax: o.TopicAliasMaximum, MaxQoS: o.MaxQoS}

@@ -58,6 +58,8 @@ func (c *conn) publish(p *wire.Publish) error {
 				reason = AuthError
 			} else if errors.Is(err, ErrTopic) {
 				reason = ClientError
+			} else if errors.Is(err, ErrMemory) {
+				reason = Throttled
 			}
 			return &ConnError{Reason: reason, Code: a.code, Err: err}
 		}
@@ -74,6 +76,9 @@ func (c *conn) publish(p *wire.Publish) error {
 func (c *conn) refusedQoS0(err error) error {
 	switch {
 	case err == nil, errors.Is(err, errThrottled):
+		return nil
+	case errors.Is(err, ErrMemory):
+		c.b.count.refused.Add(1)
 		return nil
 	case errors.Is(err, ErrNotAuthorized):
 		return &ConnError{Reason: AuthError, Code: notAuthorized, Err: err}
@@ -109,7 +114,7 @@ func (c *conn) remember(r *route) {
 	if old := c.routes[r.topic]; old != nil {
 		c.routed -= old.size()
 	}
-	if c.routed += r.size(); len(c.routes) >= maxRoutes || c.routed > maxRouted {
+	if c.routed += r.size(); len(c.routes) >= maxRoutes || c.routed > maxRouted || c.b.tight() {
 		clear(c.routes)
 		c.routed = r.size()
 	}
@@ -117,6 +122,7 @@ func (c *conn) remember(r *route) {
 		c.routes = map[string]*route{}
 	}
 	c.routes[r.topic] = r
+	c.remembers.set(&c.b.memory, len(c.routes)*routeBytes+c.routed*receiverBytes)
 }
 
 func (c *conn) mayPublish(name string) error {

@@ -42,7 +42,7 @@ func (c *conn) subscribe(p *wire.Subscribe) error {
 	for i := range p.Filters {
 		sub, code := c.checkSubscription(&p.Filters[i], p.Identifier)
 		old := s.subs.get(sub.Filter)
-		if code < wire.Unspecified && old == nil && s.subs.len() >= b.opts.MaxSubscriptions {
+		if code < wire.Unspecified && old == nil && (s.subs.len() >= b.opts.MaxSubscriptions || b.crowded()) {
 			code = wire.QuotaExceeded
 		}
 		same := old != nil && old.sub == sub // as devices do that subscribe whenever they connect

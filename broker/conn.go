@@ -35,12 +35,13 @@ type conn struct {
 	stopAdmission func()
 	will          *lastWill
 
-	*work                     // nil while nothing is worked on
-	routes  map[string]*route // by topic of this client's publishes
-	routed  int               // receivers in them
-	open2   map[uint16]bool   // packet ids of QoS 2 publishes that count against the client's quota
-	backlog []*retainedScan
-	parting *wire.Disconnect // the client's own
+	*work                       // nil while nothing is worked on
+	routes    map[string]*route // by topic of this client's publishes
+	routed    int               // receivers in them
+	remembers account           // of both
+	open2     map[uint16]bool   // packet ids of QoS 2 publishes that count against the client's quota
+	backlog   []*retainedScan
+	parting   *wire.Disconnect // the client's own
 
 	receive struct {
 		sync.Mutex
@@ -274,7 +275,7 @@ func (c *conn) underWay() {
 	}
 	c.partial.Store(c.begun)
 	if c.reading.entered > 0 && c.b.tight() {
-		c.end(quotaExceeded, Throttled, errMemory)
+		c.end(quotaExceeded, Throttled, ErrMemory)
 	}
 }
 

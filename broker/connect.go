@@ -96,7 +96,10 @@ func (c *conn) admit(p *wire.Connect, ack *wire.Connack, a *Admission) error {
 		return err
 	}
 	if b.tight() {
-		return c.refuse(wire.ServerBusy, Throttled, errMemory)
+		return c.refuse(wire.ServerBusy, Throttled, ErrMemory)
+	}
+	if b.crowded() && b.session(c.info.ClientID) == nil {
+		return c.refuse(wire.QuotaExceeded, Throttled, ErrMemory)
 	}
 	if !b.takeSeat(c.info.ClientID) {
 		return c.refuse(wire.QuotaExceeded, Throttled, errors.New("broker: too many connections"))
@@ -364,7 +367,10 @@ func (c *conn) attach(s *session, p *wire.Connect, ack *wire.Connack, resumed bo
 	c.greet(p, ack, now, version)
 	c.alive.Store(time.Now().UnixNano())
 	b.mu.Lock()
-	b.sessions[s.id] = s
+	if b.sessions[s.id] != s {
+		b.sessions[s.id] = s
+		b.state.Add(s.bytes())
+	}
 	delete(b.versions, s.id)
 	b.conns[c] = struct{}{}
 	b.unschedule(s)

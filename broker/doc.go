@@ -100,5 +100,5 @@
 // A packet's claimed length is checked before anything is allocated, and memory for
 // it grows with the bytes that have come. An idle TCP connection holds no buffer. A packet that takes longer to come than
 // Options.PacketTimeout ends its connection, a CONNECT Options.ConnectTimeout. Options.MaxMemoryBytes bounds what waits for all
-// connections together, and [Stats] shows it.
+// connections together and what sessions, subscriptions and retained messages take, and [Stats] shows it.
 package broker

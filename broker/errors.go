@@ -45,8 +45,9 @@ var ErrProtocol = errors.New("broker: protocol violation")
 // errSlowPacket ends a connection whose peer does not get to the end of a packet.
 var errSlowPacket = errors.New("broker: a packet takes too long to come")
 
-// errMemory ends a connection for lack of memory.
-var errMemory = errors.New("broker: too much waits in memory")
+// ErrMemory reports that a retained message, a session or a connection was refused because Options.MaxMemoryBytes is
+// reached.
+var ErrMemory = errors.New("broker: too much is in memory")
 
 // errClosed ends a connection whose fate is already recorded.
 var errClosed = errors.New("broker: connection closed")

@@ -48,6 +48,7 @@ func (c *conn) finish(err error) error {
 	}
 	c.mu.Unlock()
 	c.reading.set(&c.b.memory, 0)
+	c.remembers.set(&c.b.memory, 0)
 	c.in.give()
 	if c.in.sock != nil {
 		c.in.sock.close()

@@ -99,7 +99,7 @@ func FuzzConn(f *testing.F) {
 		}
 		witness.cut()
 		s := b.Stats()
-		if s.Panics > 0 || s.Connections != 0 || s.MemoryBytes != 0 {
+		if s.Panics > 0 || s.Connections != 0 || s.MemoryBytes != s.KeptBytes {
 			t.Fatalf("left behind: %+v", s)
 		}
 	})

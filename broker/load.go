@@ -27,6 +27,7 @@ func (b *Broker) load(ctx context.Context) error {
 			s.queued.Store(uncounted)
 		}
 		b.sessions[s.id] = s
+		b.state.Add(s.bytes())
 		for _, sub := range stored.Subscriptions {
 			if err := b.addSubscription(s, sub); err != nil {
 				return fmt.Errorf("session %q: %w", s.id, err)

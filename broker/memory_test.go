@@ -100,8 +100,8 @@ func TestMemoryLimit(t *testing.T) {
 			durable.puback(d.id)
 		}
 		durable.leave()
-		if held := b.Stats().MemoryBytes; held != 0 {
-			t.Errorf("%d bytes are held by nobody", held)
+		if s := b.Stats(); s.MemoryBytes != s.KeptBytes {
+			t.Errorf("%d bytes are held by nobody", s.MemoryBytes-s.KeptBytes)
 		}
 		join(t, b, connectOpts{id: "new"}).leave()
 	}, func(o *Options) { o.MaxMemoryBytes = most })
@@ -142,8 +142,106 @@ func TestMemoryOfPartialPackets(t *testing.T) {
 			p.cut()
 		}
 		good.leave()
-		if held := b.Stats().MemoryBytes; held != 0 {
-			t.Errorf("%d bytes are held by nobody", held)
+		if s := b.Stats(); s.MemoryBytes != s.KeptBytes {
+			t.Errorf("%d bytes are held by nobody", s.MemoryBytes-s.KeptBytes)
 		}
 	}, func(o *Options) { o.MaxMemoryBytes = 400 << 10 })
+}
+
+// TestMemoryOfState fills a broker with sessions, subscriptions and retained messages. What is too much is refused, what
+// is there is served as before, and what goes makes room.
+func TestMemoryOfState(t *testing.T) {
+	const most = 400 << 10
+	bubble(t, func(t *testing.T, b *Broker) {
+		five := join(t, b, connectOpts{id: "five"})
+		four := join(t, b, connectOpts{v: 4, id: "four"})
+		four.subscribe(0, "live")
+		check := func(what string) {
+			t.Helper()
+			s := b.Stats()
+			if s.KeptBytes < most*3/4 || s.KeptBytes > most*3/4+8<<10 || s.MemoryBytes < s.KeptBytes {
+				t.Errorf("%s: %d bytes are kept, %d counted", what, s.KeptBytes, s.MemoryBytes)
+			}
+			five.publish(0, 0, "live", what)
+			four.gets(0, "live", what) // messages go on
+		}
+
+		for i := 0; ; i++ {
+			five.write(frame(0x82, u16(1), []byte{0}, str(fmt.Sprint("filter/", i)), []byte{1}))
+			k := five.read()
+			if k.body[3] != 1 {
+				if k.body[3] != 0x97 {
+					t.Errorf("got %v", k)
+				}
+				break
+			}
+		}
+		check("subscriptions")
+		four.write(frame(0x82, u16(1), str("one/more"), []byte{1}, str("live"), []byte{0}))
+		four.want(0x90, u16(1), []byte{0x80, 0}) // what there is can be replaced
+		for v, code := range map[byte]byte{4: 3, 5: 0x97} {
+			p := dial(t, b)
+			p.connect(connectOpts{v: v, id: "new"})
+			p.connack(code)
+			p.closed(0)
+		}
+		five.leave() // and all that it had
+		if got := b.Stats().KeptBytes; got > 8<<10 {
+			t.Errorf("%d bytes are kept", got)
+		}
+
+		five = join(t, b, connectOpts{id: "five", expiry: 60})
+		kept := 0
+		for ; ; kept++ {
+			five.write(five.publishFrame(3, 1, fmt.Sprint("kept/", kept), "a value"))
+			if k := five.read(); len(k.body) > 2 {
+				if k.first != 0x40 || k.body[2] != 0x97 {
+					t.Errorf("got %v", k)
+				}
+				break
+			}
+		}
+		check("retained")
+		five.write(five.publishFrame(3, 1, "kept/0", "another"), five.publishFrame(3, 2, "kept/1", "a longer one"), five.publishFrame(1, 0, "kept/new", "x"))
+		five.want(0x40, u16(1))
+		five.want(0x40, u16(2), []byte{0x97})
+		other := join(t, b, connectOpts{v: 4, id: "four"}) // whose session is there
+		four.closed(0)
+		other.subscribe(0, "live")
+		other.write(other.publishFrame(3, 1, "kept/more", "x"))
+		other.closed(0)
+		if got := b.Stats(); got.Disconnects[string(Throttled)] != 1 || got.PublishRefused < 4 {
+			t.Errorf("%+v", got)
+		}
+		for i := range kept {
+			five.write(five.publishFrame(1, 0, fmt.Sprint("kept/", i), ""))
+		}
+		five.write([]byte{0xC0, 0})
+		five.want(0xD0)
+		join(t, b, connectOpts{id: "new"}).leave()
+		five.leave()
+		if s := b.Stats(); s.KeptBytes > 2<<10 || s.Sessions != 1 {
+			t.Errorf("%+v", s)
+		}
+
+		for i := 0; ; i++ {
+			p := dial(t, b)
+			p.connect(connectOpts{id: fmt.Sprint("absent", i), expiry: 3600})
+			k := p.read()
+			if code := k.body[1]; code != 0 {
+				if code != 0x97 || i < 100 {
+					t.Errorf("client %d: %v", i, k)
+				}
+				p.closed(0)
+				break
+			}
+			p.leave()
+		}
+		p := dial(t, b)
+		p.connect(connectOpts{id: "absent7", expiry: 3600, resume: true})
+		if present, _ := p.connack(0); !present {
+			t.Error("the session is gone")
+		}
+		p.leave()
+	}, func(o *Options) { o.MaxMemoryBytes = most })
 }

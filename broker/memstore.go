@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/thingloom/thingloom/internal/topic"
 )
@@ -23,7 +24,8 @@ type MemStore struct {
 	received map[string]map[uint16]bool // marks, by client
 	released map[string]map[uint64]bool
 	retained map[string]Message
-	topics   topicSet // of retained
+	taken    atomic.Int64 // by retained
+	topics   topicSet     // of retained
 }
 
 var _ Store = (*MemStore)(nil)
@@ -183,15 +185,25 @@ func (s *MemStore) SetRetained(ctx context.Context, m Message) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if old, ok := s.retained[m.Topic]; ok {
+		s.taken.Add(-old.bytes())
+	}
 	if len(m.Payload) == 0 {
 		delete(s.retained, m.Topic)
 		s.topics.remove(m.Topic)
 	} else {
 		s.retained[m.Topic] = m.clone()
 		s.topics.add(m.Topic)
+		s.taken.Add(m.bytes())
 	}
 	return nil
 }
+
+// RetainedBytes is about what the retained messages take in memory.
+func (s *MemStore) RetainedBytes() int64 { return s.taken.Load() }
+
+// bytes is what m takes as a retained message.
+func (m *Message) bytes() int64 { return int64(retainedBytes + queuedSize(m)) }
 
 // Retained yields copies of the retained messages that filter matches.
 func (s *MemStore) Retained(ctx context.Context, filter string) iter.Seq2[Message, error] {

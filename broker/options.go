@@ -131,8 +131,14 @@ type Options struct {
 	// MaxMemoryBytes bounds what waits in memory for all connections together: to be written, to be acknowledged, or
 	// to become a whole packet. Above it QoS 0 messages are dropped as [DropMemory], those of persistent sessions
 	// wait in the Store alone, a client without one that does not keep up is disconnected with 0x97, so is one with a
-	// large packet under way, and new clients are refused with 0x89 (3.1.1: 3). Each connection may be off by 48 KiB, and by
-	// the message it is just given. Zero is no limit.
+	// large packet under way, and new clients are refused with 0x89 (3.1.1: 3). Each connection may be off by 64 KiB, and by
+	// the message it is just given.
+	//
+	// Three quarters of it may be taken by what is kept: sessions, subscriptions, and the retained messages of a Store
+	// that is a [RetainedMemory], each by an estimate. Above that new sessions, subscriptions and retained messages are
+	// refused with 0x97 (3.1.1: CONNACK 3, SUBACK 0x80, the end of the connection); what there is stays, can come back and be
+	// replaced. Not counted are the queues of a [MemStore], see MaxQueueBytes, TLS and the connections themselves,
+	// about 3 KiB each, see MaxConnections. Zero is no limit.
 	MaxMemoryBytes int64
 	// MaxPendingBytes is how much QoS 1 may wait in memory for one connection, and
 	// how much of it may be unacknowledged.

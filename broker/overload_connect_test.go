@@ -63,7 +63,7 @@ func TestConnectionStorm(t *testing.T) {
 				t.Errorf("turn %d: refused %v", turn, got)
 			}
 		}
-		until(t, "memory is given back", func() bool { return s.Stats().MemoryBytes < 8*memoryStep })
+		until(t, "memory is given back", func() bool { st := s.Stats(); return st.MemoryBytes-st.KeptBytes < 8*memoryStep })
 		holds(t, "after it", before, 8<<20)
 	}, func(o *Options) { o.MaxConnections = n/2 + 2 })
 }
@@ -142,11 +142,9 @@ func TestHalfOpen(t *testing.T) {
 			_ = o.nc.Close()
 		}
 		until(t, "all are gone", func() bool { return s.Stats().Connections == 2 && s.Stats().Sessions == 2 })
-		if got := s.Stats().Disconnects[string(KeepAliveTimeout)]; got != int64(3*n) {
-			t.Errorf("%d ended for their silence, want %d", got, 3*n)
-		}
+		until(t, "those who were silent are counted", func() bool { return s.Stats().Disconnects[string(KeepAliveTimeout)] == int64(3*n) })
 		holds(t, "all are gone", before, 8<<20)
-	}, func(o *Options) { o.ConnectTimeout = 500 * time.Millisecond })
+	}, func(o *Options) { o.ConnectTimeout = time.Second })
 }
 
 // TestLoris has many clients send a byte at a time, all at once: their packets come whole and are answered, and none
@@ -271,8 +269,8 @@ func TestGiantLengths(t *testing.T) {
 			}
 		}
 		holds(t, "claimed and not come", before, int64(len(held))*16<<10)
-		if got := s.Stats().MemoryBytes; got > 8*memoryStep {
-			t.Errorf("%d bytes are counted", got)
+		if st := s.Stats(); st.MemoryBytes-st.KeptBytes > 8*memoryStep {
+			t.Errorf("%d bytes are counted", st.MemoryBytes)
 		}
 	}, func(o *Options) { o.ConnectTimeout = time.Minute })
 }

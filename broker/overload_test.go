@@ -152,13 +152,24 @@ func heapInUse() int64 {
 	return int64(m.HeapAlloc)
 }
 
+const noise = 4 << 20 // pools, and what the tests before have left
+
 // holds checks that the heap has grown by at most so much since before.
 func holds(t *testing.T, what string, before, most int64) {
 	t.Helper()
-	if d := heapInUse() - before; d > most {
+	if d := heapInUse() - before; d > most+noise {
 		t.Errorf("%s: the heap has grown by %d KiB, at most %d are expected", what, d>>10, most>>10)
 	} else {
 		t.Logf("%s: %d KiB", what, d>>10)
+	}
+}
+
+// counted checks that what is kept is counted: at least four fifths of what the heap has grown by, at most three times that.
+func (s *site) counted(t *testing.T, before int64) {
+	t.Helper()
+	d, kept := heapInUse()-before, s.Stats().KeptBytes
+	if kept < (d-noise)*4/5 || kept > 3*(d+noise) {
+		t.Errorf("%d KiB are counted, the heap has grown by %d", kept>>10, d>>10)
 	}
 }
 

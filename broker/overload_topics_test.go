@@ -25,6 +25,7 @@ func TestManyTopics(t *testing.T) {
 			t.Errorf("%d subscriptions, want %d", got, n+2)
 		}
 		holds(t, "subscribed", before, int64(n)*1500+4<<20)
+		s.counted(t, before)
 		pub := s.connect(connectOpts{id: "pub"})
 		errs := make(chan error, 1)
 		go func() {
@@ -160,6 +161,7 @@ func TestManyRetained(t *testing.T) {
 	}
 	set("0123456789abcdef")
 	holds(t, "retained", before, int64(n)*600+4<<20)
+	s.counted(t, before)
 	held := heapInUse()
 	w := s.witness()
 	for _, v := range []byte{4, 5} {
@@ -231,6 +233,7 @@ func TestDeepTopics(t *testing.T) {
 			return strings.Repeat("a/", i%20) + fmt.Sprint(i) + strings.Repeat("/b", 40)
 		})
 		holds(t, "deep filters", before, int64(n)*62*300+4<<20)
+		s.counted(t, before)
 		every := s.connect(connectOpts{v: 4, id: "every"})
 		subscribeMany(every, min(n, 1<<12), func(i int) string { // all that match one topic
 			levels := make([]string, 12)

@@ -43,6 +43,9 @@ func (p *publication) run(ctx context.Context) error {
 	if err := p.onPublish(ctx); err != nil {
 		return err
 	}
+	if p.retain && !b.mayKeep(ctx, r.topic, len(p.msg.Payload)) {
+		return ErrMemory
+	}
 	b.watched(func(w *Watch) { w.published(p) })
 	if b.opts.Trace.Published != nil {
 		b.opts.Trace.Published(p.message())
@@ -175,7 +178,7 @@ func refusal(err error) byte {
 		return byte(code)
 	}
 	switch {
-	case errors.Is(err, ErrQueueFull), errors.Is(err, errThrottled):
+	case errors.Is(err, ErrQueueFull), errors.Is(err, errThrottled), errors.Is(err, ErrMemory):
 		return quotaExceeded
 	case errors.Is(err, ErrNotAuthorized):
 		return notAuthorized

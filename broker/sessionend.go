@@ -44,6 +44,7 @@ func (b *Broker) endSession(s *session) error {
 	defer b.mu.Unlock()
 	if b.sessions[s.id] == s {
 		delete(b.sessions, s.id)
+		b.state.Add(-s.bytes())
 		if connected {
 			b.versions[s.id] = version
 		}

@@ -8,7 +8,8 @@ type Stats struct {
 	Connections   int64 // gauge: connected clients
 	Sessions      int64 // gauge: sessions, connected or not
 	Subscriptions int64 // gauge
-	MemoryBytes   int64 // gauge: what waits in memory for connections, in steps; see Options.MaxMemoryBytes
+	MemoryBytes   int64 // gauge: what is counted against Options.MaxMemoryBytes, what waits in steps
+	KeptBytes     int64 // gauge: the part of it that sessions, subscriptions and retained messages take, about
 
 	Connects, Refused, Disconnects map[string]int64 // Refused by reason code in hex, Disconnects by DisconnectReason; Connects by "3.1.1" and "5.0"
 
@@ -63,8 +64,9 @@ func (b *Broker) Stats() Stats {
 		BytesIn:        c.bytesIn.Load(),
 		BytesOut:       c.bytesOut.Load(),
 		Panics:         c.panics.Load(),
-		MemoryBytes:    b.memory.Load(),
+		KeptBytes:      b.kept(),
 	}
+	s.MemoryBytes = b.memory.Load() + s.KeptBytes
 	for reason, n := range c.disconnects.snapshot() {
 		s.Disconnects[string(reason)] = n
 	}

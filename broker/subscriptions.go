@@ -50,6 +50,7 @@ func (b *Broker) addSubscription(s *session, sub Subscription) error {
 		b.removeSubscriber(old) // only now: there is no moment without a subscription
 	} else {
 		b.count.subscriptions.Add(1)
+		b.state.Add(sub.bytes())
 	}
 	return nil
 }
@@ -64,6 +65,7 @@ func (b *Broker) removeSubscription(s *session, filter string) bool {
 	}
 	b.removeSubscriber(old)
 	b.count.subscriptions.Add(-1)
+	b.state.Add(-old.sub.bytes())
 	return true
 }
 
@@ -79,6 +81,7 @@ func (b *Broker) removeSubscriptions(s *session) {
 	b.subs.Lock()
 	for _, one := range all.list {
 		b.subs.tree.Remove(one.at)
+		b.state.Add(-one.sub.bytes())
 	}
 	b.subs.Unlock()
 	b.subsGen.Add(1)

@@ -48,6 +48,8 @@ func (b *Broker) sysValues(now time.Time) []sysValue {
 		{"bytes/received", n(s.BytesIn)},
 		{"bytes/sent", n(s.BytesOut)},
 		{"store/errors", n(s.StoreErrors)},
+		{"memory/counted", n(s.MemoryBytes)},
+		{"memory/kept", n(s.KeptBytes)},
 	}
 	for reason, d := range s.Dropped {
 		list = append(list, sysValue{"dropped/" + string(reason), n(d)})

@@ -67,6 +67,7 @@ var answers = []struct {
 	{broker.ErrTooLarge, http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException", "The payload is too large"},
 	{broker.ErrQueueFull, http.StatusTooManyRequests, "ThrottlingException", "A queue is full: try again later"},
 	{errNotImplemented, http.StatusNotImplemented, "NotImplementedException", ""},
+	{broker.ErrMemory, http.StatusTooManyRequests, "ThrottlingException", "No room for more retained messages"},
 	{context.Canceled, http.StatusServiceUnavailable, "ServiceUnavailableException", "Interrupted"},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "ServiceUnavailableException", "Timed out"},
 }

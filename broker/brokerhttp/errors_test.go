@@ -27,6 +27,7 @@ func TestErrorTable(t *testing.T) {
 		"broker.ErrTooDeep":             {broker.ErrTooDeep, 400, "InvalidRequestException"},
 		"broker.ErrTooLarge":            {broker.ErrTooLarge, 413, "RequestEntityTooLargeException"},
 		"broker.ErrQueueFull":           {broker.ErrQueueFull, 429, "ThrottlingException"},
+		"broker.ErrMemory":              {broker.ErrMemory, 429, "ThrottlingException"},
 		"broker.ErrProtocol":            {broker.ErrProtocol, 400, "InvalidRequestException"},
 		"broker.ErrCorrupt":             {broker.ErrCorrupt, 500, "InternalFailureException"},
 		"brokerhttp.ErrUnauthenticated": {brokerhttp.ErrUnauthenticated, 401, "UnauthorizedException"},

@@ -28,7 +28,7 @@ type Config struct {
 	Proxy        string   `json:"proxy" usage:"networks of load balancers (10.0.0.0/8,...) whose connections to -mqtt and -https begin with a header of the PROXY protocol"`
 	AWSLimits    bool     `json:"awsLimits" usage:"hold devices to the limits of AWS IoT's gateway: no QoS 2, 128 KiB, 8 filters a SUBSCRIBE, rates, ..."`
 	Sys          Duration `json:"sys" usage:"how often statistics are published under $SYS/; 0 is never"`
-	MaxMemory    int      `json:"maxMemory" usage:"bytes that may wait in memory for all connections together; 0 is no limit"`
+	MaxMemory    int      `json:"maxMemory" usage:"bytes that messages on their way, sessions and subscriptions may take in memory; 0 is no limit"`
 	HTTPPatience Duration `json:"httpPatience" usage:"how long a client of HTTP may keep a request waiting for its header, its body, or for its taking the answer, at less than 16 KiB/s"`
 	Hosts        string   `json:"hosts" usage:"names and addresses in the server certificate, separated by commas, made on the first start"`
 	NotifyURL    string   `json:"notifyURL" usage:"push notifications go to this ntfy-compatible server (http://host/topic); empty shows them on the page alone"`

@@ -67,7 +67,7 @@ func TestRingsAreShared(t *testing.T) {
 						t.Fatalf("%d: %d is not in use", n, o.firstID)
 					}
 				}
-				if cap(o.slots) > fewSlots || len(o.slots) > 0 {
+				if cap(o.slots) > restSlots || len(o.slots) > 0 {
 					t.Fatalf("%d slots of %d are held by nobody", len(o.slots), cap(o.slots))
 				}
 			}

@@ -212,7 +212,7 @@ func (o *Outbound) advance() {
 	switch {
 	case o.head == len(o.slots):
 		o.slots, o.head, o.next = o.slots[:0], 0, 0
-		if cap(o.slots) > fewSlots {
+		if cap(o.slots) > restSlots {
 			o.giveRing()
 		}
 	case o.head >= 32 && o.head >= len(o.slots)/2:

@@ -5,10 +5,11 @@ import (
 	"sync"
 )
 
-// Rings come from pools and go back there: one that fills and empties over and over allocates nothing, and a session
-// at rest holds the smallest or none.
+// Rings come from pools, and those of more than restSlots go back there when they are empty: one that fills and empties
+// over and over allocates nothing, and a session at rest holds little.
 const (
 	fewSlots  = 4
+	restSlots = 32
 	ringSizes = 15 // fewSlots to 65536
 )
 
