@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -266,7 +267,8 @@ func (s *Service) putBack(things, build map[string]bool) {
 	}
 }
 
-// find finds the members of a group: asks about those it has, and those that match.
+// find finds the members of a group: asks about those it has, and those that match. The index sees memberships in dynamic
+// groups, which queries do not: a thing that is in one may match though the index says no, where something is negated.
 func (s *Service) find(ctx context.Context, g group) error {
 	for hit, err := range s.ix.All(ctx, g.query.String()) {
 		if err == nil {
@@ -276,19 +278,34 @@ func (s *Service) find(ctx context.Context, g group) error {
 			return err
 		}
 	}
-	for thing, err := range s.reg.ThingsInGroup(ctx, g.Name, false, "") {
-		if err == nil {
-			err = s.ask(ctx, thing)
-		}
-		if errors.Is(err, registry.ErrNotFound) {
-			return nil // the group is gone
-		}
-		if err != nil {
-			return err
+	if err := s.askMembers(ctx, g.Name); err != nil {
+		return err
+	}
+	if text := g.query.String(); strings.Contains(text, "NOT") || strings.Contains(text, "-") {
+		for _, other := range *s.groups.Load() {
+			if err := s.askMembers(ctx, other.Name); err != nil {
+				return err
+			}
 		}
 	}
 	if err := s.reg.DynamicGroupBuilt(ctx, g.Group); err != nil && !errors.Is(err, registry.ErrNotFound) {
 		return err
+	}
+	return nil
+}
+
+// askMembers asks about the things in a group, none if it is gone.
+func (s *Service) askMembers(ctx context.Context, group string) error {
+	for thing, err := range s.reg.ThingsInGroup(ctx, group, false, "") {
+		if errors.Is(err, registry.ErrNotFound) {
+			return nil
+		}
+		if err == nil {
+			err = s.ask(ctx, thing)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

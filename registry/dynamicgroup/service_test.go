@@ -338,6 +338,21 @@ func TestGroupsDoNotChaseOneAnother(t *testing.T) {
 	})
 }
 
+// TestNegationsSeeNoDynamicGroup: also a group that is made when the thing is in another one already.
+func TestNegationsSeeNoDynamicGroup(t *testing.T) {
+	for _, query := range []string{"NOT thingGroupNames:one", "-thingGroupNames:one", "thingName:a AND NOT one"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			defer func() { w.stop() }()
+			w.thing("a", nil)
+			w.create("one", "thingName:a")
+			w.want("one", "a")
+			w.create("two", query)
+			w.want("two", "a")
+		})
+	}
+}
+
 // TestAgainstAFullScan: after random changes the members are those that a scan of all things finds.
 func TestAgainstAFullScan(t *testing.T) {
 	for seed := range uint64(10) {
