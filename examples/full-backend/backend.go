@@ -232,7 +232,11 @@ func (b *backend) openRules(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	b.engine, err = rules.Open(ctx, store, binder{b.dispatcher}, &rules.Options{Compile: &rules.CompileOptions{Funcs: b.functionsOfSQL()}, Logger: b.log})
+	b.engine, err = rules.Open(ctx, store, binder{b.dispatcher}, &rules.Options{
+		Compile: &rules.CompileOptions{Funcs: b.functionsOfSQL()}, Logger: b.log,
+		// What a PUBACK acknowledges is not to be lost: a publisher waits for its rules' functions, each of which has a time limit.
+		Patience: time.Minute,
+	})
 	if err != nil {
 		return err
 	}
