@@ -154,7 +154,7 @@ func (wl *lastWill) came(s *session, d delivery) {
 	case wl.discarded:
 		w.fault("%s got m%d, a will of %s that was discarded", c.id, wl.m.n, wl.m.from.id)
 	case time.Now().Before(wl.earliest):
-		w.fault("%s got m%d, the will of %s, %v too early", c.id, wl.m.n, wl.m.from.id, wl.earliest.Sub(time.Now()))
+		w.fault("%s got m%d, the will of %s, %v too early", c.id, wl.m.n, wl.m.from.id, time.Until(wl.earliest))
 	case s.got[wl.m.n] > 0 && !d.dup && w.crashes == wl.crashes && !c.member:
 		w.fault("%s got m%d, the will of %s, a second time", c.id, wl.m.n, wl.m.from.id)
 	}
