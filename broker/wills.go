@@ -139,7 +139,10 @@ func (b *Broker) attend(s *session, said bool) error {
 		s.will, s.saying = nil, nil
 	}
 	mine, over := s.conn == nil && !s.ended && s.saying == nil, s.over(b.now())
-	saved := s.stored()
+	var saved Session
+	if said && mine && !over {
+		saved = s.stored()
+	}
 	s.mu.Unlock()
 	switch {
 	case !mine: // or another one is about to come here
