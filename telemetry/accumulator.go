@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/big"
 
+	"github.com/thingloom/thingloom/internal/record"
 	"github.com/thingloom/thingloom/internal/sql"
 )
 
@@ -66,7 +67,7 @@ func (c *counter) add(sql.Value, *Record) bool { c.n++; return true }
 func (c *counter) merge(o accumulator)         { c.n += o.(*counter).n }
 func (c *counter) result() sql.Value           { return sql.IntValue(c.n) }
 func (c *counter) encode(dst []byte) []byte    { return binary.AppendVarint(dst, c.n) }
-func (c *counter) decode(r *stateReader)       { c.n = r.varint() }
+func (c *counter) decode(r *stateReader)       { c.n = r.Varint() }
 
 // summer is sum and avg.
 type summer struct {
@@ -114,7 +115,7 @@ func ratValue(r *big.Rat) sql.Value {
 }
 
 func (s *summer) encode(dst []byte) []byte { return s.sum.encode(binary.AppendVarint(dst, s.n)) }
-func (s *summer) decode(r *stateReader)    { s.n, s.sum = r.varint(), r.decimal() }
+func (s *summer) decode(r *stateReader)    { s.n, s.sum = r.Varint(), r.decimal() }
 
 // spread is stddev (sample is 1) and stddev_pop (0).
 type spread struct {
@@ -164,7 +165,7 @@ func (s *spread) encode(dst []byte) []byte {
 }
 
 func (s *spread) decode(r *stateReader) {
-	s.n = r.varint()
+	s.n = r.Varint()
 	s.sum = r.decimal()
 	s.sq = r.decimal()
 }
@@ -211,7 +212,7 @@ func (e *extreme) result() sql.Value {
 	return e.v
 }
 
-func (e *extreme) encode(dst []byte) []byte { return appendBytes(dst, e.v.JSON()) }
+func (e *extreme) encode(dst []byte) []byte { return record.AppendBytes(dst, e.v.JSON()) }
 func (e *extreme) decode(r *stateReader)    { e.v = r.value() }
 
 // edge is first (sign is -1) and last (1), by event time; of equal times the
@@ -252,21 +253,21 @@ func (e *edge) result() sql.Value {
 }
 
 func (e *edge) encode(dst []byte) []byte {
-	dst = appendBytes(dst, e.v.JSON())
+	dst = record.AppendBytes(dst, e.v.JSON())
 	return binary.AppendVarint(binary.AppendVarint(dst, e.time), e.offset)
 }
 
 func (e *edge) decode(r *stateReader) {
 	e.v = r.value()
-	e.time = r.varint()
-	e.offset = r.varint()
+	e.time = r.Varint()
+	e.offset = r.Varint()
 }
 
 // value reads a JSON value; nothing is Undefined.
 func (r *stateReader) value() sql.Value {
-	v, err := sql.ParseValue(r.bytes())
+	v, err := sql.ParseValue(r.View())
 	if err != nil {
-		r.fail("value is not JSON")
+		r.Fail("value is not JSON")
 	}
 	return v
 }

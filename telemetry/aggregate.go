@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/thingloom/thingloom/internal/record"
 )
 
 // An Aggregator is a Sink that turns records into windows. Made by Aggregate.
@@ -191,7 +193,7 @@ func (a *Aggregator) State(partition int) ([]byte, error) {
 	p := a.part(partition)
 	p.mu.Lock()
 	windows, err := p.w.MarshalBinary()
-	b := appendBytes(binary.AppendVarint(nil, p.lastCut), windows)
+	b := record.AppendBytes(binary.AppendVarint(nil, p.lastCut), windows)
 	p.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -200,7 +202,7 @@ func (a *Aggregator) State(partition int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return appendBytes(b, next), nil
+	return record.AppendBytes(b, next), nil
 }
 
 // SetState implements Stateful.
@@ -209,8 +211,8 @@ func (a *Aggregator) SetState(partition int, state []byte) error {
 	var windows, next []byte
 	var lastCut int64
 	if len(state) > 0 {
-		r := &stateReader{b: state}
-		lastCut, windows, next = r.varint(), r.bytes(), r.bytes()
+		r := newStateReader(state)
+		lastCut, windows, next = r.Varint(), r.View(), r.View()
 		if err := r.end(); err != nil {
 			return err
 		}

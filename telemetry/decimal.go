@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math/big"
 	"math/bits"
+
+	"github.com/thingloom/thingloom/internal/record"
 )
 
 // A decimal is a sum of numbers, exact: lo * 10^exp, or big * 10^exp once lo
@@ -204,16 +206,16 @@ func (d *decimal) encode(dst []byte) []byte {
 		sign = 1
 	}
 	dst = append(dst, sign)
-	return appendBytes(dst, n.Bytes())
+	return record.AppendBytes(dst, n.Bytes())
 }
 
 func (r *stateReader) decimal() decimal {
-	exp := r.uvarint()
-	sign := r.byte()
-	b := r.bytes()
+	exp := r.Uvarint()
+	sign := r.Byte()
+	b := r.View()
 	// Squares have twice the scale.
 	if exp > 2*maxScale || sign > 1 || len(b) > 4096 {
-		r.fail("number out of range")
+		r.Fail("number out of range")
 		return decimal{}
 	}
 	n := new(big.Int).SetBytes(b)

@@ -58,9 +58,9 @@ func TestDecimalSums(t *testing.T) {
 			if first == "" {
 				first = text
 			}
-			r := &stateReader{b: sum.encode(nil)}
+			r := newStateReader(sum.encode(nil))
 			if d := r.decimal(); r.end() != nil || d.rat().Cmp(want) != 0 || text != first {
-				t.Fatalf("seed %d: %s and %s, state %v", seed, text, first, r.err)
+				t.Fatalf("seed %d: %s and %s, state %v", seed, text, first, r.Fault())
 			}
 		}
 	}

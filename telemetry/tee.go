@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/thingloom/thingloom/internal/record"
 )
 
 // Tee returns a sink that gives each batch to all of sinks, one after the
@@ -60,7 +62,7 @@ func (t *tee) State(partition int) ([]byte, error) {
 			return nil, err
 		}
 		empty = empty && len(st) == 0
-		b = appendBytes(b, st)
+		b = record.AppendBytes(b, st)
 	}
 	if empty {
 		return nil, nil
@@ -74,12 +76,12 @@ func (t *tee) SetState(partition int, state []byte) error {
 	t.mu.Unlock()
 	states := make([][]byte, len(t.sinks))
 	if len(state) > 0 {
-		r := &stateReader{b: state}
-		if n := r.count(); r.err == nil && n != len(t.sinks) {
-			r.fail(fmt.Sprintf("of %d sinks, not %d", n, len(t.sinks)))
+		r := newStateReader(state)
+		if n := r.Count(1); r.Fault() == nil && n != len(t.sinks) {
+			r.Fail(fmt.Sprintf("of %d sinks, not %d", n, len(t.sinks)))
 		}
 		for i := range states {
-			if b := r.bytes(); len(b) > 0 {
+			if b := r.View(); len(b) > 0 {
 				states[i] = b
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/thingloom/thingloom/internal/record"
 	"github.com/thingloom/thingloom/internal/sql"
 )
 
@@ -21,7 +22,7 @@ func (w *Windower) MarshalBinary() ([]byte, error) {
 	for _, key := range slices.Sorted(maps.Keys(w.groups)) {
 		g := w.groups[key]
 		for _, v := range g.values {
-			b = appendBytes(b, v.JSON())
+			b = record.AppendBytes(b, v.JSON())
 		}
 		b = binary.AppendUvarint(b, uint64(len(g.windows)))
 		for _, win := range g.windows {
@@ -39,21 +40,17 @@ func (w *Windower) MarshalBinary() ([]byte, error) {
 // query. Else it returns an error that wraps ErrState and leaves w empty.
 func (w *Windower) UnmarshalBinary(state []byte) error {
 	w.reset()
-	r := &stateReader{b: state}
-	if v := r.byte(); r.err == nil && v != windowStateVersion {
-		r.fail("of another format")
+	r := newStateReader(state)
+	if v := r.Byte(); r.Fault() == nil && v != windowStateVersion {
+		r.Fail("of another format")
 	}
-	if len(r.b) < 8 {
-		r.fail("ends early")
-	} else if binary.BigEndian.Uint64(r.b) != w.q.fingerprint() {
-		r.fail("of another query: give the consumer another name")
-	} else {
-		r.b = r.b[8:]
+	if v := r.Uint64(); r.Fault() == nil && v != w.q.fingerprint() {
+		r.Fail("of another query: give the consumer another name")
 	}
-	w.watermark, w.maxEvent = r.varint(), r.varint()
-	for range r.count() {
+	w.watermark, w.maxEvent = r.Varint(), r.Varint()
+	for range r.Count(1) {
 		w.readGroup(r)
-		if r.err != nil {
+		if r.Fault() != nil {
 			break
 		}
 	}
@@ -71,18 +68,18 @@ func (w *Windower) readGroup(r *stateReader) {
 		g.values[i] = r.value()
 		key = append(g.values[i].AppendJSON(key), 0)
 	}
-	n := r.count()
+	n := r.Count(1)
 	for range n {
-		start, end := r.varint(), r.varint()
+		start, end := r.Varint(), r.Varint()
 		// What windows and times can be at most, so that sums stay inside of 64 bits.
-		if r.err == nil && (start >= end || start < -1<<50 || end > 1<<50) {
-			r.fail("window out of range")
+		if r.Fault() == nil && (start >= end || start < -1<<50 || end > 1<<50) {
+			r.Fail("window out of range")
 		}
-		if r.err != nil {
+		if r.Fault() != nil {
 			return
 		}
 		if len(g.windows) > 0 && start < g.windows[len(g.windows)-1].start {
-			r.fail("windows out of order")
+			r.Fail("windows out of order")
 			return
 		}
 		win := w.open(g, start, end)
@@ -91,7 +88,7 @@ func (w *Windower) readGroup(r *stateReader) {
 		}
 	}
 	if _, ok := w.groups[string(key)]; ok || n == 0 {
-		r.fail("group twice or without windows")
+		r.Fail("group twice or without windows")
 		return
 	}
 	w.groups[string(key)] = g

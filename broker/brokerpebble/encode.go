@@ -4,9 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/thingloom/thingloom/broker"
+	"github.com/thingloom/thingloom/internal/record"
 )
 
 const recordFormat = 0x01
@@ -93,11 +93,11 @@ func appendMessage(b []byte, m *broker.Message) []byte {
 		}
 	}
 	b = append(b, recordFormat, flags)
-	b = appendString(b, m.Topic)
-	b = appendString(b, m.ClientID)
-	b = appendString(b, m.Principal)
+	b = record.AppendBytes(b, m.Topic)
+	b = record.AppendBytes(b, m.ClientID)
+	b = record.AppendBytes(b, m.Principal)
 	if flags&msgTime != 0 {
-		b = appendTime(b, m.Time)
+		b = record.AppendTime(b, m.Time)
 	}
 	if flags&msgFormat != 0 {
 		b = append(b, *p.PayloadFormat)
@@ -105,19 +105,19 @@ func appendMessage(b []byte, m *broker.Message) []byte {
 	if flags&msgExpiry != 0 {
 		b = binary.AppendUvarint(b, uint64(p.Expiry))
 	}
-	b = appendString(b, p.ContentType)
-	b = appendString(b, p.ResponseTopic)
+	b = record.AppendBytes(b, p.ContentType)
+	b = record.AppendBytes(b, p.ResponseTopic)
 	if flags&msgCorrelation != 0 {
-		b = appendString(b, p.CorrelationData)
+		b = record.AppendBytes(b, p.CorrelationData)
 	}
 	if flags&msgUser != 0 {
 		b = binary.AppendUvarint(b, uint64(len(p.User)))
 		for _, u := range p.User {
-			b = appendString(b, u.Name)
-			b = appendString(b, u.Value)
+			b = record.AppendBytes(b, u.Name)
+			b = record.AppendBytes(b, u.Value)
 		}
 	}
-	return appendString(b, m.Payload)
+	return record.AppendBytes(b, m.Payload)
 }
 
 func checkSession(s *broker.Session) error {
@@ -158,15 +158,15 @@ func appendSession(b []byte, s *broker.Session) []byte {
 		}
 	}
 	b = append(b, recordFormat, s.Version, flags)
-	b = appendString(b, s.ClientID)
-	b = appendString(b, s.Principal)
+	b = record.AppendBytes(b, s.ClientID)
+	b = record.AppendBytes(b, s.Principal)
 	b = binary.AppendVarint(b, int64(s.Expiry))
 	if flags&sessDisconnected != 0 {
-		b = appendTime(b, s.Disconnected)
+		b = record.AppendTime(b, s.Disconnected)
 	}
 	b = binary.AppendUvarint(b, uint64(len(s.Subscriptions)))
 	for _, sub := range s.Subscriptions {
-		b = appendString(b, sub.Filter)
+		b = record.AppendBytes(b, sub.Filter)
 		opts := sub.QoS&subQoS | sub.RetainHandling<<4&subHandling
 		if sub.NoLocal {
 			opts |= subNoLocal
@@ -181,21 +181,12 @@ func appendSession(b []byte, s *broker.Session) []byte {
 		b = binary.AppendUvarint(b, uint64(s.Will.Delay))
 	}
 	if flags&sessWillBy != 0 {
-		b = appendString(b, s.Will.Thing)
-		b = appendString(b, s.Will.Message.SourceIP)
+		b = record.AppendBytes(b, s.Will.Thing)
+		b = record.AppendBytes(b, s.Will.Message.SourceIP)
 	}
 	if s.Will != nil {
-		b = appendTime(b, s.Will.Due)
-		b = appendString(b, appendMessage(nil, &s.Will.Message))
+		b = record.AppendTime(b, s.Will.Due)
+		b = record.AppendBytes(b, appendMessage(nil, &s.Will.Message))
 	}
 	return b
-}
-
-func appendString[S string | []byte](b []byte, s S) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
-func appendTime(b []byte, t time.Time) []byte {
-	b = binary.AppendVarint(b, t.Unix())
-	return binary.AppendUvarint(b, uint64(t.Nanosecond()))
 }
