@@ -140,6 +140,9 @@ func checkFilter(filter string) error {
 	if strings.Contains(filter, "${") {
 		return errors.New("a topic filter has no substitutions")
 	}
+	if strings.HasPrefix(filter, basicIngest) {
+		return errors.New("nobody subscribes to the topics of Basic Ingest: they reach the rule that they name")
+	}
 	if n := topic.Levels(filter); n > maxLevels {
 		return fmt.Errorf("the topic filter has %d levels, at most %d are allowed", n, maxLevels)
 	}

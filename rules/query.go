@@ -56,9 +56,10 @@ func (q *Query) Filter() string { return q.filter }
 func (q *Query) Version() string { return q.st.Version() }
 
 // MatchTopic reports whether FROM matches a topic. As with AWS, and unlike
-// MQTT, sensor/# does not match sensor itself.
+// MQTT, sensor/# does not match sensor itself. A topic of Basic Ingest matches
+// no FROM: it goes to the rule that it names.
 func (q *Query) MatchTopic(name string) bool {
-	return q.hasFilter && topic.MatchBelow(q.filter, name)
+	return q.hasFilter && !strings.HasPrefix(name, basicIngest) && topic.MatchBelow(q.filter, name)
 }
 
 // basicIngest is how topics begin that name the rule they are for.

@@ -138,9 +138,12 @@ func (c *compiler) args(nodes []Node) []code {
 
 // noVariable refuses a variable in n.
 func (c *compiler) noVariable(n Node, where string) {
-	if v, ok := n.(*VarRef); ok {
-		c.fail(v.Pos(), "a variable cannot be %s", where)
-	}
+	visit(n, func(n Node) bool {
+		if v, ok := n.(*VarRef); ok {
+			c.fail(v.Pos(), "a variable cannot be %s", where)
+		}
+		return c.err == nil
+	})
 }
 
 // added compiles a call of a function of the host.
@@ -191,7 +194,7 @@ func (c *compiler) outside(n *Call, x external, nodes []Node) code {
 		switch {
 		case star && name == protoName:
 			args[i] = c.bytesOr(a)
-			if _, whole := a.(*Star); whole { // the host gets base64 either way
+			if _, whole := a.(*Star); whole && c.query() < 0 { // the host gets base64 either way
 				raw := args[i].eval
 				args[i] = evaluated(func(e *env) Value { return e.encode(raw(e)) })
 			}

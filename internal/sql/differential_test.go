@@ -386,8 +386,8 @@ func (g *generator) call(depth int) string {
 		switch {
 		case g.legacy:
 			return one + "(" + arg() + ")"
-		case g.depth == 0 && g.IntN(4) == 0:
-			return "encode(*, 'base64')" // of an element it is the text as it stands
+		case g.IntN(4) == 0:
+			return "encode(*, 'base64')"
 		}
 		return g.pick("encode("+arg()+", 'base64')", "decode(encode("+arg()+", 'base64'), 'base64')", "decode("+arg()+", 'base64')",
 			"transform('enrichArray', "+g.pick("o", "{'q': a}")+", "+g.pick("l", "[{'w': 1}, o]", "nested.l")+")", g.time(depth))
@@ -433,6 +433,9 @@ func (g *generator) objectJSON(depth int, keys ...string) string {
 			v = g.objectJSON(depth-1, "x", "n", "l", "o", "m", "é")
 		}
 		members = append(members, space+`"`+strings.ReplaceAll(k, "m", g.pick("m", "\\u006d"))+`":`+space+v)
+		if g.IntN(16) == 0 { // the last counts
+			members = append(members, space+`"`+k+`":`+g.value(depth-1))
+		}
 	}
 	g.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
 	return "{" + strings.Join(members, ",") + space + "}"

@@ -11,14 +11,11 @@ import (
 )
 
 // bytesOr compiles n, or * as the bytes of the payload, exactly as received;
-// within a query, as the text of the element. The String it makes may hold
+// within a query * is the element as any value. The String it makes may hold
 // any bytes, so only encode and decode see it.
 func (c *compiler) bytesOr(n Node) code {
-	if _, ok := n.(*Star); !ok {
-		return c.expr(n)
-	}
-	if q := c.query(); q >= 0 {
-		return evaluated(func(e *env) Value { return Value{kind: String, s: e.elems[q]} })
+	if _, ok := n.(*Star); !ok || c.query() >= 0 {
+		return c.starOr(n)
 	}
 	return evaluated(func(e *env) Value { return Value{kind: String, s: view(e.in.Payload)} })
 }

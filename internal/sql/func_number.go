@@ -27,7 +27,16 @@ var doubles = map[string]double{
 	"acos": math.Acos, "asin": math.Asin, "atan": math.Atan,
 	"cos": math.Cos, "sin": math.Sin, "tan": math.Tan,
 	"cosh": math.Cosh, "sinh": math.Sinh, "tanh": math.Tanh,
-	"exp": math.Exp, "ln": math.Log, "log": math.Log10, "sqrt": math.Sqrt,
+	"exp": math.Exp, "ln": math.Log, "log": log10, "sqrt": math.Sqrt,
+}
+
+// log10 is exact for powers of ten, which math.Log10 is not always.
+func log10(x float64) float64 {
+	y := math.Log10(x)
+	if n := math.Round(y); math.Abs(y-n) < 1e-9 && math.Pow10(int(n)) == x {
+		return n
+	}
+	return y
 }
 
 var numberFuncs = map[string]builtin{

@@ -328,30 +328,3 @@ func unquote(s string, sc *arena) string {
 	}
 	return sc.string(appendUnescaped(sc.grow(len(in)), in))
 }
-
-// appendCompact appends a valid JSON text without space, numbers in their
-// one form, strings escaped no more than they must be.
-func appendCompact(b []byte, s string, legacy bool) []byte {
-	for i := 0; i < len(s); {
-		switch c := s[i]; {
-		case c == ' ' || c == '\n' || c == '\t' || c == '\r':
-			i++
-		case c == '"':
-			end, _ := skipString(s, i)
-			if tok := s[i:end]; hasEscape(tok) {
-				b = appendString(b, string(appendUnescaped(nil, tok[1:len(tok)-1])))
-			} else {
-				b = append(b, tok...)
-			}
-			i = end
-		case c == '-' || isDigit(c):
-			end, _ := skipNumber(s, i)
-			b, _ = loadRaw(s[i:end], nil, legacy).appendText(b, legacy)
-			i = end
-		default:
-			b = append(b, c)
-			i++
-		}
-	}
-	return b
-}

@@ -173,7 +173,14 @@ func makeNaiveFuncs() map[string]naiveFunc {
 			}
 			return nnum(f)
 		}),
-		"sqrt": onFloat(math.Sqrt), "exp": onFloat(math.Exp), "ln": onFloat(math.Log), "log": onFloat(math.Log10),
+		"sqrt": onFloat(math.Sqrt), "exp": onFloat(math.Exp), "ln": onFloat(math.Log), "log": onFloat(func(x float64) float64 {
+			for n := -330; n < 310; n++ {
+				if f, _ := strconv.ParseFloat("1e"+strconv.Itoa(n), 64); f == x && x > 0 {
+					return float64(n)
+				}
+			}
+			return math.Log10(x)
+		}),
 		"acos": onFloat(math.Acos), "asin": onFloat(math.Asin), "atan": onFloat(math.Atan), "atan2": onFloats(math.Atan2), "power": onFloats(math.Pow),
 		"cos": onFloat(math.Cos), "sin": onFloat(math.Sin), "tan": onFloat(math.Tan),
 		"cosh": onFloat(math.Cosh), "sinh": onFloat(math.Sinh), "tanh": onFloat(math.Tanh),

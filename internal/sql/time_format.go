@@ -100,7 +100,10 @@ func (f field) format(b []byte, t time.Time) []byte {
 	case 'C':
 		return pad(era / 100)
 	case 'Y':
-		return short(era)
+		if n == 2 {
+			return short(year)
+		}
+		return pad(era)
 	case 'y':
 		return short(year)
 	case 'x':
@@ -168,7 +171,7 @@ func zoneName(t time.Time, long bool) string {
 	}
 	if long {
 		for _, z := range zoneNames {
-			if z.short == short {
+			if z.short == short && z.minutes*60 == secs {
 				return z.long
 			}
 		}

@@ -1,7 +1,7 @@
 package sql
 
 import (
-	"math"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -10,17 +10,26 @@ import (
 // javaLetters are the pattern letters of java.time's DateTimeFormatter.
 const javaLetters = "GuyDMLdQqYwWEecahKkHmsSAnNVzOXxZp[]"
 
-// javaPattern takes a pattern apart and checks that its brackets match.
+// javaMost is how often a letter may stand in a row, where that is not 19.
+var javaMost = map[byte]int{'G': 5, 'M': 5, 'L': 5, 'Q': 5, 'q': 5, 'E': 5, 'e': 5, 'c': 5, 'D': 3, 'd': 2, 'H': 2, 'k': 2, 'K': 2, 'h': 2,
+	'm': 2, 's': 2, 'w': 2, 'W': 1, 'a': 1, 'S': 9, 'V': 2, 'z': 4, 'O': 4, 'X': 5, 'x': 5, 'Z': 5}
+
+// javaPattern takes a pattern apart and checks what DateTimeFormatter checks:
+// the count of each letter, brackets, what a pad stands before.
 func javaPattern(p string) ([]field, bool) {
 	fields, ok := splitPattern(p, javaLetters)
 	depth := 0
-	for _, f := range fields {
+	for i, f := range fields {
+		if most := javaMost[f.letter]; most > 0 && f.count > most {
+			return nil, false
+		}
 		switch {
 		case f.letter == '[':
 			depth++
 		case f.letter == ']':
 			depth--
-		case f.letter == 'V' && f.count != 2, f.letter == 'O' && f.count != 1 && f.count != 4:
+		case f.letter == 'V' && f.count != 2, f.letter == 'O' && f.count != 1 && f.count != 4, f.letter == 'c' && f.count == 2,
+			f.letter == 'p' && (i+1 == len(fields) || strings.IndexByte("p[]", fields[i+1].letter) >= 0 || fields[i+1].letter == 0):
 			return nil, false
 		}
 		if depth < 0 {
@@ -77,10 +86,7 @@ func (p *timeParser) run(fields []field) bool {
 		case '[':
 			end := closing(fields, k)
 			saved := *p
-			saved.got = make(map[byte]int, len(p.got))
-			for l, v := range p.got {
-				saved.got[l] = v
-			}
+			saved.got = maps.Clone(p.got)
 			if !p.run(fields[k+1 : end]) {
 				*p = saved // an optional part that is not there
 			}
@@ -89,8 +95,9 @@ func (p *timeParser) run(fields []field) bool {
 		case ']':
 			continue
 		case 'p':
-			for p.i < len(p.s) && p.s[p.i] == ' ' {
-				p.i++
+			k++
+			if !p.padded(f.count, fields[k]) {
+				return false
 			}
 			continue
 		}
@@ -99,6 +106,21 @@ func (p *timeParser) run(fields []field) bool {
 		}
 	}
 	return true
+}
+
+// padded reads a field that is filled with spaces from the left to a width.
+func (p *timeParser) padded(width int, f field) bool {
+	whole, end := p.s, p.i+width
+	if end > len(whole) {
+		return false
+	}
+	p.s = whole[:end]
+	for p.i < end && p.s[p.i] == ' ' {
+		p.i++
+	}
+	ok := p.field(f, nil) && p.i == end
+	p.s = whole
+	return ok
 }
 
 // closing is the index of the bracket that closes the one at k, or the end.
@@ -117,19 +139,79 @@ func closing(fields []field, k int) int {
 	return len(fields)
 }
 
+// maxWidth is the most digits that a number is read of.
+const maxWidth = 18
+
+// width is how many digits a numeric field has, at least and at most; signed
+// says that a minus may stand before them. least is 0 for what is no number.
+func (f field) width() (least, most int, signed bool) {
+	switch f.letter {
+	case 'u', 'y', 'Y':
+		if f.count != 2 {
+			return f.count, maxWidth, true
+		}
+	case 'D':
+		if f.count == 1 {
+			return 1, maxWidth, true
+		}
+		return f.count, 3, false
+	case 'M', 'L', 'Q', 'q', 'd', 'h', 'H', 'k', 'K', 'm', 's':
+		switch f.count {
+		case 1:
+			return 1, maxWidth, true
+		case 2:
+		default:
+			return 0, 0, false
+		}
+	case 'n', 'N', 'A':
+		return f.count, maxWidth, false
+	case 'w':
+		return f.count, 2, false
+	case 'S', 'W':
+	case 'e', 'c':
+		if f.count > 2 {
+			return 0, 0, false
+		}
+	default:
+		return 0, 0, false
+	}
+	return f.count, f.count, false
+}
+
 // fixed is the width of a numeric field that has just that many digits, or 0.
 func (f field) fixed() int {
-	switch {
-	case strings.IndexByte("dhHkKmsMLwe", f.letter) >= 0 && f.letter != 0 && f.count == 2, f.letter == 'D' && f.count == 3,
-		f.letter == 'S', strings.IndexByte("uyY", f.letter) >= 0 && f.letter != 0 && f.count == 2:
-		return f.count
+	if least, most, _ := f.width(); least == most {
+		return most
 	}
 	return 0
 }
 
+// limits are the values that fields may have. The hours h and k may be 0, as
+// the resolver style SMART has it.
 var limits = map[byte][2]int{
-	'd': {1, 31}, 'D': {1, 366}, 'M': {1, 12}, 'H': {0, 23}, 'k': {1, 24}, 'K': {0, 11}, 'h': {1, 12}, 'm': {0, 59}, 's': {0, 59},
-	'w': {1, 53}, 'W': {0, 5}, 'e': {1, 7}, 'Q': {1, 4}, 'A': {0, 86399999}, 'N': {0, 86399999999999}, 'n': {0, 999999999},
+	'y': {1, 999999999}, 'd': {1, 31}, 'D': {1, 366}, 'M': {1, 12}, 'H': {0, 24}, 'k': {0, 24}, 'K': {0, 11}, 'h': {0, 12}, 'm': {0, 59}, 's': {0, 59},
+	'w': {1, 53}, 'W': {0, 6}, 'e': {1, 7}, 'Q': {1, 4}, 'A': {0, 86399999}, 'N': {0, 86399999999999}, 'n': {0, 999999999},
+}
+
+// The texts of fields by their style: short, full, narrow. A narrow text that
+// several values have is that of the last.
+var (
+	eras      = [3][]string{{"BC", "AD"}, {"Before Christ", "Anno Domini"}, {"B", "A"}}
+	quarters  = [3][]string{{"Q1", "Q2", "Q3", "Q4"}, {"1st quarter", "2nd quarter", "3rd quarter", "4th quarter"}, {"1", "2", "3", "4"}}
+	halves    = []string{"AM", "PM"}
+	months    = named(12, func(i int) string { return time.Month(i + 1).String() })
+	weekdays  = named(7, func(i int) string { return time.Weekday((i + 1) % 7).String() })
+	styleFrom = map[int]int{3: 0, 4: 1, 5: 2} // by the count of letters
+)
+
+func named(n int, full func(i int) string) (styles [3][]string) {
+	for i := range n {
+		name := full(i)
+		for style, text := range []string{name[:3], name, name[:1]} {
+			styles[style] = append(styles[style], text)
+		}
+	}
+	return styles
 }
 
 func (p *timeParser) field(f field, next []field) bool {
@@ -142,87 +224,79 @@ func (p *timeParser) field(f field, next []field) bool {
 		p.i += len(f.text)
 		return true
 	case 'G':
-		return p.oneOf('G', []string{"BC", "AD"}, 0) || p.oneOf('G', []string{"Before Christ", "Anno Domini"}, 0)
+		return p.oneOf('G', eras[styleFrom[max(f.count, 3)]], 0)
 	case 'a':
-		return p.oneOf('a', []string{"AM", "PM"}, 0)
-	case 'E':
-		return p.weekday(f.count >= 4)
-	case 'M', 'L':
-		if f.count >= 3 {
-			var months []string
-			for m := time.January; m <= time.December; m++ {
-				months = append(months, name(m.String(), f.count >= 4))
-			}
-			return p.oneOf('M', months, 1)
-		}
-		f.letter = 'M'
-	case 'e', 'c':
-		if f.count >= 3 {
-			return p.weekday(f.count >= 4)
-		}
-		f.letter = 'e'
-	case 'Q', 'q':
-		if f.count == 3 {
-			return p.oneOf('Q', []string{"Q1", "Q2", "Q3", "Q4"}, 1)
-		}
-		f.letter = 'Q'
+		return p.oneOf('a', halves, 0)
 	case 'V', 'z', 'O', 'X', 'x', 'Z':
 		return p.zone(f)
 	case 'S':
-		n := 0
-		for n < f.count {
-			if n >= len(rest) || !isDigit(rest[n]) {
-				return false
-			}
-			n++
-		}
-		nanos := 0
-		for k := range 9 {
-			nanos *= 10
-			if k < n {
-				nanos += int(rest[k] - '0')
-			}
-		}
-		p.i += n
-		return p.set('n', nanos)
+		return p.fraction(f.count)
+	case 'L':
+		f.letter = 'M'
+	case 'q':
+		f.letter = 'Q'
+	case 'c':
+		f.letter = 'e'
 	}
-	return p.numeric(f, next)
+	if least, _, _ := f.width(); least > 0 {
+		return p.numeric(f, next)
+	}
+	style := styleFrom[max(f.count, 3)]
+	switch f.letter {
+	case 'M':
+		return p.oneOf('M', months[style], 1)
+	case 'Q':
+		return p.oneOf('Q', quarters[style], 1)
+	}
+	return p.oneOf('E', weekdays[style], 1) // E, e, c
+}
+
+// fraction reads so many digits of a second.
+func (p *timeParser) fraction(n int) bool {
+	nanos := 0
+	for k := range 9 {
+		nanos *= 10
+		if k >= n {
+			continue
+		}
+		if p.i >= len(p.s) || !isDigit(p.s[p.i]) {
+			return false
+		}
+		nanos += int(p.s[p.i] - '0')
+		p.i++
+	}
+	return p.set('n', nanos)
 }
 
 // numeric reads a number. One of any width leaves the digits that fields of
 // fixed width right after it need.
 func (p *timeParser) numeric(f field, next []field) bool {
 	year := f.letter == 'u' || f.letter == 'y' || f.letter == 'Y'
+	least, most, signed := f.width()
 	rest := p.s[p.i:]
-	neg := f.fixed() == 0 && strings.HasPrefix(rest, "-")
+	neg := signed && strings.HasPrefix(rest, "-")
 	plus := year && f.count >= 4 && strings.HasPrefix(rest, "+")
 	if neg || plus {
 		rest = rest[1:]
 		p.i++
 	}
+	after := 0
+	for _, n := range next {
+		w := n.fixed()
+		if w == 0 || least == most {
+			break
+		}
+		after += w
+	}
 	digits := 0
-	for digits < len(rest) && digits < 18 && isDigit(rest[digits]) {
+	for digits < len(rest) && digits < most+after && isDigit(rest[digits]) {
 		digits++
 	}
-	least := f.count
-	if w := f.fixed(); w > 0 {
-		digits = min(digits, w)
-	} else {
-		for _, n := range next {
-			w := n.fixed()
-			if w == 0 {
-				break
-			}
-			digits -= w
-		}
-		if f.letter == 'D' && f.count == 2 {
-			digits = min(digits, 3)
-		}
-	}
-	switch {
-	case digits < least || digits < 1:
+	if digits < least {
 		return false
-	case year && f.count >= 4 && !neg && plus != (digits > f.count):
+	}
+	digits = min(max(digits-after, least), maxWidth)
+	if year && f.count >= 4 && !neg && plus != (digits > f.count) {
 		return false // a year has a plus just if it has more digits than letters
 	}
 	v := 0
@@ -244,9 +318,7 @@ func (p *timeParser) numeric(f field, next []field) bool {
 // set notes a field. One that was read before must agree.
 func (p *timeParser) set(letter byte, v int) bool {
 	if l, ok := limits[letter]; ok && (v < l[0] || v > l[1]) {
-		if letter != 'H' || v != 24 {
-			return false
-		}
+		return false
 	}
 	if old, ok := p.got[letter]; ok && old != v {
 		return false
@@ -255,172 +327,18 @@ func (p *timeParser) set(letter byte, v int) bool {
 	return true
 }
 
-// oneOf reads one of the names; the first stands for base.
+// oneOf reads one of the names; the first stands for base. Of those that fit the
+// longest counts, and the last of these.
 func (p *timeParser) oneOf(letter byte, names []string, base int) bool {
+	found := -1
 	for i, n := range names {
-		if strings.HasPrefix(p.s[p.i:], n) {
-			p.i += len(n)
-			return p.set(letter, base+i)
+		if strings.HasPrefix(p.s[p.i:], n) && (found < 0 || len(n) >= len(names[found])) {
+			found = i
 		}
 	}
-	return false
-}
-
-func (p *timeParser) weekday(long bool) bool {
-	var days []string
-	for d := range 7 {
-		days = append(days, name(time.Weekday((d+1)%7).String(), long))
-	}
-	return p.oneOf('E', days, 1)
-}
-
-func (p *timeParser) zone(f field) bool {
-	rest := p.s[p.i:]
-	offset := func(text string) bool {
-		secs, n := parseOffset(text)
-		if n == 0 {
-			return false
-		}
-		p.i += len(rest) - len(text) + n
-		p.loc = time.FixedZone("", secs)
-		return true
-	}
-	switch f.letter {
-	case 'X', 'Z', 'x':
-		if (f.letter == 'X' || f.letter == 'Z' && f.count == 5) && strings.HasPrefix(rest, "Z") {
-			p.i++
-			p.loc = time.UTC
-			return true
-		}
-		if f.letter != 'Z' || f.count != 4 {
-			return offset(rest)
-		}
-	}
-	if gmt, ok := strings.CutPrefix(rest, "GMT"); ok && (f.letter == 'O' || f.letter == 'Z') {
-		if !offset(gmt) {
-			p.i += len("GMT")
-			p.loc = time.UTC
-		}
-		return true
-	}
-	if f.letter == 'O' || f.letter == 'Z' {
+	if found < 0 {
 		return false
 	}
-	if f.letter == 'z' {
-		for _, z := range zoneNames {
-			for _, n := range []string{z.long, z.short} {
-				after, ok := strings.CutPrefix(rest, n)
-				if ok && (after == "" || !isZoneChar(after[0])) {
-					p.i += len(n)
-					p.loc = p.zones.find(z.region)
-					return p.loc != nil
-				}
-			}
-		}
-	}
-	n := 0
-	for n < len(rest) && isZoneChar(rest[n]) {
-		n++
-	}
-	p.loc = p.zones.find(rest[:n])
-	p.i += n
-	return p.loc != nil
-}
-
-func isZoneChar(c byte) bool {
-	return isLetter(c) || isDigit(c) || c == '/' || c == '+' || c == '-' || c == ':'
-}
-
-// resolve makes a time of the fields, as the resolver style SMART does.
-func (p *timeParser) resolve() (time.Time, bool) {
-	has := func(l byte) (int, bool) { v, ok := p.got[l]; return v, ok }
-	year, ok := has('u')
-	if y, of := has('y'); of {
-		if era, is := has('G'); is && era == 0 {
-			y = 1 - y
-		}
-		if ok && y != year {
-			return time.Time{}, false
-		}
-		year, ok = y, true
-	}
-	if year < -999999999 || year > math.MaxInt32 {
-		return time.Time{}, false
-	}
-	var date time.Time
-	month, hasMonth := has('M')
-	day, hasDay := has('d')
-	yearDay, hasYearDay := has('D')
-	weekYear, hasWeekYear := has('Y')
-	week, hasWeek := has('w')
-	switch {
-	case ok && hasMonth && hasDay:
-		if last := time.Date(year, time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day(); day > last {
-			day = last
-		}
-		date = time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
-	case ok && hasYearDay:
-		date = time.Date(year, 1, yearDay, 0, 0, 0, 0, time.UTC)
-		if date.Year() != year {
-			return time.Time{}, false
-		}
-	case hasWeekYear && hasWeek:
-		// English locale: weeks begin on Sunday, the first holds January 1st.
-		d, ok := has('e')
-		if w, is := has('E'); !ok && is {
-			d, ok = w%7+1, true
-		}
-		if !ok {
-			return time.Time{}, false
-		}
-		first := time.Date(weekYear, 1, 1, 0, 0, 0, 0, time.UTC)
-		date = first.AddDate(0, 0, (week-1)*7+d-1-int(first.Weekday()))
-	default:
-		return time.Time{}, false
-	}
-	if w, ok := has('E'); ok && w%7 != int(date.Weekday()) {
-		return time.Time{}, false
-	}
-	return p.clock(date)
-}
-
-// clock adds the time of the day.
-func (p *timeParser) clock(date time.Time) (time.Time, bool) {
-	h, hasHour := p.got['H']
-	if k, ok := p.got['k']; ok {
-		h, hasHour = k%24, true
-	}
-	half, hasHalf := p.got['a']
-	for _, l := range []byte{'h', 'K'} {
-		if v, ok := p.got[l]; ok && !hasHour {
-			if !hasHalf {
-				return time.Time{}, false
-			}
-			h, hasHour = v%12+12*half, true
-		}
-	}
-	m, hasMinute := p.got['m']
-	s, hasSecond := p.got['s']
-	n, hasNano := p.got['n']
-	switch {
-	case !hasHour && (hasMinute || hasSecond || hasNano), !hasMinute && hasSecond:
-		return time.Time{}, false
-	case hasHalf && hasHour && h/12 != half && h != 24:
-		return time.Time{}, false
-	case h == 24 && (m > 0 || s > 0 || n > 0):
-		return time.Time{}, false
-	}
-	nanos := int64(n)
-	if ms, ok := p.got['A']; ok {
-		nanos = int64(ms) * 1e6
-	}
-	if v, ok := p.got['N']; ok {
-		nanos = int64(v)
-	}
-	loc := p.loc
-	if loc == nil {
-		loc = time.UTC
-	}
-	t := time.Date(date.Year(), date.Month(), date.Day(), h, m, s, 0, loc)
-	return t.Add(time.Duration(nanos)), true
+	p.i += len(names[found])
+	return p.set(letter, base+found)
 }

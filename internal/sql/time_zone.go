@@ -111,26 +111,57 @@ func offsetText(secs int, colon bool) string {
 	return fmt.Sprintf("%c%02d%02d", sign, secs/3600, secs/60%60)
 }
 
-// zoneNames are abbreviations with a full name, and a region where they hold.
-var zoneNames = []struct{ short, long, region string }{
-	{"UTC", "Coordinated Universal Time", "UTC"},
-	{"GMT", "Greenwich Mean Time", "UTC"},
-	{"BST", "British Summer Time", "Europe/London"},
-	{"CET", "Central European Standard Time", "Europe/Paris"},
-	{"CEST", "Central European Summer Time", "Europe/Paris"},
-	{"EET", "Eastern European Standard Time", "Europe/Athens"},
-	{"EEST", "Eastern European Summer Time", "Europe/Athens"},
-	{"MSK", "Moscow Standard Time", "Europe/Moscow"},
-	{"IST", "India Standard Time", "Asia/Kolkata"},
-	{"JST", "Japan Standard Time", "Asia/Tokyo"},
-	{"PST", "Pacific Standard Time", "America/Los_Angeles"},
-	{"PDT", "Pacific Daylight Time", "America/Los_Angeles"},
-	{"MST", "Mountain Standard Time", "America/Denver"},
-	{"MDT", "Mountain Daylight Time", "America/Denver"},
-	{"CST", "Central Standard Time", "America/Chicago"},
-	{"CDT", "Central Daylight Time", "America/Chicago"},
-	{"EST", "Eastern Standard Time", "America/New_York"},
-	{"EDT", "Eastern Daylight Time", "America/New_York"},
+// zoneNames are abbreviations with a full name, a region where they hold, and
+// the offset there in minutes. An abbreviation of several is read as the first.
+var zoneNames = []struct {
+	short, long, region string
+	minutes             int
+}{
+	{"UTC", "Coordinated Universal Time", "UTC", 0},
+	{"GMT", "Greenwich Mean Time", "UTC", 0},
+	{"IST", "India Standard Time", "Asia/Kolkata", 330},
+	{"CST", "Central Standard Time", "America/Chicago", -360},
+	{"CDT", "Central Daylight Time", "America/Chicago", -300},
+	{"BST", "British Summer Time", "Europe/London", 60},
+	{"IST", "Irish Standard Time", "Europe/Dublin", 60},
+	{"WET", "Western European Standard Time", "Europe/Lisbon", 0},
+	{"WEST", "Western European Summer Time", "Europe/Lisbon", 60},
+	{"CET", "Central European Standard Time", "Europe/Paris", 60},
+	{"CEST", "Central European Summer Time", "Europe/Paris", 120},
+	{"EET", "Eastern European Standard Time", "Europe/Athens", 120},
+	{"EEST", "Eastern European Summer Time", "Europe/Athens", 180},
+	{"MSK", "Moscow Standard Time", "Europe/Moscow", 180},
+	{"IST", "Israel Standard Time", "Asia/Jerusalem", 120},
+	{"IDT", "Israel Daylight Time", "Asia/Jerusalem", 180},
+	{"PKT", "Pakistan Standard Time", "Asia/Karachi", 300},
+	{"CST", "China Standard Time", "Asia/Shanghai", 480},
+	{"HKT", "Hong Kong Standard Time", "Asia/Hong_Kong", 480},
+	{"KST", "Korean Standard Time", "Asia/Seoul", 540},
+	{"JST", "Japan Standard Time", "Asia/Tokyo", 540},
+	{"AWST", "Australian Western Standard Time", "Australia/Perth", 480},
+	{"ACST", "Australian Central Standard Time", "Australia/Adelaide", 570},
+	{"ACDT", "Australian Central Daylight Time", "Australia/Adelaide", 630},
+	{"AEST", "Australian Eastern Standard Time", "Australia/Sydney", 600},
+	{"AEDT", "Australian Eastern Daylight Time", "Australia/Sydney", 660},
+	{"NZST", "New Zealand Standard Time", "Pacific/Auckland", 720},
+	{"NZDT", "New Zealand Daylight Time", "Pacific/Auckland", 780},
+	{"WAT", "West Africa Standard Time", "Africa/Lagos", 60},
+	{"CAT", "Central Africa Time", "Africa/Maputo", 120},
+	{"SAST", "South Africa Standard Time", "Africa/Johannesburg", 120},
+	{"EAT", "East Africa Time", "Africa/Nairobi", 180},
+	{"HST", "Hawaii-Aleutian Standard Time", "Pacific/Honolulu", -600},
+	{"AKST", "Alaska Standard Time", "America/Anchorage", -540},
+	{"AKDT", "Alaska Daylight Time", "America/Anchorage", -480},
+	{"PST", "Pacific Standard Time", "America/Los_Angeles", -480},
+	{"PDT", "Pacific Daylight Time", "America/Los_Angeles", -420},
+	{"MST", "Mountain Standard Time", "America/Denver", -420},
+	{"MDT", "Mountain Daylight Time", "America/Denver", -360},
+	{"EST", "Eastern Standard Time", "America/New_York", -300},
+	{"EDT", "Eastern Daylight Time", "America/New_York", -240},
+	{"AST", "Atlantic Standard Time", "America/Halifax", -240},
+	{"ADT", "Atlantic Daylight Time", "America/Halifax", -180},
+	{"NST", "Newfoundland Standard Time", "America/St_Johns", -210},
+	{"NDT", "Newfoundland Daylight Time", "America/St_Johns", -150},
 }
 
 // A field is a run of one pattern letter, or literal text when letter is 0.

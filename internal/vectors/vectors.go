@@ -47,11 +47,27 @@ func Run(t *testing.T, sub string, known []string, check func(Vector) error) {
 		}
 		t.Fatal(err)
 	}
-	if len(all) == 0 {
-		t.Fatalf("no vector in %s", filepath.Join(dir, sub))
-	}
 	if !own {
 		known = nil
+	}
+	run(t, sub, all, known, check)
+}
+
+// RunMore runs check for every vector of the files in dir, a package's own
+// vectors in the same format.
+func RunMore(t *testing.T, dir string, check func(Vector) error) {
+	t.Helper()
+	all, err := load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, dir, all, nil, check)
+}
+
+func run(t *testing.T, sub string, all []Vector, known []string, check func(Vector) error) {
+	t.Helper()
+	if len(all) == 0 {
+		t.Fatalf("no vector in %s", sub)
 	}
 	var ran, passed, expected int
 	seen := map[string]bool{}
