@@ -120,6 +120,9 @@ func (d paramDecoder) leaf(path string, raw json.RawMessage, v reflect.Value) er
 	}
 	var mismatch *json.UnmarshalTypeError
 	if errors.As(err, &mismatch) {
+		if reflect.PointerTo(v.Type()).Implements(textUnmarshaler) {
+			return wrongType(path, raw, "a string")
+		}
 		return wrongType(path, raw, kindName(mismatch.Type))
 	}
 	return &ParamError{path, err}

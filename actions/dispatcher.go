@@ -48,7 +48,7 @@ func (d *Dispatcher) Open(ctx context.Context, name string, params json.RawMessa
 }
 
 // OpenFor opens the action of that name with params for an owner, as the name
-// of a rule. Errors are ErrUnknownAction, a *ParamError, what the plugin's
+// of a rule. Errors are an *UnknownActionError, a *ParamError, what the plugin's
 // Open says, or what the queue says.
 //
 // The returned Action is an io.Closer: after Close its Do returns ErrClosed, and

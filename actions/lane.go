@@ -200,6 +200,9 @@ func (l *lane) stats() ActionStats {
 }
 
 func (l *lane) workers() int {
+	if c, ok := l.action.(Concurrent); ok {
+		return c.Concurrency()
+	}
 	if l.spec.Workers != 0 {
 		return l.spec.Workers
 	}

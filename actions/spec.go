@@ -99,7 +99,7 @@ func NewCatalog(specs ...Spec) (*Catalog, error) {
 // Specs returns the plugins ordered by name.
 func (c *Catalog) Specs() []Spec { return slices.Clone(c.specs) }
 
-// Spec returns the plugin of that name, or ErrUnknownAction with the names there are.
+// Spec returns the plugin of that name, or an *UnknownActionError with the names there are.
 func (c *Catalog) Spec(name string) (Spec, error) {
 	if i, ok := c.byName[name]; ok {
 		return c.specs[i], nil
@@ -108,7 +108,7 @@ func (c *Catalog) Spec(name string) (Spec, error) {
 	for i, s := range c.specs {
 		names[i] = s.Name
 	}
-	return Spec{}, fmt.Errorf("%w %q%s", ErrUnknownAction, name, suggest(name, names))
+	return Spec{}, &UnknownActionError{name, names}
 }
 
 // Check reports whether an action of that name can be opened with params, by

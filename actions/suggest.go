@@ -5,14 +5,20 @@ import (
 	"strings"
 )
 
-// suggest says which of names a misspelt name may have meant, or which there are.
-func suggest(name string, names []string) string {
+// nearest is which of names a misspelt name may have meant; empty if none is near.
+func nearest(name string, names []string) string {
 	best, bestDist := "", len(name)/2+1
 	for _, n := range names {
 		if d := editDistance(strings.ToLower(name), strings.ToLower(n)); d < bestDist {
 			best, bestDist = n, d
 		}
 	}
+	return best
+}
+
+// suggest says which of names a misspelt name may have meant, or which there are.
+func suggest(name string, names []string) string {
+	best := nearest(name, names)
 	switch {
 	case best != "":
 		return "; did you mean " + best + "?"

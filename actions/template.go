@@ -62,6 +62,15 @@ func (t Template) Constant() (string, bool) {
 	return t.compiled.Constant()
 }
 
+// Prefix is the text before the first substitution: what each result begins
+// with. A template without substitutions is all prefix.
+func (t Template) Prefix() string {
+	if t.compiled == nil {
+		return ""
+	}
+	return t.compiled.Prefix()
+}
+
 // Expand evaluates the template on the source message of r. What is missing in
 // the message is the empty text; only functions that ask the outside can fail.
 func (t Template) Expand(ctx context.Context, r *Request) (string, error) {

@@ -262,6 +262,7 @@ func (e *Engine) prepare(ctx context.Context, r Rule) (*entry, error) {
 		en.settled = en.settled || settles(a)
 	}
 	if r.ErrorAction != nil {
+		binding.ErrorAction = true
 		if en.onError, err = e.bind(ctx, *r.ErrorAction); err != nil {
 			en.close()
 			return nil, &RuleError{Rule: r.Name, Field: actionField(ErrorAction), Err: err}

@@ -11,9 +11,9 @@ import (
 // DirBucket is a directory.
 type Bucket interface {
 	// Put stores body under key, whole or not at all, and returns once that
-	// is durable. A key that exists already is only ever put again with the
-	// same body (after a crash), and then must not become unreadable in
-	// between. Put does not keep body.
+	// is durable. What is there under the key is replaced, and must not become
+	// unreadable in between; Files only ever puts the same body again (after a
+	// crash). Put does not keep body.
 	Put(ctx context.Context, key string, body []byte) error
 }
 

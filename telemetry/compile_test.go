@@ -88,7 +88,7 @@ func FuzzCompile(f *testing.F) {
 			t.Fatalf("own state is refused: %v", err)
 		}
 		for r := range w.Advance(maxTime) {
-			if err := checkRecord("k", t0, r.Value, 1<<20); err != nil {
+			if err := (&StreamOptions{MaxRecordBytes: 1 << 20}).check("k", t0, r.Value); err != nil {
 				t.Fatalf("result is %s: %v", r.Value, err)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"io/fs"
 	"iter"
@@ -20,14 +21,18 @@ import (
 // A DirBucket is a Bucket in a directory. An object becomes visible whole:
 // it is written to a temporary name (which begins with a dot), synced,
 // renamed, and its directory synced. An object that exists with the same body
-// is left untouched.
+// is left untouched. Of two Puts of one key at a time one comes after the other.
 //
 // Keys are relative paths as io/fs has them, of elements that do not begin
-// with a dot. One program writes into the directory at a time; any number may
+// with a dot. An element is a name of a file or of a directory, not both: what
+// lies at "a" keeps "a/b" from being put, and the other way round. One program writes into the directory at a time; any number may
 // read, and may ignore names that begin with a dot.
 type DirBucket struct {
 	dir string
 	fs  DirFS
+
+	seed maphash.Seed
+	keys [64]sync.Mutex // by hash of the key: one writer of a temporary name at a time
 
 	mu    sync.Mutex
 	known map[string]bool // directories that are there and durable
@@ -62,7 +67,7 @@ func NewDirBucket(dir string, opts *DirOptions) (*DirBucket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: bucket %s: %w", dir, err)
 	}
-	b := &DirBucket{dir: abs, fs: osFS{}, known: make(map[string]bool)}
+	b := &DirBucket{dir: abs, fs: osFS{}, seed: maphash.MakeSeed(), known: make(map[string]bool)}
 	if opts != nil && opts.FS != nil {
 		b.fs = opts.FS
 	}
@@ -93,7 +98,16 @@ func (b *DirBucket) Put(ctx context.Context, key string, body []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := b.put(key, body); err != nil {
+	lock := &b.keys[maphash.String(b.seed, key)%uint64(len(b.keys))]
+	lock.Lock()
+	defer lock.Unlock()
+	err := b.put(key, body)
+	for _, never := range []error{syscall.ENOTDIR, syscall.EISDIR, syscall.ENAMETOOLONG} {
+		if errors.Is(err, never) { // no further attempt ends otherwise
+			return fmt.Errorf("%w: bucket key %q: %w", ErrInvalidName, key, never)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("telemetry: bucket %s: %s: %w", b.dir, key, err)
 	}
 	return nil
@@ -109,8 +123,12 @@ func (b *DirBucket) put(key string, body []byte) error {
 	// After a crash the object may be there. Then a reader may have it open
 	// or may compare times, and there is no reason to write it again; but
 	// its name need not be durable yet.
-	if old, err := b.fs.ReadFile(name); err == nil && bytes.Equal(old, body) {
+	old, err := b.fs.ReadFile(name)
+	switch {
+	case err == nil && bytes.Equal(old, body):
 		return b.fs.SyncDir(dir)
+	case errors.Is(err, syscall.EISDIR):
+		return err // as the rename will say less clearly
 	}
 	// The temporary name is the same each time, so that a crash leaves
 	// nothing behind that the next attempt does not overwrite.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -37,8 +38,14 @@ type FilesOptions struct {
 	Gzip bool
 
 	// Envelope writes each line as an object of the members "key", "time"
-	// (RFC 3339), "partition", "offset" and "value" instead of the value.
+	// (RFC 3339), "partition", "offset" and "value" instead of the value; for
+	// one that is not JSON, "base64" in the place of "value".
 	Envelope bool
+
+	// Concatenate writes the values one after the other with nothing between
+	// them, byte for byte, as a delivery stream of Firehose does: whoever puts
+	// them says how they are told apart. The key then has no ".jsonl" by default.
+	Concatenate bool
 }
 
 // A FileSink writes each batch as one file of JSON lines into a bucket. Made
@@ -57,7 +64,8 @@ var (
 )
 
 // Files returns a sink that writes JSON lines: one file per batch, one line
-// per record, in order. The name and content of a file depend on the batch
+// per record, in order (a value that is not JSON and has line breaks becomes a
+// JSON string). The name and content of a file depend on the batch
 // alone, so that a batch which is repeated after a crash repeats its file:
 // the files of a consumer hold each record exactly once, and a file that was
 // once visible never changes.
@@ -67,7 +75,10 @@ func Files(b Bucket, opts *FilesOptions) (*FileSink, error) {
 		o = *opts
 	}
 	if o.Key == "" {
-		o.Key = "{yyyy}/{mm}/{dd}/{hh}/{id}.jsonl"
+		o.Key = "{yyyy}/{mm}/{dd}/{hh}/{id}"
+		if !o.Concatenate {
+			o.Key += ".jsonl"
+		}
 		if o.Gzip {
 			o.Key += ".gz"
 		}
@@ -82,6 +93,9 @@ func Files(b Bucket, opts *FilesOptions) (*FileSink, error) {
 		o.MaxWait = time.Minute
 	}
 	tmpl, err := parseTemplate(o.Prefix + o.Key)
+	if o.Envelope && o.Concatenate {
+		err = errors.Join(err, errors.New("telemetry: FilesOptions: Envelope and Concatenate"))
+	}
 	if o.MaxBytes < 0 || o.MaxRecords < 0 || o.MaxWait < 0 {
 		err = errors.Join(err, errors.New("telemetry: FilesOptions: MaxBytes, MaxRecords or MaxWait is negative"))
 	}
@@ -107,9 +121,12 @@ func (f *FileSink) Write(ctx context.Context, b Batch) error {
 	}
 	var body []byte
 	for i := range b.Records {
-		if f.opts.Envelope {
+		switch {
+		case f.opts.Envelope:
 			body = appendEnvelope(body, &b.Records[i])
-		} else {
+		case f.opts.Concatenate:
+			body = append(body, b.Records[i].Value...)
+		default:
 			body = appendLine(body, b.Records[i].Value)
 		}
 	}
@@ -160,6 +177,10 @@ func appendEnvelope(dst []byte, r *Record) []byte {
 	dst = strconv.AppendInt(dst, int64(r.Partition), 10)
 	dst = append(dst, `,"offset":`...)
 	dst = strconv.AppendInt(dst, r.Offset, 10)
+	if !validJSON(r.Value) {
+		dst = append(dst, `,"base64":"`...)
+		return append(base64.StdEncoding.AppendEncode(dst, r.Value), "\"}\n"...)
+	}
 	dst = append(dst, `,"value":`...)
 	dst = appendLine(dst, r.Value)
 	dst[len(dst)-1] = '}'

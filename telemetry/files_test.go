@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,6 +62,7 @@ func TestFiles(t *testing.T) {
 			`{"key":"k\"1","time":"2026-03-01T12:30:00Z","partition":2,"offset":0,"value":{"a":1}}` + "\n" +
 				`{"key":"k\"1","time":"2026-03-01T12:30:00Z","partition":2,"offset":1,"value":{"b":[1,2]}}` + "\n",
 			telemetry.FilesOptions{Envelope: true}},
+		{"with nothing between", "2026/03/01/12/b1", "{\"a\":1}{\"b\":\n [1,\r\n 2]}", telemetry.FilesOptions{Concatenate: true}},
 		{"compressed", "2026/03/01/12/b1.jsonl.gz", "{\"a\":1}\n{\"b\":[1,2]}\n", telemetry.FilesOptions{Gzip: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -101,6 +103,83 @@ func TestFiles(t *testing.T) {
 				t.Errorf("stats are %+v", st)
 			}
 		})
+	}
+}
+
+// Values of a stream of any bytes.
+func TestFilesOfBytes(t *testing.T) {
+	const line = "\n"
+	for _, c := range []struct {
+		name, want string
+		opts       telemetry.FilesOptions
+	}{
+		{"lines", "plain" + line + `"a\nb"` + line + "\xff\x00" + line + line, telemetry.FilesOptions{Key: "{id}"}},
+		{"as they are", "plaina\nb\xff\x00", telemetry.FilesOptions{Key: "{id}", Concatenate: true}},
+	} {
+		bucket, err := telemetry.NewDirBucket(t.TempDir(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink, err := telemetry.Files(bucket, &c.opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sink.Write(t.Context(), batchOf("b1", "plain", "a\nb", "\xff\x00", "")); err != nil {
+			t.Fatal(err)
+		}
+		if body := content(t, bucket, "b1"); string(body) != c.want {
+			t.Errorf("%s: file is %q, want %q", c.name, body, c.want)
+		}
+	}
+	bucket, err := telemetry.NewDirBucket(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink, err := telemetry.Files(bucket, &telemetry.FilesOptions{Key: "{id}", Envelope: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sink.Write(t.Context(), batchOf("b1", "a\nb")); err != nil {
+		t.Fatal(err)
+	}
+	if body := string(content(t, bucket, "b1")); !strings.HasSuffix(body, `,"base64":"YQpi"}`+line) {
+		t.Errorf("file is %q", body)
+	}
+	if _, err := telemetry.Files(bucket, &telemetry.FilesOptions{Envelope: true, Concatenate: true}); err == nil {
+		t.Error("Envelope with Concatenate was taken")
+	}
+}
+
+// A key has the last body put, whole, also where several are put at a time.
+func TestDirBucketOverwrites(t *testing.T) {
+	b, err := telemetry.NewDirBucket(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for n := range 20 {
+				if err := b.Put(t.Context(), "a/b", bytes.Repeat([]byte{byte('a' + i)}, 1000*(n%3+1))); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if body := content(t, b, "a/b"); len(body)%1000 != 0 || len(bytes.Trim(body, string(body[:1]))) != 0 {
+		t.Errorf("a mixture of bodies: %d bytes, %.40q", len(body), body)
+	}
+	if err := b.Put(t.Context(), "a/b", []byte("last")); err != nil || string(content(t, b, "a/b")) != "last" {
+		t.Errorf("%v", err)
+	}
+	for _, key := range []string{"a", "a/b/c", "a/b/c/d", strings.Repeat("x", 300), strings.Repeat("x", 300) + "/y"} {
+		if err := b.Put(t.Context(), key, []byte("x")); !errors.Is(err, telemetry.ErrInvalidName) {
+			t.Errorf("%.40s: %v", key, err)
+		}
+	}
+	if keys := list(t, b, "", ""); !slices.Equal(keys, []string{"a/b"}) {
+		t.Errorf("keys are %q", keys)
 	}
 }
 

@@ -13,6 +13,11 @@ type StreamOptions struct {
 	// the limit of Kinesis.
 	MaxRecordBytes int
 
+	// AnyBytes takes values that are not JSON, as streams of Kinesis do. For
+	// window SQL such a value is a payload without members, Files writes it
+	// as FilesOptions says.
+	AnyBytes bool
+
 	// MaxGroupRecords and MaxGroupBytes bound what waits in memory for the
 	// next write of a partition; a Put beyond them blocks. Zero means 4096
 	// records and 8 MiB.

@@ -17,7 +17,7 @@ const MaxKeyBytes = 256
 type Record struct {
 	Key       string    // partition key, as a rule the thing name
 	Time      time.Time // event time
-	Value     []byte    // JSON; not to be modified
+	Value     []byte    // JSON, or anything with StreamOptions.AnyBytes; not to be modified
 	Partition int
 	Offset    int64 // from 0 in each partition, set by the Log
 }
@@ -40,8 +40,8 @@ var (
 	maxTime = time.Unix(0, math.MaxInt64)
 )
 
-// checkRecord says what makes a record unacceptable.
-func checkRecord(key string, t time.Time, value []byte, maxBytes int) error {
+// check says what makes a record unacceptable.
+func (o *StreamOptions) check(key string, t time.Time, value []byte) error {
 	switch {
 	case key == "":
 		return &RecordError{"key", "is empty"}
@@ -49,9 +49,9 @@ func checkRecord(key string, t time.Time, value []byte, maxBytes int) error {
 		return &RecordError{"key", fmt.Sprintf("has %d bytes, more than %d", len(key), MaxKeyBytes)}
 	case t.Before(minTime) || t.After(maxTime):
 		return &RecordError{"time", t.UTC().Format(time.RFC3339) + " is not between the years 1678 and 2262"}
-	case len(value) > maxBytes:
-		return &RecordError{"value", fmt.Sprintf("has %d bytes, more than %d", len(value), maxBytes)}
-	case !validJSON(value):
+	case len(value) > o.MaxRecordBytes:
+		return &RecordError{"value", fmt.Sprintf("has %d bytes, more than %d", len(value), o.MaxRecordBytes)}
+	case !o.AnyBytes && !validJSON(value):
 		return &RecordError{"value", jsonReason(value)}
 	}
 	return nil
@@ -86,8 +86,8 @@ func appendLine(dst, value []byte) []byte {
 	}
 	var buf bytes.Buffer
 	if err := json.Compact(&buf, value); err != nil {
-		// Put admits valid JSON only; a foreign Log may not. A string keeps
-		// the line whole and the content visible.
+		// No JSON, from a stream of any bytes or a foreign Log. A string
+		// keeps the line whole and the content visible.
 		quoted, _ := json.Marshal(string(value))
 		return append(append(dst, quoted...), '\n')
 	}

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -53,37 +52,7 @@ func Table(t Putter, key func(*Record) string) Sink {
 // is put again: consumers of that stream may see a window twice, with the same
 // Key and Time and the same Value.
 func Into(s *Stream) Sink {
-	return Func(func(ctx context.Context, b Batch) error {
-		// All join their groups before one is waited for, so that a batch
-		// costs a write or two and not one each; the order of a key stays.
-		groups := make(map[*group]struct{})
-		var errs []error
-		for i := range b.Records {
-			r := &b.Records[i]
-			err := checkRecord(r.Key, r.Time, r.Value, s.opts.MaxRecordBytes)
-			if err != nil {
-				s.refused.Add(1)
-				errs = append(errs, err)
-				continue
-			}
-			g, err := s.join(ctx, s.parts[Partition(r.Key, len(s.parts))], r.Key, r.Time, r.Value)
-			if err != nil {
-				s.refused.Add(1)
-				errs = append(errs, err)
-				break
-			}
-			groups[g] = struct{}{}
-		}
-		for g := range groups {
-			select {
-			case <-g.done:
-				errs = append(errs, g.err)
-			case <-ctx.Done():
-				return errors.Join(append(errs, context.Cause(ctx))...)
-			}
-		}
-		return errors.Join(errs...)
-	})
+	return Func(func(ctx context.Context, b Batch) error { return s.putAll(ctx, b.Records) })
 }
 
 // A DeadLetterSink gives up on a batch. Made by DeadLetter.

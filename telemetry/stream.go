@@ -79,7 +79,7 @@ func NewStream(log Log, cp Checkpoints, opts *StreamOptions) (*Stream, error) {
 }
 
 // Put appends one record and returns once it is durable. The zero t means now.
-// Value is JSON and is copied.
+// Value is JSON unless StreamOptions.AnyBytes is set, and is copied.
 //
 // An error that wraps ErrInvalidRecord or ErrClosed means that the record is
 // not in the stream. After an error of ctx or of the log it may be or not be.
@@ -88,7 +88,7 @@ func (s *Stream) Put(ctx context.Context, key string, t time.Time, value []byte)
 	if t.IsZero() {
 		t = s.opts.Now()
 	}
-	if err := checkRecord(key, t, value, s.opts.MaxRecordBytes); err != nil {
+	if err := s.opts.check(key, t, value); err != nil {
 		s.refused.Add(1)
 		return err
 	}
@@ -103,6 +103,56 @@ func (s *Stream) Put(ctx context.Context, key string, t time.Time, value []byte)
 	case <-ctx.Done():
 		return fmt.Errorf("telemetry: put of %q, outcome unknown: %w", key, context.Cause(ctx))
 	}
+}
+
+// PutAll is Put of several values under one key, in their order and in as few
+// writes as Puts at the same time would share. If one of them is refused none
+// is put; after any other error some may be in the stream.
+func (s *Stream) PutAll(ctx context.Context, key string, t time.Time, values [][]byte) error {
+	if t.IsZero() {
+		t = s.opts.Now()
+	}
+	recs := make([]Record, len(values))
+	for i, value := range values {
+		if err := s.opts.check(key, t, value); err != nil {
+			s.refused.Add(1)
+			return fmt.Errorf("value %d: %w", i, err)
+		}
+		recs[i] = Record{Key: key, Time: t, Value: value}
+	}
+	return s.putAll(ctx, recs)
+}
+
+// putAll puts what is acceptable of recs. All join their groups before one is
+// waited for, so that they cost a write or two and not one each; the order of
+// a key stays.
+func (s *Stream) putAll(ctx context.Context, recs []Record) error {
+	groups := make(map[*group]struct{})
+	var errs []error
+	for i := range recs {
+		r := &recs[i]
+		if err := s.opts.check(r.Key, r.Time, r.Value); err != nil {
+			s.refused.Add(1)
+			errs = append(errs, err)
+			continue
+		}
+		g, err := s.join(ctx, s.parts[Partition(r.Key, len(s.parts))], r.Key, r.Time, r.Value)
+		if err != nil {
+			s.refused.Add(1)
+			errs = append(errs, err)
+			break
+		}
+		groups[g] = struct{}{}
+	}
+	for g := range groups {
+		select {
+		case <-g.done:
+			errs = append(errs, g.err)
+		case <-ctx.Done():
+			return errors.Join(append(errs, context.Cause(ctx))...)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // join adds a record to the open group of p, waiting while it is full.

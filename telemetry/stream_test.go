@@ -131,6 +131,57 @@ func TestPutRefusesDeepValues(t *testing.T) {
 	}
 }
 
+func TestAnyBytes(t *testing.T) {
+	log := telemetry.NewMemLog(1, 0)
+	s, stop := start(t, log, &telemetry.StreamOptions{AnyBytes: true, MaxRecordBytes: 8})
+	defer stop()
+	for _, value := range []string{"plain", "\xff\x00", "", `{"a":}`} {
+		if err := s.Put(t.Context(), "k", time.Time{}, []byte(value)); err != nil {
+			t.Errorf("%q: %v", value, err)
+		}
+	}
+	if err := s.Put(t.Context(), "k", time.Time{}, []byte("123456789")); !errors.Is(err, telemetry.ErrInvalidRecord) {
+		t.Errorf("beyond the limit: %v", err)
+	}
+	recs, err := log.Read(t.Context(), 0, 0, 10)
+	if err != nil || len(recs) != 4 || string(recs[1].Value) != "\xff\x00" || len(recs[2].Value) != 0 {
+		t.Errorf("%v, %v", recs, err)
+	}
+}
+
+func TestPutAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := telemetry.NewMemLog(4, 0)
+		s, stop := start(t, log, &telemetry.StreamOptions{MaxRecordBytes: 8, MaxGroupRecords: 7})
+		defer stop()
+		var values [][]byte
+		for i := range 20 {
+			values = append(values, fmt.Append(nil, i))
+		}
+		if err := s.PutAll(t.Context(), "k", march, values); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.PutAll(t.Context(), "k", march, [][]byte{[]byte("1"), []byte("{")}); !errors.Is(err, telemetry.ErrInvalidRecord) || !strings.Contains(err.Error(), "value 1") {
+			t.Errorf("one that is no JSON: %v", err)
+		}
+		if err := s.PutAll(t.Context(), "k", time.Time{}, nil); err != nil {
+			t.Errorf("nothing: %v", err)
+		}
+		recs, err := log.Read(t.Context(), telemetry.Partition("k", 4), 0, 100)
+		if err != nil || len(recs) != 20 {
+			t.Fatalf("%d records, %v", len(recs), err)
+		}
+		for i, r := range recs {
+			if string(r.Value) != fmt.Sprint(i) || !r.Time.Equal(march) {
+				t.Errorf("record %d is %s of %v", i, r.Value, r.Time)
+			}
+		}
+		if st := s.Stats(); st.Groups > 4 {
+			t.Errorf("%d writes for 20 values in groups of 7", st.Groups)
+		}
+	})
+}
+
 func TestPutAfterRunIsClosed(t *testing.T) {
 	log := telemetry.NewMemLog(1, 0)
 	s, stop := start(t, log, nil)

@@ -152,24 +152,31 @@ type Params struct {
 
 // LambdaParams are the parameters of the lambda action of AWS IoT.
 type LambdaParams struct {
-	FunctionARN string `json:"functionArn" required:"true" doc:"ARN of the function, perhaps with a version or an alias, or its name; what is between is ignored"`
+	FunctionARN actions.Template `json:"functionArn" required:"true" doc:"ARN of the function, perhaps with a version or an alias, or its name; what is between is ignored"`
 }
 
 // LambdaSpec returns the plugin "lambda": the action of AWS IoT with its
 // parameters, so that rules can be copied. The function is that of the name in
-// the ARN; it gets JSON alone.
+// the ARN; it gets JSON alone. A name that there is not fails the rule's put,
+// or where it has substitutions the delivery, for good.
 func LambdaSpec(f *Functions) actions.Spec {
 	return actions.NewSpec("lambda", "call a Go function of this program, named as by AWS, with the payload", func(_ context.Context, p *LambdaParams) (actions.Action, error) {
-		name := NameOf(p.FunctionARN)
-		if _, ok := f.byName[name]; !ok {
-			return nil, &actions.ParamError{Path: "functionArn", Err: f.notFound(name)}
+		if arn, constant := p.FunctionARN.Constant(); constant {
+			if _, ok := f.byName[NameOf(arn)]; !ok {
+				return nil, &actions.ParamError{Path: "functionArn", Err: f.notFound(NameOf(arn))}
+			}
 		}
 		return actions.Func(func(ctx context.Context, r *actions.Request) error {
-			if !json.Valid(r.Payload) {
-				return actions.WithResource(actions.Permanent(fmt.Errorf("function %s: the payload is not JSON", name)), p.FunctionARN)
+			arn, err := p.FunctionARN.Expand(ctx, r)
+			if err != nil {
+				return err
 			}
-			_, err := f.Invoke(ctx, name, r.Payload)
-			return actions.WithResource(err, p.FunctionARN)
+			name := NameOf(arn)
+			if !json.Valid(r.Payload) {
+				return actions.WithResource(actions.Permanent(fmt.Errorf("function %s: the payload is not JSON", name)), arn)
+			}
+			_, err = f.Invoke(ctx, name, r.Payload)
+			return actions.WithResource(err, arn)
 		}), nil
 	})
 }

@@ -5,6 +5,8 @@
 //
 // Payloads are logged on purpose here and nowhere else in this module: whoever
 // writes the rule asks for it. At most Options.MaxBytes of one are shown.
+//
+// CloudWatchSpec is the action cloudwatchLogs of AWS IoT, over the same logger.
 package log
 
 import (
@@ -21,6 +23,13 @@ type Options struct {
 	MaxBytes int
 }
 
+func (o *Options) limit() int {
+	if o == nil || o.MaxBytes == 0 {
+		return 4096
+	}
+	return o.MaxBytes
+}
+
 // Params are the parameters of the action.
 type Params struct {
 	Level   slog.Level       `json:"level" doc:"debug, info (the default), warn or error"`
@@ -29,10 +38,7 @@ type Params struct {
 
 // Spec returns the plugin. Lines go to logger. It runs inline: a logger does not fail.
 func Spec(logger *slog.Logger, opts *Options) actions.Spec {
-	limit := 4096
-	if opts != nil && opts.MaxBytes != 0 {
-		limit = opts.MaxBytes
-	}
+	limit := opts.limit()
 	s := actions.NewSpec("log", "write a line with the payload to the program's log", func(_ context.Context, p *Params) (actions.Action, error) {
 		if logger == nil {
 			return nil, errors.New("log: no logger")

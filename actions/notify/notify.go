@@ -8,7 +8,8 @@
 //
 //	{"topic": "alerts", "title": "...", "message": "...", "priority": 4, "tags": ["warning"], "click": "..."}
 //
-// with absent members left out.
+// with absent members left out. SNSSpec is the action sns of AWS IoT, over the
+// same server or topics of the program's own.
 package notify
 
 import (
@@ -61,15 +62,20 @@ type notification struct {
 // refusal, and for a connection to be used again.
 const maxAnswer = 16 << 10
 
+func (o *Options) withDefaults() Options {
+	var r Options
+	if o != nil {
+		r = *o
+	}
+	if r.Client == nil {
+		r.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	}
+	return r
+}
+
 // Spec returns the plugin.
 func Spec(opts *Options) actions.Spec {
-	var o Options
-	if opts != nil {
-		o = *opts
-	}
-	if o.Client == nil {
-		o.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	}
+	o := opts.withDefaults()
 	return actions.NewSpec("notify", "send a push notification", func(_ context.Context, p *Params) (actions.Action, error) {
 		if p.Priority < 0 || p.Priority > 5 {
 			return nil, &actions.ParamError{Path: "priority", Err: fmt.Errorf("%d is not in 1 to 5", p.Priority)}
@@ -123,24 +129,27 @@ func (a *action) Do(ctx context.Context, r *actions.Request) error {
 	if message == "" {
 		return actions.Permanent(errors.New("notify: the message is empty after substitution"))
 	}
-	body, err := json.Marshal(notification{a.topic, title, message, a.params.Priority, a.params.Tags, click})
+	err := a.options.post(ctx, a.server, r.ID, notification{a.topic, title, message, a.params.Priority, a.params.Tags, click})
+	return actions.WithResource(err, a.server+a.topic)
+}
+
+// post sends a notification to a server. id is the same for every attempt, for
+// servers that drop repetitions.
+func (o *Options) post(ctx context.Context, server, id string, n notification) error {
+	body, err := json.Marshal(n)
 	if err != nil {
 		return actions.Permanent(err)
 	}
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, a.server, bytes.NewReader(body))
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, server, bytes.NewReader(body))
 	if err != nil {
 		return actions.Permanent(err)
 	}
 	q.Header.Set("Content-Type", "application/json")
-	q.Header.Set("X-Request-Id", r.ID) // the same for every attempt, for servers that drop repetitions
-	if a.options.Token != "" {
-		q.Header.Set("Authorization", "Bearer "+a.options.Token)
+	q.Header.Set("X-Request-Id", id)
+	if o.Token != "" {
+		q.Header.Set("Authorization", "Bearer "+o.Token)
 	}
-	return actions.WithResource(a.send(q), a.server+a.topic)
-}
-
-func (a *action) send(q *http.Request) error {
-	answer, err := a.options.Client.Do(q)
+	answer, err := o.Client.Do(q)
 	if err != nil {
 		return fmt.Errorf("notify: %w", err)
 	}

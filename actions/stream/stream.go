@@ -2,6 +2,9 @@
 // into a telemetry stream.
 //
 //	{"stream": {"key": "${topic(2)}", "time": "${ts}"}}
+//
+// The actions of AWS IoT that streams answer are here as well: kinesis,
+// firehose and cloudwatchMetric.
 package stream
 
 import (
@@ -23,7 +26,7 @@ type Putter interface {
 // Options are the optional parts of the plugin. A nil *Options is all defaults.
 type Options struct {
 	// Name is what rules call the action by, so that a program can have
-	// several streams. Empty means "stream".
+	// several streams. Empty means "stream". Only Spec looks at it.
 	Name string
 	// Refused tells which errors of Put no further attempt can mend. Nil means none.
 	Refused func(error) bool
@@ -46,9 +49,7 @@ func Spec(p Putter, opts *Options) actions.Spec {
 	if o.Name == "" {
 		o.Name = "stream"
 	}
-	if o.Refused == nil {
-		o.Refused = func(error) bool { return false }
-	}
+	o.Refused = o.refused()
 	s := actions.NewSpec(o.Name, "put the payload into a telemetry stream", func(_ context.Context, params *Params) (actions.Action, error) {
 		return &action{p, params, o.Refused, o.Name}, nil
 	})

@@ -1,54 +1,70 @@
 package table
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
-	"strings"
+	"maps"
 
 	"github.com/thingloom/thingloom/actions"
 )
 
 // DynamoDBParams are the parameters of the dynamoDB action of AWS IoT.
 type DynamoDBParams struct {
-	TableName     string           `json:"tableName" required:"true" doc:"name of the table"`
-	HashKeyField  string           `json:"hashKeyField" required:"true" doc:"member of the item that holds the key"`
-	HashKeyType   string           `json:"hashKeyType" default:"STRING" doc:"STRING or NUMBER"`
+	TableName     actions.Template `json:"tableName" required:"true" doc:"name of the table"`
+	HashKeyField  actions.Template `json:"hashKeyField" required:"true" doc:"member of the item that holds the key"`
+	HashKeyType   actions.Template `json:"hashKeyType" default:"STRING" doc:"STRING or NUMBER"`
 	HashKeyValue  actions.Template `json:"hashKeyValue" required:"true" doc:"key of the item"`
-	RangeKeyField string           `json:"rangeKeyField" doc:"member of the item that holds the sort key"`
-	RangeKeyType  string           `json:"rangeKeyType" default:"STRING" doc:"STRING or NUMBER"`
+	RangeKeyField actions.Template `json:"rangeKeyField" doc:"member of the item that holds the sort key"`
+	RangeKeyType  actions.Template `json:"rangeKeyType" default:"STRING" doc:"STRING or NUMBER"`
 	RangeKeyValue actions.Template `json:"rangeKeyValue" doc:"sort key of the item"`
 	PayloadField  actions.Template `json:"payloadField" default:"payload" doc:"member of the item that holds the payload: as JSON, or in base64 if it is none"`
 	Operation     actions.Template `json:"operation" default:"INSERT" doc:"INSERT (replaces), UPDATE (sets these members and keeps others) or DELETE"`
-	RoleARN       string           `json:"roleArn" doc:"accepted and ignored"`
+	RoleARN       actions.RoleARN  `json:"roleArn" required:"true" doc:"kept with the rule; nobody assumes it"`
 }
 
 // DynamoDBSpec returns the plugin "dynamoDB": the action of AWS IoT with its
 // parameters, over Tables, so that rules can be copied. The payload goes into
 // one member of the item, beside its keys. Sort keys of type NUMBER are
 // ordered as the text they are.
+//
+// The first item gives a table the schema that the parameters say, so that
+// dynamoDBv2 may write it as well; a table that has another schema fails the
+// action for good.
 func DynamoDBSpec(t *Tables) actions.Spec {
 	return actions.NewSpec("dynamoDB", "put the payload into one member of a table's item", func(_ context.Context, p *DynamoDBParams) (actions.Action, error) {
-		for _, typ := range []struct{ path, text string }{{"hashKeyType", p.HashKeyType}, {"rangeKeyType", p.RangeKeyType}} {
-			if typ.text != "" && typ.text != "STRING" && typ.text != "NUMBER" {
-				return nil, &actions.ParamError{Path: typ.path, Err: fmt.Errorf("%q is neither STRING nor NUMBER", typ.text)}
+		for _, param := range []struct {
+			path  string
+			text  actions.Template
+			check func(string) error
+		}{
+			{"tableName", p.TableName, func(name string) error { return check(name, "any", "") }},
+			{"hashKeyType", p.HashKeyType, checkType}, {"rangeKeyType", p.RangeKeyType, checkType}, {"operation", p.Operation, checkOperation},
+		} {
+			if text, constant := param.text.Constant(); constant {
+				if err := param.check(text); err != nil {
+					return nil, &actions.ParamError{Path: param.path, Err: err}
+				}
 			}
 		}
-		if p.HashKeyField == "" {
+		if p.HashKeyField.String() == "" {
 			return nil, &actions.ParamError{Path: "hashKeyField", Err: errors.New("empty")}
 		}
-		if (p.RangeKeyField == "") != (p.RangeKeyValue.String() == "") {
+		if (p.RangeKeyField.String() == "") != (p.RangeKeyValue.String() == "") {
 			return nil, &actions.ParamError{Path: "rangeKeyField", Err: errors.New("comes with rangeKeyValue, or neither does")}
-		}
-		if op, constant := p.Operation.Constant(); constant {
-			if err := checkOperation(op); err != nil {
-				return nil, &actions.ParamError{Path: "operation", Err: err}
-			}
 		}
 		return &dynamoDB{t, p}, nil
 	})
+}
+
+func checkType(typ string) error {
+	switch typ {
+	case "", String, Number:
+		return nil
+	}
+	return fmt.Errorf("%q is neither STRING nor NUMBER", typ)
 }
 
 func checkOperation(op string) error {
@@ -67,53 +83,80 @@ type dynamoDB struct {
 var _ actions.Action = (*dynamoDB)(nil)
 
 func (a *dynamoDB) Do(ctx context.Context, r *actions.Request) error {
-	return actions.WithResource(a.do(ctx, r), a.params.TableName)
+	name, err := a.params.TableName.Expand(ctx, r)
+	if err == nil {
+		err = a.do(ctx, r, name)
+	}
+	if errors.Is(err, ErrInvalid) || errors.Is(err, ErrExists) {
+		err = actions.Permanent(err)
+	}
+	return actions.WithResource(err, name)
 }
 
-func (a *dynamoDB) do(ctx context.Context, r *actions.Request) error {
-	p := a.params
-	key, err1 := p.HashKeyValue.Expand(ctx, r)
-	sort, err2 := p.RangeKeyValue.Expand(ctx, r)
-	field, err3 := p.PayloadField.Expand(ctx, r)
-	op, err4 := p.Operation.Expand(ctx, r)
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+// write is what one request is to do.
+type write struct {
+	schema             Schema
+	key, sort          string // as the message has them
+	payloadField, what string
+}
+
+// expand evaluates the parameters on a request.
+func (p *DynamoDBParams) expand(ctx context.Context, r *actions.Request) (w write, err error) {
+	for _, param := range []struct {
+		text actions.Template
+		to   *string
+	}{
+		{p.HashKeyField, &w.schema.HashKey.Name}, {p.HashKeyType, &w.schema.HashKey.Type}, {p.HashKeyValue, &w.key},
+		{p.RangeKeyField, &w.schema.RangeKey.Name}, {p.RangeKeyType, &w.schema.RangeKey.Type}, {p.RangeKeyValue, &w.sort},
+		{p.PayloadField, &w.payloadField}, {p.Operation, &w.what},
+	} {
+		if *param.to, err = param.text.Expand(ctx, r); err != nil {
+			return w, err
+		}
+	}
+	if w.schema.RangeKey.Name == "" {
+		if p.RangeKeyField.String() != "" {
+			return w, fmt.Errorf("%w schema: rangeKeyField is empty after substitution", ErrInvalid)
+		}
+		w.schema.RangeKey.Type = ""
+	}
+	if err := checkOperation(w.what); err != nil {
+		return w, fmt.Errorf("%w: operation %w", ErrInvalid, err)
+	}
+	w.payloadField = cmp.Or(w.payloadField, "payload")
+	return w, w.schema.check()
+}
+
+func (a *dynamoDB) do(ctx context.Context, r *actions.Request, table string) error {
+	w, err := a.params.expand(ctx, r)
+	if err != nil {
 		return err
 	}
-	if field == "" {
-		field = "payload"
-	}
-	err := checkOperation(op)
-	if err != nil {
-		return actions.Permanent(fmt.Errorf("dynamoDB: operation %w", err))
-	}
-	members := map[string]json.RawMessage{field: payloadJSON(r.Payload)}
-	members[p.HashKeyField], err = keyJSON(p.HashKeyType, key)
-	if err == nil && p.RangeKeyField != "" {
-		members[p.RangeKeyField], err = keyJSON(p.RangeKeyType, sort)
+	members := map[string]json.RawMessage{w.payloadField: payloadJSON(r.Payload)}
+	key, err := w.schema.HashKey.put(members, w.key)
+	sort := ""
+	if err == nil && w.schema.RangeKey.Name != "" {
+		sort, err = w.schema.RangeKey.put(members, w.sort)
 	}
 	if err != nil {
-		return actions.Permanent(fmt.Errorf("dynamoDB: %w", err))
+		return err
 	}
-	if op == "DELETE" {
-		err = a.tables.Delete(ctx, p.TableName, key, sort)
-	} else {
-		err = a.tables.Update(ctx, p.TableName, key, sort, func(old json.RawMessage) (json.RawMessage, error) {
-			item := map[string]json.RawMessage{}
-			if op == "UPDATE" && old != nil {
-				if err := json.Unmarshal(old, &item); err != nil {
-					return nil, err
-				}
+	if err := a.tables.CreateTable(ctx, table, w.schema); err != nil {
+		return err
+	}
+	if w.what == "DELETE" {
+		return a.tables.Delete(ctx, table, key, sort)
+	}
+	return a.tables.Update(ctx, table, key, sort, func(old json.RawMessage) (json.RawMessage, error) {
+		item := map[string]json.RawMessage{}
+		if w.what == "UPDATE" && old != nil {
+			if err := json.Unmarshal(old, &item); err != nil {
+				return nil, err
 			}
-			for name, value := range members {
-				item[name] = value
-			}
-			return json.Marshal(item)
-		})
-	}
-	if errors.Is(err, ErrInvalid) {
-		return actions.Permanent(err)
-	}
-	return err
+		}
+		maps.Copy(item, members)
+		return json.Marshal(item)
+	})
 }
 
 // payloadJSON is the payload itself, or its base64 as a JSON string.
@@ -125,20 +168,16 @@ func payloadJSON(payload []byte) json.RawMessage {
 	return text
 }
 
-// keyJSON is a key as a member of the item.
-func keyJSON(typ, key string) (json.RawMessage, error) {
-	if key == "" {
-		return nil, errors.New("a key is empty after substitution")
+// put gives the members of an item the key, and returns it as rows are stored under it.
+func (a Attribute) put(members map[string]json.RawMessage, value string) (key string, err error) {
+	if value == "" {
+		return "", fmt.Errorf("%w key: %q is empty after substitution", ErrInvalid, a.Name)
 	}
-	if typ != "NUMBER" {
-		return json.Marshal(key)
+	if a.Type == Number {
+		key, err = numberKey(value)
+		members[a.Name] = json.RawMessage(key)
+		return key, err
 	}
-	// JSON's numbers, not Go's: no hexadecimal, no infinity.
-	if !json.Valid([]byte(key)) || strings.ContainsAny(key[:1], `"{[tfn`) {
-		return nil, fmt.Errorf("key %.100q is no number", key)
-	}
-	if _, _, err := big.ParseFloat(key, 10, 64, big.ToNearestEven); err != nil {
-		return nil, fmt.Errorf("key %.100q: %w", key, err)
-	}
-	return json.RawMessage(strings.TrimSpace(key)), nil
+	members[a.Name], err = json.Marshal(value)
+	return value, err
 }

@@ -9,7 +9,8 @@
 //
 //	{"table": {"table": "latest", "key": "${topic(2)}", "sort": "${ts}"}}
 //
-// Tables need not be made. Items of one key are ordered by their sort key, as
+// Tables need not be made, except those whose items hold their own keys: a
+// [Schema] says where, and DynamoDBv2Spec writes such items. Items of one key are ordered by their sort key, as
 // bytes: a number that is to be sorted is written with as many digits always.
 package table
 
@@ -23,6 +24,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"sync"
 )
 
 var (
@@ -76,10 +78,13 @@ type Range struct {
 }
 
 // Tables are the tables of a Store. They are safe for concurrent use.
-type Tables struct{ store Store }
+type Tables struct {
+	store Store
+	known sync.Map // Schema by name of the table; as it is stored, since it does not change
+}
 
-// New returns the tables of store.
-func New(store Store) *Tables { return &Tables{store} }
+// New returns the tables of store. Have one for a store.
+func New(store Store) *Tables { return &Tables{store: store} }
 
 // Get returns the item under key and sort, which may be empty. ErrNotFound.
 func (t *Tables) Get(ctx context.Context, table, key, sort string) (json.RawMessage, error) {
@@ -250,6 +255,9 @@ func check(table, key, sort string) error {
 		case strings.IndexByte(part.text, 0) >= 0:
 			return fmt.Errorf("%w %s: has a zero byte", ErrInvalid, part.what)
 		}
+	}
+	if table[0] == '$' { // kept for this package
+		return fmt.Errorf("%w table name: %q begins with $", ErrInvalid, table)
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ func TestConformance(t *testing.T) {
 		params string
 	}{
 		"table":    {table.Spec, `{"table":"t","key":"${topic(2)}"}`},
-		"dynamoDB": {table.DynamoDBSpec, `{"tableName":"t","hashKeyField":"id","hashKeyValue":"${topic(2)}"}`},
+		"dynamoDB": {table.DynamoDBSpec, `{"tableName":"t","hashKeyField":"id","hashKeyValue":"${topic(2)}","roleArn":"arn:x"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			actionstest.TestAction(t, func(t *testing.T) actionstest.Plugin {
@@ -189,22 +189,29 @@ func TestDynamoDB(t *testing.T) {
 		t.Errorf("%v, %s", err, get("s1", "5"))
 	}
 	for _, params := range []string{
-		`{"tableName":"t","hashKeyField":"k","hashKeyValue":"${none}"}`,
-		`{"tableName":"t","hashKeyField":"k","hashKeyValue":"x","hashKeyType":"NUMBER"}`,
-		`{"tableName":"t","hashKeyField":"k","hashKeyValue":"0x1","hashKeyType":"NUMBER"}`,
-		`{"tableName":"t","hashKeyField":"k","hashKeyValue":"true","hashKeyType":"NUMBER"}`,
-		`{"tableName":"","hashKeyField":"k","hashKeyValue":"x"}`,
-		`{"tableName":"t","hashKeyField":"k","hashKeyValue":"x","operation":"${ts}"}`,
+		`{"roleArn":"arn:x","tableName":"t","hashKeyField":"k","hashKeyValue":"${none}"}`,
+		`{"roleArn":"arn:x","tableName":"t","hashKeyField":"k","hashKeyValue":"x","hashKeyType":"NUMBER"}`,
+		`{"roleArn":"arn:x","tableName":"t","hashKeyField":"k","hashKeyValue":"0x1","hashKeyType":"NUMBER"}`,
+		`{"roleArn":"arn:x","tableName":"t","hashKeyField":"k","hashKeyValue":"true","hashKeyType":"NUMBER"}`,
+		`{"roleArn":"arn:x","tableName":"${none}","hashKeyField":"k","hashKeyValue":"x"}`,
+		`{"roleArn":"arn:x","tableName":"t","hashKeyField":"k","hashKeyValue":"x"}`, // the table has another schema
+		`{"roleArn":"arn:x","tableName":"u","hashKeyField":"${none}","hashKeyValue":"x"}`,
+		`{"roleArn":"arn:x","tableName":"u","hashKeyField":"k","hashKeyValue":"x","hashKeyType":"${op}"}`,
+		`{"roleArn":"arn:x","tableName":"u","hashKeyField":"k","hashKeyValue":"x","rangeKeyField":"${none}","rangeKeyValue":"x"}`,
+		`{"roleArn":"arn:x","tableName":"t","hashKeyField":"k","hashKeyValue":"x","operation":"${ts}"}`,
 	} {
 		if err := do(params, `{}`); !actions.IsPermanent(err) {
 			t.Errorf("%s: got %v", params, err)
 		}
 	}
 	for params, path := range map[string]string{
-		`{"tableName":"t","hashKeyField":"k","hashKeyValue":"x","hashKeyType":"BINARY"}`: "hashKeyType",
-		`{"tableName":"t","hashKeyField":"k","hashKeyValue":"x","rangeKeyField":"r"}`:    "rangeKeyField",
-		`{"tableName":"t","hashKeyField":"","hashKeyValue":"x"}`:                         "hashKeyField",
-		`{"tableName":"t","hashKeyField":"k","hashKeyValue":"x","operation":"ADD"}`:      "operation",
+		`{"roleArn":"arn:x","tableName":"t","hashKeyField":"k","hashKeyValue":"x","hashKeyType":"BINARY"}`: "hashKeyType",
+		`{"roleArn":"arn:x","tableName":"t","hashKeyField":"k","hashKeyValue":"x","rangeKeyField":"r"}`:    "rangeKeyField",
+		`{"roleArn":"arn:x","tableName":"t","hashKeyField":"","hashKeyValue":"x"}`:                         "hashKeyField",
+		`{"roleArn":"arn:x","tableName":"t","hashKeyField":"k","hashKeyValue":"x","operation":"ADD"}`:      "operation",
+		`{"roleArn":"arn:x","tableName":"","hashKeyField":"k","hashKeyValue":"x"}`:                         "tableName",
+		`{"roleArn":"arn:x","tableName":"$schemas","hashKeyField":"k","hashKeyValue":"x"}`:                 "tableName",
+		`{"tableName":"t","hashKeyField":"k","hashKeyValue":"x"}`:                                          "roleArn",
 	} {
 		var param *actions.ParamError
 		if _, err := table.DynamoDBSpec(tables).Open(t.Context(), json.RawMessage(params)); !errors.As(err, &param) || param.Path != path {

@@ -5,9 +5,9 @@
 //	             "confirmationUrl": "https://api.example/sensors/",
 //	             "headers": [{"key": "X-Thing", "value": "${topic(2)}"}]}}
 //
-// The parameters are those of the http action of AWS IoT, less batching and
-// its signature. The content type is application/json for a payload that is
-// JSON, else application/octet-stream; a header of the rule overrides it.
+// The parameters are those of the http action of AWS IoT, and HTTPSpec is that
+// action. The content type is application/json for a payload that is JSON,
+// else application/octet-stream; a header of the rule overrides it.
 // X-Request-Id names the request over all its attempts, for receivers that
 // drop what they have seen.
 //
@@ -22,17 +22,30 @@
 //
 // A URL with substitutions needs a confirmationUrl, and the URL after
 // substitution has to lie below it: same scheme, same host, same path or
-// deeper, so that no message can send requests elsewhere. Redirects are
+// deeper, so that no message can send requests elsewhere. A confirmationUrl may
+// have substitutions itself, behind scheme, host and the slash after it.
+// Nobody is asked to confirm anything. Redirects are
 // followed within one origin and only where they keep the method.
+//
+// # Batches
+//
+// With enableBatching several payloads of one rule and URL, and unless
+// batchAcrossTopics is set of one topic, are one request: a JSON array of them,
+// sent when the first of the limits of batchConfig is reached. Headers are those
+// of the payload added last; there is no X-Request-Id. A payload that is not
+// JSON fails for good. What a request meets its payloads meet: each is tried
+// again by itself, in other batches perhaps.
+//
+// # Signatures
+//
+// With auth.sigv4 each attempt is signed by what Options.Sign returns; a rule
+// that asks for it where nothing is set is refused.
 package webhook
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -44,8 +57,8 @@ import (
 
 // Options are the optional parts of the plugin. A nil *Options is all defaults.
 type Options struct {
-	// Name is what rules call the action by. Empty means "webhook"; "http"
-	// takes rules from AWS as they are.
+	// Name is what rules call the action by. Empty means "webhook", or "http"
+	// for HTTPSpec.
 	Name string
 	// Client sends the requests, and decides on redirects. Nil means a client
 	// of the plugin's own, see the package's story.
@@ -56,19 +69,40 @@ type Options struct {
 	Timeout time.Duration
 	// Retry is the policy of this action. Nil means the dispatcher's.
 	Retry *actions.RetryPolicy
+	// Sign answers auth.sigv4 of a rule when the rule is put: with what signs
+	// a request as that role, by setting headers of it, or with an error that
+	// refuses the rule. Body is that of the request. Nil refuses all.
+	Sign func(a SigV4) (sign func(q *http.Request, body []byte) error, err error)
+
+	prefix bool // confirmationUrl is one of the URL's text, as AWS has it
 }
 
 // Params are the parameters of the action.
 type Params struct {
 	URL             actions.Template `json:"url" required:"true" doc:"http or https URL to post to"`
-	ConfirmationURL string           `json:"confirmationUrl" doc:"where the URL has to lie below; required if it has substitutions"`
+	ConfirmationURL actions.Template `json:"confirmationUrl" doc:"where the URL has to lie below; required if it has substitutions"`
 	Headers         []Header         `json:"headers" doc:"headers of the request, at most 100"`
+	Auth            *Auth            `json:"auth" doc:"how requests are signed; by default not"`
+	EnableBatching  bool             `json:"enableBatching" doc:"send several payloads as one JSON array"`
+	BatchConfig     *BatchConfig     `json:"batchConfig" doc:"when a batch is sent: at the first limit reached; not in an error action"`
 }
 
 // A Header is one header of the request.
 type Header struct {
 	Key   string           `json:"key" required:"true" doc:"name, at most 256 bytes"`
 	Value actions.Template `json:"value" required:"true" doc:"value"`
+}
+
+// An Auth says how requests are signed.
+type Auth struct {
+	SigV4 SigV4 `json:"sigv4" required:"true" doc:"Signature Version 4"`
+}
+
+// A SigV4 says for whom and as whom a request is signed.
+type SigV4 struct {
+	RoleARN       actions.RoleARN `json:"roleArn" required:"true" doc:"role whose credentials sign"`
+	ServiceName   string          `json:"serviceName" required:"true" doc:"service of the signature's scope"`
+	SigningRegion string          `json:"signingRegion" required:"true" doc:"region of the signature's scope"`
 }
 
 // The limits of the service.
@@ -84,8 +118,25 @@ func Spec(opts *Options) actions.Spec {
 	if opts != nil {
 		o = *opts
 	}
+	return o.spec("webhook")
+}
+
+// HTTPSpec returns the plugin "http": the action of AWS IoT, so that rules can
+// be copied. It is Spec, but for confirmationUrl, which is a prefix of the URL's
+// text here, as with AWS: behind scheme and host it need not end where an
+// element of the path does.
+func HTTPSpec(opts *Options) actions.Spec {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	o.prefix = true
+	return o.spec("http")
+}
+
+func (o Options) spec(name string) actions.Spec {
 	if o.Name == "" {
-		o.Name = "webhook"
+		o.Name = name
 	}
 	if o.MaxResponseBytes == 0 {
 		o.MaxResponseBytes = 16384
@@ -93,8 +144,8 @@ func Spec(opts *Options) actions.Spec {
 	if o.Client == nil {
 		o.Client = &http.Client{CheckRedirect: sameOrigin}
 	}
-	s := actions.NewSpec(o.Name, "post the payload to a URL", func(_ context.Context, p *Params) (actions.Action, error) {
-		return open(&o, p)
+	s := actions.NewSpec(o.Name, "post the payload to a URL", func(ctx context.Context, p *Params) (actions.Action, error) {
+		return open(ctx, &o, p)
 	})
 	s.Timeout, s.Retry = o.Timeout, o.Retry
 	return s
@@ -109,159 +160,85 @@ func sameOrigin(next *http.Request, via []*http.Request) error {
 	return nil
 }
 
-func open(o *Options, p *Params) (actions.Action, error) {
-	a := &hook{options: o, params: p}
-	text, constant := p.URL.Constant()
-	switch {
-	case constant:
-		u, err := parse(text)
-		if err != nil {
-			return nil, &actions.ParamError{Path: "url", Err: err}
-		}
-		a.fixed = u
-	case p.ConfirmationURL == "":
-		return nil, &actions.ParamError{Path: "confirmationUrl", Err: errors.New("required, since url has substitutions")}
-	}
-	if p.ConfirmationURL != "" {
-		base, err := parse(p.ConfirmationURL)
-		if err != nil {
-			return nil, &actions.ParamError{Path: "confirmationUrl", Err: err}
-		}
-		a.base = base
-		if a.fixed != nil && !below(base, a.fixed) {
-			return nil, &actions.ParamError{Path: "url", Err: fmt.Errorf("%s is not below %s", a.fixed, base)}
-		}
+func open(ctx context.Context, o *Options, p *Params) (actions.Action, error) {
+	h := &hook{options: o, params: p}
+	if err := h.openURL(); err != nil {
+		return nil, err
 	}
 	if len(p.Headers) > maxHeaders {
 		return nil, &actions.ParamError{Path: "headers", Err: fmt.Errorf("%d, at most %d are allowed", len(p.Headers), maxHeaders)}
 	}
-	for i, h := range p.Headers {
-		if err := checkKey(h.Key); err != nil {
+	for i, header := range p.Headers {
+		if err := checkKey(header.Key); err != nil {
 			return nil, &actions.ParamError{Path: "headers[" + strconv.Itoa(i) + "].key", Err: err}
 		}
 	}
-	return a, nil
-}
-
-func parse(text string) (*url.URL, error) {
-	if len(text) > maxURLBytes {
-		return nil, fmt.Errorf("%d bytes, at most %d are allowed", len(text), maxURLBytes)
+	if p.Auth != nil {
+		if o.Sign == nil {
+			return nil, &actions.ParamError{Path: "auth", Err: errors.New("this program signs no requests")}
+		}
+		sign, err := o.Sign(p.Auth.SigV4)
+		if err != nil {
+			return nil, &actions.ParamError{Path: "auth.sigv4", Err: err}
+		}
+		h.sign = sign
 	}
-	u, err := url.Parse(text)
+	if p.BatchConfig != nil && actions.ForErrorAction(ctx) {
+		return nil, &actions.ParamError{Path: "batchConfig", Err: errors.New("not allowed in an error action")}
+	}
+	limits, err := p.BatchConfig.limits()
 	if err != nil {
 		return nil, err
 	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("%q is no http or https URL", text)
+	if p.EnableBatching {
+		return &batcher{hook: h, limits: limits, open: map[batchKey]*batch{}}, nil
 	}
-	if u.User != nil {
-		return nil, fmt.Errorf("a URL with credentials; use a header")
-	}
-	return u, nil
-}
-
-// below reports whether u is base or deeper. A path that climbs is below nothing.
-func below(base, u *url.URL) bool {
-	if u.Scheme != base.Scheme || !strings.EqualFold(u.Host, base.Host) {
-		return false
-	}
-	for elem := range strings.SplitSeq(u.Path, "/") { // decoded: %2e%2e is two points
-		if elem == ".." {
-			return false
-		}
-	}
-	rest, ok := strings.CutPrefix(u.Path, base.Path)
-	return ok && (rest == "" || rest[0] == '/' || base.Path == "" || strings.HasSuffix(base.Path, "/"))
-}
-
-// checkKey accepts a token of RFC 9110, 5.6.2, that is not the transport's business.
-func checkKey(key string) error {
-	if len(key) < 1 || len(key) > maxKeyBytes {
-		return fmt.Errorf("%d bytes, 1 to %d are allowed", len(key), maxKeyBytes)
-	}
-	for _, c := range []byte(key) {
-		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
-			return fmt.Errorf("%q is no header name", key)
-		}
-	}
-	switch http.CanonicalHeaderKey(key) {
-	case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "Trailer", "Te":
-		return fmt.Errorf("%s cannot be set", key)
-	}
-	return nil
+	return h, nil
 }
 
 type hook struct {
 	options *Options
 	params  *Params
 	fixed   *url.URL // nil with substitutions
-	base    *url.URL // nil without confirmationUrl
+	base    *url.URL // nil without confirmationUrl, or where that has substitutions
+	sign    func(q *http.Request, body []byte) error
 }
 
 var _ actions.Action = (*hook)(nil)
 
-func (h *hook) Do(ctx context.Context, r *actions.Request) error {
-	q, err := h.request(ctx, r)
-	if err != nil {
-		return actions.WithResource(err, h.params.URL.String())
-	}
-	return actions.WithResource(h.send(q), q.URL.String())
-}
-
-func (h *hook) send(q *http.Request) error {
-	answer, err := h.options.Client.Do(q)
-	if err != nil {
-		return fmt.Errorf("webhook: %w", err)
-	}
-	defer answer.Body.Close()
-	// Read to its end, so that the connection can be used again.
-	text, err := io.ReadAll(io.LimitReader(answer.Body, h.options.MaxResponseBytes+1))
-	switch {
-	case int64(len(text)) > h.options.MaxResponseBytes:
-		return actions.Permanent(fmt.Errorf("webhook: answer %s is longer than %d bytes", answer.Status, h.options.MaxResponseBytes))
-	case answer.StatusCode/100 == 2 && err != nil:
-		return fmt.Errorf("webhook: answer %s: %w", answer.Status, err)
-	}
-	return actions.HTTPError("webhook", answer, text)
-}
-
-func (h *hook) request(ctx context.Context, r *actions.Request) (*http.Request, error) {
-	u := h.fixed
-	if u == nil {
-		text, err := h.params.URL.Expand(ctx, r)
+// openURL checks what is known of URL and confirmationUrl before there is a message.
+func (h *hook) openURL() error {
+	p := h.params
+	text, constant := p.URL.Constant()
+	if constant {
+		u, err := parse(text)
 		if err != nil {
-			return nil, fmt.Errorf("webhook: url: %w", err)
+			return &actions.ParamError{Path: "url", Err: err}
 		}
-		if u, err = parse(text); err != nil {
-			return nil, actions.Permanent(fmt.Errorf("webhook: url: %w", err))
-		}
-		if !below(h.base, u) {
-			return nil, actions.Permanent(fmt.Errorf("webhook: url %s is not below %s", u, h.base))
+		h.fixed = u
+	} else if p.ConfirmationURL.String() == "" {
+		return &actions.ParamError{Path: "confirmationUrl", Err: errors.New("required, since url has substitutions")}
+	}
+	if p.ConfirmationURL.String() == "" {
+		return nil
+	}
+	text, constant = p.ConfirmationURL.Constant()
+	if !constant {
+		// Where requests go at all is said by the rule alone.
+		text = p.ConfirmationURL.Prefix()
+		if _, rest, ok := strings.Cut(text, "://"); !ok || !strings.Contains(rest, "/") {
+			return &actions.ParamError{Path: "confirmationUrl", Err: errors.New("substitutions may stand behind scheme, host and a slash only")}
 		}
 	}
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(r.Payload))
+	base, err := parse(text)
 	if err != nil {
-		return nil, actions.Permanent(fmt.Errorf("webhook: %w", err))
+		return &actions.ParamError{Path: "confirmationUrl", Err: err}
 	}
-	if r.ID != "" {
-		q.Header.Set("X-Request-Id", r.ID)
+	if constant {
+		h.base = base
 	}
-	for _, header := range h.params.Headers {
-		value, err := header.Value.Expand(ctx, r)
-		if err != nil {
-			return nil, fmt.Errorf("webhook: header %s: %w", header.Key, err)
-		}
-		if strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
-			return nil, actions.Permanent(fmt.Errorf("webhook: header %s has a control character after substitution", header.Key))
-		}
-		q.Header.Add(header.Key, value)
+	if constant && h.fixed != nil && !h.options.allowed(base, h.fixed) {
+		return &actions.ParamError{Path: "url", Err: fmt.Errorf("%s is not below %s", h.fixed, base)}
 	}
-	if q.Header.Get("Content-Type") == "" {
-		contentType := "application/octet-stream"
-		if json.Valid(r.Payload) {
-			contentType = "application/json"
-		}
-		q.Header.Set("Content-Type", contentType)
-	}
-	return q, nil
+	return nil
 }

@@ -14,6 +14,9 @@ type Binding struct {
 	TemplateOptions
 	Rule string // its name
 
+	// ErrorAction is set while the error action of the rule is opened.
+	ErrorAction bool
+
 	// Asks is set when a template was compiled that calls functions of the
 	// host that are not Inline.
 	Asks bool

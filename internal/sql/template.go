@@ -116,6 +116,14 @@ func (t *Template) Constant() (string, bool) {
 	return "", false
 }
 
+// Prefix is the text before the first expression that depends on the message.
+func (t *Template) Prefix() string {
+	if len(t.parts) == 0 {
+		return ""
+	}
+	return t.parts[0].text // empty for an expression
+}
+
 // Expand evaluates every expression on in and puts its String in the place;
 // Undefined and Null leave nothing. Errors are as those of Statement.Eval.
 func (t *Template) Expand(ctx context.Context, in *Input) (string, error) {

@@ -28,6 +28,8 @@
 // clients that retry within a second sign the same text, so the two cannot be
 // told apart. Requests that must not be repeated carry a version or a token.
 //
+// [Sign] is the other side: it signs requests of this program's own.
+//
 // # Refusals
 //
 // Errors are answered in the words of AWS, the name in the header

@@ -37,6 +37,18 @@
 // with the parameters prefix, after (list what sorts after this key) and
 // limit (1 to Options.MaxList).
 //
+// # Records
+//
+// GET with the parameters partition, from (the first offset wanted) and limit
+// (1 to Options.MaxList), each 0 or at its most by default, reads a log:
+//
+//	{"records":[{"partition":0,"offset":7,"key":"s1","time":"2026-03-01T12:00:00Z","value":{"t":20.5}}],
+//	 "partitions":4,"first":0,"next":8,"end":9}
+//
+// A value that is not JSON is "base64" in the place of "value". first is the
+// oldest offset that is kept, next what to ask from for the records after
+// these, end the offset that the next record will get.
+//
 // # Errors
 //
 // Errors have a JSON body {"message":"..."} and the status 400 for a bad

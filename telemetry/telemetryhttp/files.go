@@ -103,7 +103,7 @@ func statusOf(err error) int {
 	switch {
 	case errors.Is(err, telemetry.ErrNotFound):
 		return http.StatusNotFound
-	case errors.Is(err, telemetry.ErrInvalidName), errors.Is(err, errLimit):
+	case errors.Is(err, telemetry.ErrInvalidName), errors.Is(err, errLimit), errors.Is(err, errNumber):
 		return http.StatusBadRequest
 	case errors.Is(err, telemetry.ErrTooManySubscribers):
 		return http.StatusServiceUnavailable
