@@ -40,16 +40,18 @@ func TestPrincipalOf(t *testing.T) {
 	ctx := t.Context()
 	c, x := f.cert(StatusActive)
 	got, err := f.PrincipalOf(ctx, x)
-	f.ok(err)
+	f.ok(err, f.CheckCertificate(ctx, x))
 	if got != c.ID || CertificateID(x) != c.ID {
 		t.Errorf("principal %s, certificate %s", got, c.ID)
 	}
 	f.ok(f.UpdateCertificate(ctx, c.ID, StatusInactive))
 	_, err = f.PrincipalOf(ctx, x)
 	f.want(err, ErrInactive)
+	f.want(f.CheckCertificate(ctx, x), ErrInactive)
 	f.ok(f.UpdateCertificate(ctx, c.ID, StatusRevoked))
 	_, err = f.PrincipalOf(ctx, x)
 	f.want(err, ErrRevoked)
+	f.want(f.CheckCertificate(ctx, x), ErrRevoked)
 	last := f.events[len(f.events)-1]
 	if last.Kind != CertificateEvents || last.Principal != c.ID || last.Status != StatusRevoked || !last.Access {
 		t.Errorf("the event of the revocation: %+v", last)
@@ -60,9 +62,11 @@ func TestPrincipalOf(t *testing.T) {
 	f.clock.t = x.NotAfter.Add(time.Second)
 	_, err = f.PrincipalOf(ctx, x)
 	f.want(err, ErrExpired)
+	f.want(f.CheckCertificate(ctx, x), ErrExpired)
 	f.clock.t = x.NotBefore.Add(-time.Second)
 	_, err = f.PrincipalOf(ctx, x)
 	f.want(err, ErrExpired)
+	f.want(f.CheckCertificate(ctx, x), ErrExpired)
 	f.clock.t = now
 	other, err := NewCA(nil)
 	f.ok(err)
@@ -70,8 +74,10 @@ func TestPrincipalOf(t *testing.T) {
 	f.ok(err)
 	_, err = f.PrincipalOf(ctx, foreign)
 	f.want(err, ErrUnknownCertificate)
+	f.want(f.CheckCertificate(ctx, foreign), ErrUnknownCertificate)
 	_, err = f.PrincipalOf(ctx, nil)
 	f.want(err, ErrUnknownCertificate)
+	f.want(f.CheckCertificate(ctx, nil), ErrUnknownCertificate)
 }
 
 func TestCertificateRules(t *testing.T) {
@@ -191,9 +197,14 @@ func TestForeignCA(t *testing.T) {
 	auto := true
 	f.ok(f.UpdateCACertificate(ctx, reg.ID, CAUpdate{AutoRegister: &auto}))
 	y, _ := device(t, ca, "dev2")
+	f.ok(f.CheckCertificate(ctx, y)) // has not proved anything: registers nothing
+	if _, err := f.Certificate(ctx, CertificateID(y)); !errors.Is(err, ErrNotFound) {
+		t.Errorf("registered when shown: %v", err)
+	}
 	for range 2 {
 		_, err = f.PrincipalOf(ctx, y)
 		f.want(err, ErrInactive)
+		f.want(f.CheckCertificate(ctx, y), ErrInactive)
 	}
 	seen := 0
 	for _, e := range f.events {

@@ -339,22 +339,32 @@ func registrationStatus(s CertificateStatus) (CertificateStatus, error) {
 	return s, invalid("status", "%q is unknown", s)
 }
 
-// registerOnConnect registers a certificate that connected for the first
-// time, if its CA asks for that: just-in-time registration.
-func (r *Registry) registerOnConnect(ctx context.Context, cert *x509.Certificate) error {
+// newcomerOf returns the CA that registers cert at its first connection, if
+// there is one: just-in-time registration.
+func (r *Registry) newcomerOf(ctx context.Context, cert *x509.Certificate) (CACertificate, error) {
 	unknown := fmt.Errorf("registry: certificate %s: %w", CertificateID(cert), ErrUnknownCertificate)
 	if checkKey(cert.PublicKey) != nil {
-		return unknown
+		return CACertificate{}, unknown
 	}
 	ca, err := r.signer(ctx, cert)
 	if errors.Is(err, ErrCertificateValidation) {
-		return unknown
+		return CACertificate{}, unknown
 	}
 	if err != nil {
-		return err
+		return CACertificate{}, err
 	}
 	if now := r.opts.Now(); !ca.AutoRegister || now.Before(cert.NotBefore) || now.After(cert.NotAfter) {
-		return unknown
+		return CACertificate{}, unknown
+	}
+	return ca, nil
+}
+
+// registerOnConnect registers a certificate that connected for the first
+// time, if its CA asks for that.
+func (r *Registry) registerOnConnect(ctx context.Context, cert *x509.Certificate) error {
+	ca, err := r.newcomerOf(ctx, cert)
+	if err != nil {
+		return err
 	}
 	c, err := r.register(ctx, cert, StatusPendingActivation, ca.ID, "DEFAULT")
 	if errors.Is(err, ErrExists) {

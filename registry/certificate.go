@@ -215,40 +215,63 @@ func (t *tx) certificate(id string) (Certificate, error) {
 
 // PrincipalOf returns the principal of a client that proved to have the key
 // of cert, which is what a TLS server that asks for a client certificate
-// knows of it. Which certificates are trusted is decided here and by the
-// registry alone, not by a chain: ErrUnknownCertificate, ErrRevoked,
-// ErrInactive, ErrExpired.
+// knows of it once hands are shaken. Which certificates are trusted is
+// decided here and by the registry alone, not by a chain:
+// ErrUnknownCertificate, ErrRevoked, ErrInactive, ErrExpired.
 //
 // An unknown certificate of a CA with automatic registration is registered,
 // pending activation, which is observed as a CertificateEvents event; the
 // answer is ErrInactive until somebody activates it.
 func (r *Registry) PrincipalOf(ctx context.Context, cert *x509.Certificate) (principal string, err error) {
-	if cert == nil {
-		return "", fmt.Errorf("registry: no certificate: %w", ErrUnknownCertificate)
-	}
-	id := CertificateID(cert)
-	state, err := r.certState(ctx, id)
+	known, err := r.admit(ctx, cert)
 	if err != nil {
 		return "", err
 	}
-	if !state.known {
+	id := CertificateID(cert)
+	if !known {
 		if err := r.registerOnConnect(ctx, cert); err != nil {
 			return "", err
 		}
 		return "", fmt.Errorf("registry: certificate %s was registered and waits for activation: %w", id, ErrInactive)
 	}
+	return id, nil
+}
+
+// CheckCertificate refuses what PrincipalOf refuses and changes nothing: a
+// certificate that PrincipalOf would register passes. It is for the time
+// before a client has proved to have the key, as in
+// tls.Config.VerifyConnection, which crypto/tls calls with what was shown:
+// anybody can show a certificate.
+func (r *Registry) CheckCertificate(ctx context.Context, cert *x509.Certificate) error {
+	known, err := r.admit(ctx, cert)
+	if err == nil && !known {
+		_, err = r.newcomerOf(ctx, cert)
+	}
+	return err
+}
+
+// admit refuses a registered certificate that may not connect.
+func (r *Registry) admit(ctx context.Context, cert *x509.Certificate) (known bool, err error) {
+	if cert == nil {
+		return false, fmt.Errorf("registry: no certificate: %w", ErrUnknownCertificate)
+	}
+	id := CertificateID(cert)
+	state, err := r.certState(ctx, id)
+	if err != nil || !state.known {
+		return false, err
+	}
 	switch state.status {
 	case StatusActive:
 	case StatusRevoked:
-		return "", fmt.Errorf("registry: certificate %s: %w", id, ErrRevoked)
+		return true, fmt.Errorf("registry: certificate %s: %w", id, ErrRevoked)
 	default:
-		return "", fmt.Errorf("registry: certificate %s is %s: %w", id, state.status, ErrInactive)
+		return true, fmt.Errorf("registry: certificate %s is %s: %w", id, state.status, ErrInactive)
 	}
 	if now := r.opts.Now(); now.Before(cert.NotBefore) || now.After(cert.NotAfter) {
-		return "", fmt.Errorf("registry: certificate %s is valid from %s to %s: %w", id,
+		return true, fmt.Errorf("registry: certificate %s is valid from %s to %s: %w", id,
 			cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339), ErrExpired)
 	}
-	return id, nil
+	return true, nil
 }
 
 // principalName takes an ARN of a certificate for its ID.

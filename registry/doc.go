@@ -21,7 +21,9 @@
 // name that policies are attached to, such as a user. Trust in a certificate
 // comes from its registration and not from a chain, so a TLS server in front
 // asks for a client certificate of any kind (tls.RequireAnyClientCert) and
-// leaves the rest to PrincipalOf.
+// leaves the rest to PrincipalOf, once hands are shaken: tls.Config's
+// VerifyConnection is called before the client has proved to have the key, so
+// there CheckCertificate may refuse, and nothing may be registered.
 //
 // # Decisions
 //

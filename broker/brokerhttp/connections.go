@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/thingloom/thingloom/broker"
+	"github.com/thingloom/thingloom/internal/awshttp"
 )
 
 // A connection is the answer of GetConnection. Times are milliseconds since 1970.
@@ -133,7 +134,8 @@ func (h *Handler) subscriptions(r *http.Request, all Connections, id string) (an
 	if _, err := h.opts.Authorize(r, Access{Action: ActionListSubscriptions, ClientID: id}); err != nil {
 		return nil, err
 	}
-	limit, after, err := pageOf(r.URL.Query())
+	list := "ListSubscriptions " + id
+	limit, after, err := pageOf(list, r.URL.Query())
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +149,7 @@ func (h *Handler) subscriptions(r *http.Request, all Connections, id string) (an
 			continue
 		}
 		if len(page.Subscriptions) == limit {
-			page.NextToken = tokenOf(page.Subscriptions[limit-1].TopicFilter)
+			page.NextToken = awshttp.SealToken(list, page.Subscriptions[limit-1].TopicFilter)
 			break
 		}
 		page.Subscriptions = append(page.Subscriptions, subscription{s.Filter, s.QoS})

@@ -1,7 +1,6 @@
 package brokerhttp
 
 import (
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"github.com/thingloom/thingloom/broker"
+	"github.com/thingloom/thingloom/internal/awshttp"
 )
 
 // A retainedMessage is the answer of GetRetainedMessage. Bytes become base64.
@@ -65,7 +65,7 @@ func (h *Handler) list(r *http.Request) (any, error) {
 		return nil, err
 	}
 	query := r.URL.Query()
-	limit, after, err := pageOf(query)
+	limit, after, err := pageOf("ListRetainedMessages", query)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (h *Handler) list(r *http.Request) (any, error) {
 			continue
 		}
 		if len(page.Topics) == limit {
-			page.NextToken = tokenOf(page.Topics[limit-1].Topic)
+			page.NextToken = awshttp.SealToken("ListRetainedMessages", page.Topics[limit-1].Topic)
 			break
 		}
 		page.Topics = append(page.Topics, retainedTopic{m.Topic, len(m.Payload), m.QoS, m.Time.UnixMilli()})
@@ -86,8 +86,8 @@ func (h *Handler) list(r *http.Request) (any, error) {
 	return page, nil
 }
 
-// pageOf is what a listing is asked for: how many, and behind which.
-func pageOf(query url.Values) (limit int, after string, err error) {
+// pageOf is what a list is asked for: how many, and behind which.
+func pageOf(list string, query url.Values) (limit int, after string, err error) {
 	limit = maxResults
 	if v := query.Get("maxResults"); v != "" {
 		n, err := strconv.Atoi(v)
@@ -96,14 +96,12 @@ func pageOf(query url.Values) (limit int, after string, err error) {
 		}
 		limit = n
 	}
-	token, err := base64.RawURLEncoding.DecodeString(query.Get("nextToken"))
-	if err != nil {
+	after, ok := awshttp.OpenToken(list, query.Get("nextToken"))
+	if !ok {
 		return 0, "", wrongParameter("nextToken", "not a token of this service")
 	}
-	return limit, string(token), nil
+	return limit, after, nil
 }
-
-func tokenOf(last string) string { return base64.RawURLEncoding.EncodeToString([]byte(last)) }
 
 func (h *Handler) expired(m *broker.Message) bool {
 	e := m.Properties.Expiry

@@ -17,6 +17,10 @@ type HTTPConn struct {
 // ConnectionState is that of the TLS connection.
 func (c *HTTPConn) ConnectionState() tls.ConnectionState { return c.tls.ConnectionState() }
 
+// Wrap puts another connection before that of TLS: what the server reads and writes goes through it. Call it before the
+// server has c.
+func (c *HTTPConn) Wrap(wrap func(net.Conn) net.Conn) { c.Conn = wrap(c.Conn) }
+
 type httpConnKey struct{}
 
 // Prepare makes srv fill in Request.TLS for connections of the HTTP side of a [Mux], with the certificates of

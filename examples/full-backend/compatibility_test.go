@@ -104,6 +104,7 @@ func TestCompatibilityDocument(t *testing.T) {
 // An operation of the models, with a request that names something by x.
 type operation struct {
 	Service, Name, Method, URI string
+	Query                      []string // parameters
 }
 
 // operations asks the SDKs, which have the models, for all operations.
@@ -113,7 +114,9 @@ func operations(t *testing.T) (all []operation) {
 		const sdk = require('@aws-sdk/client-' + name);
 		for (const key of Object.keys(sdk).filter(k => k.endsWith('Command') && k !== '$Command')) {
 			const schema = new sdk[key]({}).schema, [method, uri] = schema[3].http;
-			console.log(JSON.stringify({ service, name: schema[2], method, uri: uri.replace(/[{][^}]*[}]/g, 'x') }));
+			const input = typeof schema[4] === 'function' ? schema[4]() : schema[4];
+			const query = (input[5] || []).map(m => Array.isArray(m) && m[1] && m[1].httpQuery).filter(Boolean);
+			console.log(JSON.stringify({ service, name: schema[2], method, uri: uri.replace(/[{][^}]*[}]/g, 'x'), query }));
 		}
 	}`
 	dir := foreign.NeedNPM(t, "@aws-sdk/client-iot")

@@ -85,15 +85,17 @@ func loadServer(ca *registry.CA, cfg Config, logger *slog.Logger) (*brokernet.Ce
 }
 
 // tlsConfig asks every client for a certificate and lets the registry decide
-// on it: which are trusted is not a matter of chains, as with AWS IoT.
+// on it: which are trusted is not a matter of chains, as with AWS IoT. Here a
+// client has only shown a certificate; one that its CA registers just in time
+// is registered when the client has proved to have the key and asks for
+// something (PrincipalOf).
 func (b *backend) tlsConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: b.ids.server.GetCertificate,
 		ClientAuth:     tls.RequireAnyClientCert,
 		VerifyConnection: func(s tls.ConnectionState) error {
-			_, err := b.registry.PrincipalOf(context.Background(), s.PeerCertificates[0])
-			return err
+			return b.registry.CheckCertificate(context.Background(), s.PeerCertificates[0])
 		},
 	}
 }

@@ -4,12 +4,14 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"math/big"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -154,4 +156,38 @@ func TestJustInTimeProvisioning(t *testing.T) {
 		return nil
 	})
 	a.ok(`"attributes":{"made":"here"}`, "DescribeThing", `{"thingName":"lamp-7"}`)
+}
+
+// Anybody can show a certificate, which is no secret: only who proves to have
+// its key is registered and provisioned, whatever version of TLS it speaks.
+func TestJustInTimeNeedsTheKey(t *testing.T) {
+	p := start(t)
+	a := p.sdk()
+	f := newFactory(t, "maker")
+	var ca struct{ CertificateID string }
+	if err := json.Unmarshal(a.ok(``, "RegisterCACertificate", `{"caCertificate":`+quoted(f.text)+`,"certificateMode":"SNI_ONLY","setAsActive":true,"allowAutoRegistration":true}`), &ca); err != nil {
+		t.Fatal(err)
+	}
+	shown := f.device(p, "lamp-1")
+	_, thief, _ := f.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "thief"}})
+	for _, port := range []string{p.mqtt, p.https} {
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			config := shown.tlsConfig()
+			config.Certificates[0].PrivateKey = thief
+			config.MinVersion, config.MaxVersion = version, version
+			c, err := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", port), config)
+			if err == nil { // with TLS 1.3 a client is done before it is judged
+				_, err = c.Read(make([]byte, 1))
+				c.Close()
+			}
+			if alert := (*net.OpError)(nil); !errors.As(err, &alert) || alert.Err.Error() != "tls: error decrypting message" {
+				t.Errorf("port %s, %s: %v", port, tls.VersionName(version), err)
+			}
+		}
+	}
+	a.ok(`"certificates":[]`, "ListCertificatesByCA", `{"caCertificateId":"`+ca.CertificateID+`"}`)
+	if out, err := shown.pub("sensors/lamp-1/climate", "{}"); err == nil {
+		t.Errorf("let in before it is activated: %s", out)
+	}
+	a.ok(`"status":"PENDING_ACTIVATION"`, "ListCertificatesByCA", `{"caCertificateId":"`+ca.CertificateID+`"}`)
 }

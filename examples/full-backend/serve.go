@@ -16,6 +16,7 @@ import (
 	"github.com/thingloom/thingloom/broker"
 	"github.com/thingloom/thingloom/broker/brokernet"
 	"github.com/thingloom/thingloom/broker/brokerws"
+	"github.com/thingloom/thingloom/registry/awsauth"
 )
 
 // run serves until ctx is done, and drains: first nothing new is let in, then
@@ -181,7 +182,7 @@ func (b *backend) serveHTTP(ctx context.Context, l net.Listener, h http.Handler)
 		defer cancel()
 		done <- errors.Join(server.Shutdown(late), server.Close())
 	}()
-	err := server.Serve(l)
+	err := server.Serve(awsauth.Listener(l))
 	closed := ctx.Err() != nil && errors.Is(err, net.ErrClosed) // by a Mux, before the server came to it
 	if !closed && !errors.Is(err, http.ErrServerClosed) {
 		return err

@@ -11,7 +11,9 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -199,6 +201,15 @@ func (c *Call) Body(v any) error {
 
 // Query returns a parameter of the query.
 func (c *Call) Query(name string) string { return c.URL.Query().Get(name) }
+
+// OneOf reads a parameter that has one of some values; absent is "".
+func (c *Call) OneOf(name string, values ...string) (string, error) {
+	s := c.Query(name)
+	if s != "" && !slices.Contains(values, s) {
+		return "", &InputError{name, fmt.Sprintf("%q is none of %s", s, strings.Join(values, ", "))}
+	}
+	return s, nil
+}
 
 // Flag reads a boolean parameter; absent is false.
 func (c *Call) Flag(name string) (bool, error) {

@@ -34,5 +34,6 @@
 //
 // Errors are answered in the words of AWS, the name in the header
 // x-amzn-ErrorType and {"message":"..."} in the body: see the sentinels. No
-// text tells a part of a secret or of the signature that was expected.
+// text tells a part of a secret or of the signature that was expected. Listener
+// does the same for what an http.Server refuses before any handler is asked.
 package awsauth

@@ -3,6 +3,7 @@ package registryhttp
 import (
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/registry"
@@ -139,12 +140,13 @@ func listCertificates(c *call) (any, error) {
 		Mode    string          `json:"certificateMode"`
 		Created awshttp.Seconds `json:"creationDate"`
 	}
-	items, marker, err := awshttp.Page(c.Call, awshttp.ByMarker,
+	items, marker, err := awshttp.Ordered(c.Call, awshttp.ByMarker,
 		func(after string) iter.Seq2[registry.Certificate, error] {
 			q.After = after
 			return c.reg.Certificates(c.Context(), q)
 		},
 		func(cert registry.Certificate) string { return cert.ID },
+		func(cert registry.Certificate) time.Time { return cert.Created },
 		func(cert registry.Certificate) view {
 			return view{c.certARN(cert.ID), cert.ID, string(cert.Status), cert.Mode, awshttp.Seconds(cert.Created)}
 		})
@@ -290,11 +292,12 @@ func listCACertificates(c *call) (any, error) {
 		Status  string          `json:"status"`
 		Created awshttp.Seconds `json:"creationDate"`
 	}
-	items, marker, err := awshttp.Page(c.Call, awshttp.ByMarker,
+	items, marker, err := awshttp.Ordered(c.Call, awshttp.ByMarker,
 		func(after string) iter.Seq2[registry.CACertificate, error] {
 			return c.ofTemplate(c.reg.CACertificates(c.Context(), after))
 		},
 		func(ca registry.CACertificate) string { return ca.ID },
+		func(ca registry.CACertificate) time.Time { return ca.Created },
 		func(ca registry.CACertificate) view {
 			return view{c.reg.ARN("cacert/" + ca.ID), ca.ID, string(ca.Status), awshttp.Seconds(ca.Created)}
 		})

@@ -3,6 +3,7 @@ package registryhttp
 import (
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/registry"
@@ -62,9 +63,9 @@ func deletePolicy(c *call) (any, error) {
 }
 
 func listPolicies(c *call) (any, error) {
-	items, marker, err := awshttp.Page(c.Call, awshttp.ByMarker,
+	items, marker, err := awshttp.Ordered(c.Call, awshttp.ByMarker,
 		func(after string) iter.Seq2[registry.Policy, error] { return c.reg.Policies(c.Context(), after) },
-		policyNameOf, func(p registry.Policy) policyRef { return c.policyRef(p.Name) })
+		policyNameOf, func(p registry.Policy) time.Time { return p.Created }, func(p registry.Policy) policyRef { return c.policyRef(p.Name) })
 	return policies{items, marker}, err
 }
 
@@ -176,14 +177,14 @@ func (c *call) attachedPolicies(target string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	items, marker, err := awshttp.Page(c.Call, awshttp.ByMarker, slice(names), self, c.policyRef)
+	items, marker, err := awshttp.Ordered(c.Call, awshttp.ByMarker, slice(names), self, undated, c.policyRef)
 	return policies{items, marker}, err
 }
 
 func (c *call) policyTargets(name string) ([]string, string, error) {
-	return awshttp.Page(c.Call, awshttp.ByMarker, func(after string) iter.Seq2[string, error] {
+	return awshttp.Ordered(c.Call, awshttp.ByMarker, func(after string) iter.Seq2[string, error] {
 		return c.reg.PolicyTargets(c.Context(), name, after)
-	}, self, self)
+	}, self, undated, self)
 }
 
 func listTargetsForPolicy(c *call) (any, error) {

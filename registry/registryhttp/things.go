@@ -165,6 +165,12 @@ func attachmentKind(a registry.Attachment) string {
 	return nonExclusiveThing
 }
 
+// checkKind checks the thingPrincipalType of the query.
+func (c *call) checkKind() error {
+	_, err := c.OneOf("thingPrincipalType", exclusiveThing, nonExclusiveThing)
+	return err
+}
+
 func (c *call) thingPrincipals() func(after string) iter.Seq2[registry.Attachment, error] {
 	return func(after string) iter.Seq2[registry.Attachment, error] {
 		return c.ofKind(c.reg.ThingPrincipals(c.Context(), c.PathValue("thingName"), after))
@@ -199,6 +205,9 @@ func listThingPrincipals(c *call) (any, error) {
 }
 
 func listThingPrincipalsV2(c *call) (any, error) {
+	if err := c.checkKind(); err != nil {
+		return nil, err
+	}
 	type view struct {
 		Principal string `json:"principal"`
 		Kind      string `json:"thingPrincipalType"`
@@ -231,6 +240,9 @@ func listPrincipalThings(c *call) (any, error) {
 }
 
 func listPrincipalThingsV2(c *call) (any, error) {
+	if err := c.checkKind(); err != nil {
+		return nil, err
+	}
 	list, err := principalThings(c)
 	if err != nil {
 		return nil, err

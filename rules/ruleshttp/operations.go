@@ -2,7 +2,6 @@ package ruleshttp
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/internal/topic"
 	"github.com/thingloom/thingloom/rules"
 )
@@ -146,8 +146,8 @@ func list(h *handler, r *http.Request, _ string, _ []byte) (any, error) {
 		}
 		limit = n
 	}
-	after, err := base64.RawURLEncoding.DecodeString(query.Get("nextToken"))
-	if err != nil {
+	after, ok := awshttp.OpenToken("ListTopicRules", query.Get("nextToken"))
+	if !ok {
 		return nil, requestError{errors.New("nextToken is not one of ours")}
 	}
 	var disabled *bool
@@ -164,13 +164,12 @@ func list(h *handler, r *http.Request, _ string, _ []byte) (any, error) {
 		NextToken string     `json:"nextToken,omitempty"`
 	}{Rules: []listItem{}}
 	for info := range h.engine.Rules() {
-		if info.Name <= string(after) || disabled != nil && info.Disabled != *disabled ||
+		if info.Name <= after || disabled != nil && info.Disabled != *disabled ||
 			name != "" && (info.Filter == "" || info.Filter != name && !topic.MatchBelow(info.Filter, name)) {
 			continue
 		}
 		if len(out.Rules) == limit {
-			last := out.Rules[limit-1].Name
-			out.NextToken = base64.RawURLEncoding.EncodeToString([]byte(last))
+			out.NextToken = awshttp.SealToken("ListTopicRules", out.Rules[limit-1].Name)
 			break
 		}
 		out.Rules = append(out.Rules, listItem{h.arn(info.Name), info.Name, info.Filter, epoch(info.CreatedAt), info.Disabled})

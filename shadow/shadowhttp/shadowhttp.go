@@ -11,7 +11,6 @@ package shadowhttp
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -19,6 +18,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/shadow"
 )
 
@@ -156,8 +156,9 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request) {
 		}
 		size = n
 	}
-	after, err := base64.RawURLEncoding.DecodeString(r.URL.Query().Get("nextToken"))
-	if err != nil {
+	names := "ListNamedShadowsForThing " + thing
+	after, ok := awshttp.OpenToken(names, r.URL.Query().Get("nextToken"))
+	if !ok {
 		h.fail(w, r, &shadow.RequestError{Err: shadow.ErrInvalidRequest, Message: "Invalid nextToken"})
 		return
 	}
@@ -166,13 +167,13 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request) {
 		NextToken string   `json:"nextToken,omitempty"`
 		Timestamp int64    `json:"timestamp"`
 	}{Results: []string{}, Timestamp: h.svc.Now().Unix()}
-	for name, err := range h.svc.Names(r.Context(), thing, string(after)) {
+	for name, err := range h.svc.Names(r.Context(), thing, after) {
 		if err != nil {
 			h.fail(w, r, err)
 			return
 		}
 		if len(page.Results) == size {
-			page.NextToken = base64.RawURLEncoding.EncodeToString([]byte(page.Results[size-1]))
+			page.NextToken = awshttp.SealToken(names, page.Results[size-1])
 			break
 		}
 		page.Results = append(page.Results, name)

@@ -7,9 +7,9 @@ package fleetindexhttp
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/http"
 
@@ -136,14 +136,14 @@ func (a *api) search(c *awshttp.Call) (any, error) {
 	if limit < 1 || limit > 500 {
 		return nil, &awshttp.InputError{Field: "maxResults", Reason: fmt.Sprintf("is %d, not 1 to 500", limit)}
 	}
-	after, err := base64.RawURLEncoding.DecodeString(r.NextToken)
-	if err != nil {
+	after, ok := awshttp.OpenToken(r.search(), r.NextToken)
+	if !ok {
 		return nil, &awshttp.InputError{Field: "nextToken", Reason: "is not one that was given out"}
 	}
 	if r.IndexName == groups {
-		return a.searchGroups(c, r.QueryString, string(after), limit)
+		return a.searchGroups(c, r, after, limit)
 	}
-	hits, next, err := a.ix.Search(c.Context(), r.QueryString, string(after), limit)
+	hits, next, err := a.ix.Search(c.Context(), r.QueryString, after, limit)
 	if err != nil {
 		return nil, queried(err)
 	}
@@ -173,14 +173,23 @@ func (a *api) search(c *awshttp.Call) (any, error) {
 	return struct {
 		Things []view `json:"things"`
 		Token  string `json:"nextToken,omitempty"`
-	}{all, token(next)}, nil
+	}{all, r.token(next)}, nil
 }
 
-func token(next string) string { return base64.RawURLEncoding.EncodeToString([]byte(next)) }
+// search names what is paged through: a token is of one search.
+func (r *request) search() string { return "SearchIndex " + r.IndexName + " " + r.QueryString }
+
+// token is that of the page after next, or "" if there is none.
+func (r *request) token(next string) string {
+	if next == "" {
+		return ""
+	}
+	return awshttp.SealToken(r.search(), next)
+}
 
 // searchGroups goes through the groups: there are few of them.
-func (a *api) searchGroups(c *awshttp.Call, query, after string, limit int) (any, error) {
-	q, err := fleet.Parse(query)
+func (a *api) searchGroups(c *awshttp.Call, r request, after string, limit int) (any, error) {
+	q, err := fleet.Parse(r.QueryString)
 	if err != nil {
 		return nil, queried(err)
 	}
@@ -208,7 +217,7 @@ func (a *api) searchGroups(c *awshttp.Call, query, after string, limit int) (any
 	return struct {
 		Groups []view `json:"thingGroups"`
 		Token  string `json:"nextToken,omitempty"`
-	}{all, token(next)}, nil
+	}{all, r.token(next)}, nil
 }
 
 // aggregated reads the request of an aggregation, which is over things.
@@ -322,14 +331,24 @@ func (a *api) buckets(c *awshttp.Call) (any, error) {
 	}{total, all}, queried(err)
 }
 
-func (a *api) list(*awshttp.Call) (any, error) {
-	names := []string{}
-	if a.ix.Config().Things {
-		names = append(names, things)
-	}
+func (a *api) list(c *awshttp.Call) (any, error) {
+	self := func(s string) string { return s }
+	names, token, err := awshttp.Page(c, awshttp.ByToken, func(after string) iter.Seq2[string, error] {
+		return func(yield func(string, error) bool) {
+			for _, name := range []string{groups, things} { // in order
+				if name <= after || name == things && !a.ix.Config().Things {
+					continue
+				}
+				if !yield(name, nil) {
+					return
+				}
+			}
+		}
+	}, self, self)
 	return struct {
 		Names []string `json:"indexNames"`
-	}{append(names, groups)}, nil
+		Token string   `json:"nextToken,omitempty"`
+	}{names, token}, err
 }
 
 func (a *api) describe(c *awshttp.Call) (any, error) {

@@ -86,7 +86,7 @@ func TestOperations(t *testing.T) {
 		{"POST", "/things/lamp-1/connectivity-data", `{"includeSocketInformation":true}`, 200, "", `"sourceIp":"10.0.0.7","sourcePort":4711`},
 		{"POST", "/things/lamp-2/connectivity-data", `{}`, 200, "", `^{"thingName":"lamp-2","connected":false}$`},
 		{"POST", "/things/none/connectivity-data", `{}`, 404, "ResourceNotFoundException", "none"},
-		{"GET", "/indices", "", 200, "", `^{"indexNames":\["AWS_Things","AWS_ThingGroups"\]}$`},
+		{"GET", "/indices", "", 200, "", `^{"indexNames":\["AWS_ThingGroups","AWS_Things"\]}$`},
 		{"GET", "/indices/AWS_Things", "", 200, "", `^{"indexName":"AWS_Things","indexStatus":"ACTIVE","schema":"MULTI_INDEXING_MODE"}$`},
 		{"GET", "/indices/none", "", 404, "ResourceNotFoundException", ""},
 		{"GET", "/indexing/config", "", 200, "", `"thingIndexingMode":"REGISTRY_AND_SHADOW","thingConnectivityIndexingMode":"STATUS"`},

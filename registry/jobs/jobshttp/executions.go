@@ -22,14 +22,32 @@ func summaryOf(e jobs.Execution) summary {
 	return summary{e.Status, orNil(e.Queued), orNil(e.Started), orNil(e.Updated), e.Number, e.RetryAttempt()}
 }
 
+// oneOf reads a parameter that has one of some values; absent is "".
+func oneOf[T ~string](c *call, name string, values ...T) (T, error) {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = string(v)
+	}
+	v, err := c.OneOf(name, texts...)
+	return T(v), err
+}
+
+func executionStatus(c *call) (jobs.ExecutionStatus, error) {
+	return oneOf(c, "status", jobs.Queued, jobs.InProgress, jobs.Succeeded, jobs.Failed, jobs.Rejected, jobs.TimedOut, jobs.Removed, jobs.Canceled)
+}
+
 func listExecutionsForJob(c *call) (any, error) {
 	type view struct {
 		ThingARN string  `json:"thingArn"`
 		Summary  summary `json:"jobExecutionSummary"`
 	}
+	status, err := executionStatus(c)
+	if err != nil {
+		return nil, err
+	}
 	items, token, err := awshttp.Page(c.Call, awshttp.ByToken,
 		func(after string) iter.Seq2[jobs.Execution, error] {
-			return c.svc.ExecutionsOfJob(c.Context(), c.PathValue("jobId"), jobs.ExecutionStatus(c.Query("status")), after)
+			return c.svc.ExecutionsOfJob(c.Context(), c.PathValue("jobId"), status, after)
 		},
 		func(e jobs.Execution) string { return e.Thing },
 		func(e jobs.Execution) view { return view{c.svc.ARN("thing/" + e.Thing), summaryOf(e)} })
@@ -47,10 +65,14 @@ func listExecutionsForThing(c *call) (any, error) {
 		ID      string  `json:"jobId"`
 		Summary summary `json:"jobExecutionSummary"`
 	}
+	status, err := executionStatus(c)
+	if err != nil {
+		return nil, err
+	}
 	items, token, err := awshttp.Page(c.Call, awshttp.ByToken,
 		func(after string) iter.Seq2[jobs.Execution, error] {
 			return c.svc.ExecutionsOfThing(c.Context(), c.PathValue("thingName"),
-				jobs.ExecutionQuery{Status: jobs.ExecutionStatus(c.Query("status")), Job: c.Query("jobId"), After: after})
+				jobs.ExecutionQuery{Status: status, Job: c.Query("jobId"), After: after})
 		},
 		func(e jobs.Execution) string { return e.Job },
 		func(e jobs.Execution) view { return view{e.Job, summaryOf(e)} })

@@ -200,7 +200,15 @@ func listJobs(c *call) (any, error) {
 		Completed  *awshttp.Seconds `json:"completedAt,omitempty"`
 		Concurrent bool             `json:"isConcurrent"`
 	}
-	q := jobs.JobQuery{Status: jobs.Status(c.Query("status")), Selection: jobs.Selection(c.Query("targetSelection")), Group: c.Query("thingGroupName")}
+	status, err := oneOf(c, "status", jobs.JobScheduled, jobs.JobInProgress, jobs.JobCompleted, jobs.JobCanceled, jobs.JobDeleting)
+	if err != nil {
+		return nil, err
+	}
+	selection, err := oneOf(c, "targetSelection", jobs.Snapshot, jobs.Continuous)
+	if err != nil {
+		return nil, err
+	}
+	q := jobs.JobQuery{Status: status, Selection: selection, Group: c.Query("thingGroupName")}
 	items, token, err := awshttp.Page(c.Call, awshttp.ByToken,
 		func(after string) iter.Seq2[jobs.Job, error] { q.After = after; return c.svc.Jobs(c.Context(), q) },
 		func(j jobs.Job) string { return j.ID },

@@ -9,6 +9,7 @@ package provisionhttp
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"log/slog"
 	"net/http"
@@ -242,7 +243,6 @@ func (a *api) removeVersion(c *awshttp.Call) (any, error) {
 	return nil, a.s.DeleteVersion(c.Context(), c.PathValue("templateName"), id)
 }
 
-// listVersions answers them all: there are five at most.
 func (a *api) listVersions(c *awshttp.Call) (any, error) {
 	t, err := a.s.Template(c.Context(), c.PathValue("templateName"))
 	if err != nil {
@@ -253,13 +253,20 @@ func (a *api) listVersions(c *awshttp.Call) (any, error) {
 		Created awshttp.Seconds `json:"creationDate"`
 		Default bool            `json:"isDefaultVersion"`
 	}
-	all := []view{}
-	for _, v := range t.Versions {
-		all = append(all, view{v.ID, awshttp.Seconds(v.Created), v.ID == t.Default})
-	}
+	key := func(v provision.Version) string { return fmt.Sprintf("%010d", v.ID) }
+	items, token, err := awshttp.Page(c, awshttp.ByToken, func(after string) iter.Seq2[provision.Version, error] {
+		return func(yield func(provision.Version, error) bool) {
+			for _, v := range t.Versions {
+				if key(v) > after && !yield(v, nil) {
+					return
+				}
+			}
+		}
+	}, key, func(v provision.Version) view { return view{v.ID, awshttp.Seconds(v.Created), v.ID == t.Default} })
 	return struct {
 		Versions []view `json:"versions"`
-	}{all}, nil
+		Token    string `json:"nextToken,omitempty"`
+	}{items, token}, err
 }
 
 func (a *api) claim(c *awshttp.Call) (any, error) {
