@@ -23,7 +23,7 @@ func (b *backend) openOperations(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if b.jobs, err = jobs.New(store, b.registry, &jobs.Options{Logger: b.log}); err != nil {
+	if b.jobs, err = jobs.New(store, b.registry, &jobs.Options{Source: b.jobDocument, Logger: b.log}); err != nil {
 		return err
 	}
 	if _, err := jobsmqtt.New(b.jobs, b.broker, &jobsmqtt.Options{Logger: b.log}); err != nil {
