@@ -91,6 +91,7 @@ func (b *Broker) DisconnectPrincipal(principal string) int {
 	b.InvalidateAuth()
 	var cut []*conn
 	b.mu.Lock()
+	b.cuts.add(principal) // for those that are being let in
 	for c := range b.conns {
 		if c.info.Principal == principal {
 			cut = append(cut, c)

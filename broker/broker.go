@@ -49,6 +49,7 @@ type Broker struct {
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
+	cuts     cuts
 	seats    int // conns, and those that are being let in
 	sessions map[string]*session
 	versions map[string]versionNumber

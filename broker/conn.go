@@ -33,6 +33,7 @@ type conn struct {
 	trusted       *Admission                 // of ServeTrusted
 	own           atomic.Pointer[Authorizer] // of this connection, from its Admission
 	stopAdmission func()
+	cuts          uint64 // of the broker, before it was asked who this is
 	will          *lastWill
 
 	*work                       // nil while nothing is worked on

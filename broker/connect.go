@@ -73,6 +73,7 @@ func (c *conn) accept(p *wire.Connect) error {
 			return c.refuse(wire.QoSNotSupported, ClientError, fmt.Errorf("%w: will QoS %d", ErrProtocol, w.QoS)) // [MQTT-3.2.2-12]
 		}
 	}
+	c.cuts = b.cuts.n.Load()
 	if c.trusted != nil {
 		return c.admit(p, &ack, c.trusted)
 	}
@@ -374,7 +375,11 @@ func (c *conn) attach(s *session, p *wire.Connect, ack *wire.Connack, resumed bo
 	delete(b.versions, s.id)
 	b.conns[c] = struct{}{}
 	b.unschedule(s)
+	cut := b.cuts.since(c.cuts, c.info.Principal)
 	b.mu.Unlock()
+	if cut {
+		c.end(notAuthorized, AuthError, errKicked)
+	}
 }
 
 // greet makes c the connection of its session, says CONNACK and sends again what waits for an acknowledgement.

@@ -157,22 +157,7 @@ func (b *backend) openDevices(ctx context.Context) error {
 	if b.broker, err = broker.New(sessions, opts); err != nil {
 		return err
 	}
-	// Changes are published where that is switched on. What was allowed may
-	// not be any more: asked again, or cut off at once.
-	b.registry.Observe(func(ctx context.Context, e registry.Event) {
-		if e.Enabled && e.Topic != "" {
-			if err := b.broker.Publish(ctx, e.Topic, e.Payload); err != nil {
-				b.log.Warn("registry event", "topic", e.Topic, "err", err)
-			}
-		}
-		if !e.Access {
-			return
-		}
-		b.broker.InvalidateAuth()
-		if e.Kind == registry.CertificateEvents && e.Principal != "" && e.Status != registry.StatusActive {
-			b.broker.DisconnectPrincipal(e.Principal)
-		}
-	})
+	followAccess(b.registry, b.broker, b.log)
 	documents := shadowpebble.New(b.db, "shadow/", nil)
 	limits := &shadow.Options{Principal: broker.Publisher, Logger: b.log}
 	if b.cfg.AWSLimits {

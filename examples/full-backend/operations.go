@@ -23,7 +23,7 @@ func (b *backend) openOperations(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if b.jobs, err = jobs.New(store, b.registry, &jobs.Options{Logger: b.log}); err != nil {
+	if b.jobs, err = jobs.New(store, b.registry, &jobs.Options{Source: b.jobDocument, Logger: b.log}); err != nil {
 		return err
 	}
 	if _, err := jobsmqtt.New(b.jobs, b.broker, &jobsmqtt.Options{Logger: b.log}); err != nil {
@@ -35,6 +35,9 @@ func (b *backend) openOperations(ctx context.Context) error {
 	if b.defender, err = defender.Open(ctx, store, b.registry, &defender.Options{
 		Changed: func(ctx context.Context, thing string) { b.indexed(thing, b.indexViolations(ctx, b.index, thing)) },
 		Logger:  b.log,
+		// It logs, and says so; there are no role aliases.
+		Logging:     func(context.Context) (bool, error) { return true, nil },
+		Revocations: b.revocationLists,
 	}); err != nil {
 		return err
 	}

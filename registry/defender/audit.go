@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -21,12 +23,39 @@ const (
 	ClientsConflicting  = "CONFLICTING_CLIENT_IDS_CHECK"
 	CertificateExpiring = "DEVICE_CERTIFICATE_EXPIRING_CHECK"
 	CAExpiring          = "CA_CERTIFICATE_EXPIRING_CHECK"
+	CertificateAge      = "DEVICE_CERTIFICATE_AGE_CHECK"
+	PolicyMisconfigured = "IOT_POLICY_POTENTIAL_MISCONFIGURATION_CHECK"
+
+	// These need Options.Revocations.
+	CertificateRevoked  = "REVOKED_DEVICE_CERTIFICATE_STILL_ACTIVE_CHECK"
+	CARevoked           = "REVOKED_CA_CERTIFICATE_STILL_ACTIVE_CHECK"
+	IntermediateRevoked = "INTERMEDIATE_CA_REVOKED_FOR_ACTIVE_DEVICE_CERTIFICATES_CHECK"
+	// LoggingDisabled needs Options.Logging.
+	LoggingDisabled = "LOGGING_DISABLED_CHECK"
+	// These need Options.RoleAliases.
+	RolePermissive = "IOT_ROLE_ALIAS_OVERLY_PERMISSIVE_CHECK"
+	RoleUnused     = "IOT_ROLE_ALIAS_ALLOWS_ACCESS_TO_UNUSED_SERVICES_CHECK"
 )
 
-// Checks maps the checks that are made to their severity.
-func Checks() map[string]string {
-	return map[string]string{PolicyPermissive: "CRITICAL", CertificateShared: "CRITICAL", CertificateKey: "CRITICAL", CAKey: "CRITICAL",
-		ClientsConflicting: "HIGH", CertificateExpiring: "MEDIUM", CAExpiring: "MEDIUM"}
+// severities are those of all checks there are here. What is missing of AWS is
+// about Cognito.
+var severities = map[string]string{PolicyPermissive: "CRITICAL", CertificateShared: "CRITICAL", CertificateKey: "CRITICAL", CAKey: "CRITICAL",
+	CARevoked: "CRITICAL", IntermediateRevoked: "CRITICAL", RolePermissive: "CRITICAL", ClientsConflicting: "HIGH",
+	CertificateExpiring: "MEDIUM", CAExpiring: "MEDIUM", CertificateRevoked: "MEDIUM", RoleUnused: "MEDIUM", PolicyMisconfigured: "MEDIUM",
+	CertificateAge: "LOW", LoggingDisabled: "LOW"}
+
+// Checks maps the checks that are made to their severity: those whose sources
+// Options has.
+func (s *Service) Checks() map[string]string {
+	made := maps.Clone(severities)
+	for check, missing := range map[string]bool{CertificateRevoked: s.opts.Revocations == nil, CARevoked: s.opts.Revocations == nil,
+		IntermediateRevoked: s.opts.Revocations == nil, LoggingDisabled: s.opts.Logging == nil,
+		RolePermissive: s.opts.RoleAliases == nil, RoleUnused: s.opts.RoleAliases == nil} {
+		if missing {
+			delete(made, check)
+		}
+	}
+	return made
 }
 
 // An AuditConfiguration is what is audited. A check that is not in Checks is off.
@@ -43,9 +72,36 @@ type NotificationTarget struct {
 	Enabled   bool   `json:"enabled,omitempty"`
 }
 
-// A CheckSwitch turns a check on.
+// A CheckSwitch turns a check on. Configuration has the days of
+// CertificateExpiring as CERT_EXPIRATION_THRESHOLD_IN_DAYS (30 to 3652; absent
+// is Options.Expiring) and those of CertificateAge as CERT_AGE_THRESHOLD_IN_DAYS
+// (30 to 3652; absent is 365).
 type CheckSwitch struct {
-	Enabled bool `json:"enabled"`
+	Enabled       bool              `json:"enabled"`
+	Configuration map[string]string `json:"configuration,omitempty"`
+}
+
+// days are the names in which checks are configured.
+var days = map[string]string{CertificateExpiring: "CERT_EXPIRATION_THRESHOLD_IN_DAYS", CertificateAge: "CERT_AGE_THRESHOLD_IN_DAYS"}
+
+func (c *CheckSwitch) check(check string) error {
+	for name, value := range c.Configuration {
+		if name != days[check] {
+			return invalid("auditCheckConfigurations."+check, "is configured by %q, which it is not", name)
+		}
+		if n, err := strconv.Atoi(value); err != nil || n < 30 || n > 3652 {
+			return invalid("auditCheckConfigurations."+check, "has %s %q, not 30 to 3652", name, value)
+		}
+	}
+	return nil
+}
+
+// threshold is what a check is configured to, or the default.
+func (c *CheckSwitch) threshold(check string, byDefault time.Duration) time.Duration {
+	if n, err := strconv.Atoi(c.Configuration[days[check]]); err == nil {
+		return time.Duration(n) * 24 * time.Hour
+	}
+	return byDefault
 }
 
 // AuditConfiguration returns what is audited: all checks, until one is switched.
@@ -53,8 +109,8 @@ func (s *Service) AuditConfiguration(ctx context.Context) (AuditConfiguration, e
 	c := AuditConfiguration{Checks: map[string]CheckSwitch{}}
 	found, err := s.load(ctx, keyAuditConfig, &c)
 	if err == nil && !found {
-		for check := range Checks() {
-			c.Checks[check] = CheckSwitch{true}
+		for check := range s.Checks() {
+			c.Checks[check] = CheckSwitch{Enabled: true}
 		}
 	}
 	return c, err
@@ -69,8 +125,11 @@ func (s *Service) UpdateAuditConfiguration(ctx context.Context, change AuditConf
 		return err
 	}
 	for check, to := range change.Checks {
-		if Checks()[check] == "" && to.Enabled {
+		if s.Checks()[check] == "" && to.Enabled {
 			return invalid("auditCheckConfigurations", "names %q, a check that is not made here", check)
+		}
+		if err := to.check(check); err != nil {
+			return err
 		}
 		c.Checks[check] = to
 	}
@@ -109,8 +168,9 @@ type Finding struct {
 	Severity string    `json:"severity"`
 	Reason   string    `json:"reason"`
 	Code     string    `json:"code"`
-	// Type is DEVICE_CERTIFICATE, CA_CERTIFICATE, IOT_POLICY or CLIENT_ID, and
-	// Resource its ID or name; Version is that of a policy.
+	// Type is DEVICE_CERTIFICATE, CA_CERTIFICATE, IOT_POLICY, CLIENT_ID,
+	// ROLE_ALIAS or ACCOUNT_SETTINGS, and Resource its ID, name, ARN or account;
+	// Version is that of a policy.
 	Type     string   `json:"type"`
 	Resource string   `json:"resource"`
 	Version  string   `json:"version,omitempty"`
@@ -129,20 +189,27 @@ func (s *Service) Audit(ctx context.Context, checks []string) (Audit, error) {
 }
 
 func (s *Service) checkChecks(ctx context.Context, checks []string) error {
+	_, err := s.enabled(ctx, checks)
+	return err
+}
+
+// enabled returns the configuration in which all the checks are switched on.
+func (s *Service) enabled(ctx context.Context, checks []string) (AuditConfiguration, error) {
 	c, err := s.AuditConfiguration(ctx)
 	if err != nil {
-		return err
+		return c, err
 	}
 	for _, check := range checks {
-		if !c.Checks[check].Enabled || Checks()[check] == "" {
-			return invalid("targetCheckNames", "names %q, which is not switched on or not made here", check)
+		if !c.Checks[check].Enabled || s.Checks()[check] == "" {
+			return c, invalid("targetCheckNames", "names %q, which is not switched on or not made here", check)
 		}
 	}
-	return nil
+	return c, nil
 }
 
 func (s *Service) audit(ctx context.Context, checks []string, scheduled string) (Audit, error) {
-	if err := s.checkChecks(ctx, checks); err != nil {
+	c, err := s.enabled(ctx, checks)
+	if err != nil {
 		return Audit{}, err
 	}
 	var id [16]byte
@@ -151,7 +218,7 @@ func (s *Service) audit(ctx context.Context, checks []string, scheduled string) 
 	n := 0
 	for _, check := range checks {
 		result := CheckResult{}
-		for f, err := range s.run(ctx, check) {
+		for f, err := range s.run(ctx, check, c.Checks[check]) {
 			if err != nil {
 				return a, err
 			}
@@ -162,7 +229,7 @@ func (s *Service) audit(ctx context.Context, checks []string, scheduled string) 
 				continue
 			}
 			n++
-			f.ID, f.Task, f.Check, f.Severity = fmt.Sprintf("%s-%d", a.ID, n), a.ID, check, Checks()[check]
+			f.ID, f.Task, f.Check, f.Severity = fmt.Sprintf("%s-%d", a.ID, n), a.ID, check, severities[check]
 			f.Start, f.Time = a.Start, s.opts.Now()
 			op, err := put(fmt.Sprintf("%s%s/%08d", keyFinding, a.ID, n), f)
 			if err != nil {

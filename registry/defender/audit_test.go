@@ -55,7 +55,7 @@ func TestAudit(t *testing.T) {
 		}
 		f.svc.Record(Observation{Kind: kind, Thing: id, ClientID: id, Principal: ids[0]})
 	}
-	a, err := f.svc.Audit(t.Context(), slices.Sorted(maps.Keys(Checks())))
+	a, err := f.svc.Audit(t.Context(), slices.Sorted(maps.Keys(f.svc.Checks())))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestAudit(t *testing.T) {
 	if r := a.Checks[CertificateExpiring]; r != (CheckResult{2, 1}) || a.Checks[CertificateKey] != (CheckResult{2, 0}) {
 		t.Errorf("results %+v", a.Checks)
 	}
-	if err := f.svc.UpdateAuditConfiguration(t.Context(), AuditConfiguration{Checks: map[string]CheckSwitch{PolicyPermissive: {false}}}); err != nil {
+	if err := f.svc.UpdateAuditConfiguration(t.Context(), AuditConfiguration{Checks: map[string]CheckSwitch{PolicyPermissive: {}}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.svc.Audit(t.Context(), []string{PolicyPermissive}); !errors.Is(err, ErrInvalid) {
@@ -85,7 +85,7 @@ func TestAudit(t *testing.T) {
 	if _, err := f.svc.Audit(t.Context(), []string{CAExpiring}); err != nil {
 		t.Errorf("a check that is on: %v", err)
 	}
-	if err := f.svc.UpdateAuditConfiguration(t.Context(), AuditConfiguration{Checks: map[string]CheckSwitch{"LOGGING_DISABLED_CHECK": {true}}}); !errors.Is(err, ErrInvalid) {
+	if err := f.svc.UpdateAuditConfiguration(t.Context(), AuditConfiguration{Checks: map[string]CheckSwitch{"LOGGING_DISABLED_CHECK": {Enabled: true}}}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("a check that is not made: %v", err)
 	}
 }

@@ -5,13 +5,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/thingloom/thingloom/registry"
@@ -19,64 +18,139 @@ import (
 
 // run yields for each resource of a check a finding, or an empty one if it is as
 // it should be.
-func (s *Service) run(ctx context.Context, check string) iter.Seq2[Finding, error] {
+func (s *Service) run(ctx context.Context, check string, how CheckSwitch) iter.Seq2[Finding, error] {
+	switch check {
+	case PolicyPermissive, PolicyMisconfigured:
+		return s.policies(ctx, check)
+	case CertificateShared:
+		return s.sharedCertificates(ctx)
+	case ClientsConflicting:
+		return s.conflictingClients
+	case LoggingDisabled:
+		return func(yield func(Finding, error) bool) { yield(s.logging(ctx)) }
+	case RolePermissive, RoleUnused:
+		return s.roleAliases(ctx, check)
+	case CAKey, CAExpiring, CARevoked:
+		return s.caCertificates(ctx, check, how)
+	}
+	return s.deviceCertificates(ctx, check, how)
+}
+
+func (s *Service) policies(ctx context.Context, check string) iter.Seq2[Finding, error] {
 	return func(yield func(Finding, error) bool) {
-		switch check {
-		case PolicyPermissive:
-			for p, err := range s.reg.Policies(ctx, "") {
-				v, _ := p.Version(p.Default)
-				f := Finding{}
-				if why := permissive(v.Document); err == nil && why != "" {
-					f = Finding{Type: "IOT_POLICY", Resource: p.Name, Version: v.ID, Reason: why, Code: "ALLOWS_BROAD_ACCESS_TO_IOT_DATA_PLANE_ACTIONS"}
-				}
-				if !yield(f, err) || err != nil {
-					return
-				}
-			}
-		case CertificateShared, ClientsConflicting:
-			shared, conflicts := s.live.found()
-			if check == ClientsConflicting {
-				for _, id := range conflicts {
-					if !yield(Finding{Type: "CLIENT_ID", Resource: id, Reason: "Several clients connected under the same client ID.", Code: "DUPLICATE_CLIENT_ID_ACROSS_CONNECTIONS"}, nil) {
-						return
-					}
-				}
+		for p, err := range s.reg.Policies(ctx, "") {
+			if err != nil {
+				yield(Finding{}, err)
 				return
 			}
-			for _, principal := range slices.Sorted(maps.Keys(shared)) {
-				if !yield(Finding{Type: "DEVICE_CERTIFICATE", Resource: principal, Related: shared[principal],
-					Reason: "The certificate was used by several connections at once.", Code: "CERTIFICATE_SHARED_BY_MULTIPLE_DEVICES"}, nil) {
-					return
-				}
+			v, _ := p.Version(p.Default)
+			f := Finding{Type: "IOT_POLICY", Resource: p.Name, Version: v.ID}
+			if check == PolicyPermissive {
+				f.Reason, f.Code = permissive(v.Document), "ALLOWS_BROAD_ACCESS_TO_IOT_DATA_PLANE_ACTIONS"
+			} else {
+				f.Reason, f.Code = misconfigured(v.Document)
 			}
-		case CertificateKey, CertificateExpiring:
-			for c, err := range s.reg.Certificates(ctx, registry.CertificateQuery{}) {
-				if err == nil && c.Status != registry.StatusActive {
-					continue
-				}
-				if !yield(s.certificate(check, "DEVICE_CERTIFICATE", c.ID, c.PEM, c.NotAfter), err) || err != nil {
-					return
-				}
+			if f.Reason == "" {
+				f = Finding{}
 			}
-		case CAKey, CAExpiring:
-			for c, err := range s.reg.CACertificates(ctx, "") {
-				if err == nil && c.Status != registry.StatusActive {
-					continue
-				}
-				if !yield(s.certificate(check, "CA_CERTIFICATE", c.ID, c.PEM, c.NotAfter), err) || err != nil {
-					return
-				}
+			if !yield(f, nil) {
+				return
 			}
 		}
 	}
 }
 
+// sharedCertificates are those of connections; a user with a password may have
+// several clients.
+func (s *Service) sharedCertificates(ctx context.Context) iter.Seq2[Finding, error] {
+	return func(yield func(Finding, error) bool) {
+		shared, _ := s.live.found(s.opts.Now())
+		for _, principal := range slices.Sorted(maps.Keys(shared)) {
+			_, err := s.reg.Certificate(ctx, principal)
+			if errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrInvalid) {
+				continue
+			}
+			if !yield(Finding{Type: "DEVICE_CERTIFICATE", Resource: principal, Related: shared[principal],
+				Reason: "The certificate was used by several connections at once.", Code: "CERTIFICATE_SHARED_BY_MULTIPLE_DEVICES"}, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (s *Service) conflictingClients(yield func(Finding, error) bool) {
+	_, conflicts := s.live.found(s.opts.Now())
+	for _, id := range conflicts {
+		if !yield(Finding{Type: "CLIENT_ID", Resource: id, Reason: "Several clients connected under the same client ID.", Code: "DUPLICATE_CLIENT_ID_ACROSS_CONNECTIONS"}, nil) {
+			return
+		}
+	}
+}
+
+func (s *Service) deviceCertificates(ctx context.Context, check string, how CheckSwitch) iter.Seq2[Finding, error] {
+	return func(yield func(Finding, error) bool) {
+		revoked, err := s.revocations(ctx, check)
+		if err != nil {
+			yield(Finding{}, err)
+			return
+		}
+		for c, err := range s.reg.Certificates(ctx, registry.CertificateQuery{}) {
+			if err == nil && c.Status != registry.StatusActive {
+				continue
+			}
+			var f Finding
+			switch {
+			case err != nil:
+			case check == IntermediateRevoked:
+				if f, err = s.intermediate(ctx, c, revoked); f.Resource == "" && c.CA == "" && err == nil {
+					continue // no CA of it is known
+				}
+			case check == CertificateAge:
+				f = s.age(c, how)
+			default:
+				f = s.certificate(check, how, "DEVICE_CERTIFICATE", c.ID, c.PEM, c.NotAfter, revoked)
+			}
+			if !yield(f, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (s *Service) caCertificates(ctx context.Context, check string, how CheckSwitch) iter.Seq2[Finding, error] {
+	return func(yield func(Finding, error) bool) {
+		revoked, err := s.revocations(ctx, check)
+		if err != nil {
+			yield(Finding{}, err)
+			return
+		}
+		for c, err := range s.reg.CACertificates(ctx, "") {
+			if err == nil && c.Status != registry.StatusActive {
+				continue
+			}
+			if !yield(s.certificate(check, how, "CA_CERTIFICATE", c.ID, c.PEM, c.NotAfter, revoked), err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// age is the check of how long a certificate is known already.
+func (s *Service) age(c registry.Certificate, how CheckSwitch) Finding {
+	most := how.threshold(CertificateAge, 365*24*time.Hour)
+	if s.opts.Now().Sub(c.Created) < most {
+		return Finding{}
+	}
+	return Finding{Type: "DEVICE_CERTIFICATE", Resource: c.ID, Code: "CERTIFICATE_PAST_AGE_THRESHOLD",
+		Reason: fmt.Sprintf("The certificate is there since %s, %d days or more.", c.Created.UTC().Format(time.RFC3339), int(most.Hours()/24))}
+}
+
 // certificate is a check of one certificate.
-func (s *Service) certificate(check, kind, id, text string, end time.Time) Finding {
+func (s *Service) certificate(check string, how CheckSwitch, kind, id, text string, end time.Time, revoked revocations) Finding {
 	f := Finding{Type: kind, Resource: id}
 	if check == CertificateExpiring || check == CAExpiring {
 		now := s.opts.Now()
-		if end.After(now.Add(s.opts.Expiring)) {
+		if end.After(now.Add(how.threshold(check, s.opts.Expiring))) {
 			return Finding{}
 		}
 		f.Reason, f.Code = "The certificate expires at "+end.UTC().Format(time.RFC3339)+".", "CERTIFICATE_APPROACHING_EXPIRATION"
@@ -85,13 +159,16 @@ func (s *Service) certificate(check, kind, id, text string, end time.Time) Findi
 		}
 		return f
 	}
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
+	cert := parseCertificate(text)
+	if cert == nil {
 		return Finding{}
 	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return Finding{}
+	if check == CertificateRevoked || check == CARevoked {
+		if !revoked.has(cert) {
+			return Finding{}
+		}
+		f.Reason, f.Code = "The certificate is revoked by its issuer, and active here.", "CERTIFICATE_REVOKED_BY_ISSUER"
+		return f
 	}
 	switch key := cert.PublicKey.(type) {
 	case *rsa.PublicKey:
@@ -112,80 +189,15 @@ func (s *Service) certificate(check, kind, id, text string, end time.Time) Findi
 	return Finding{}
 }
 
-// texts is one text or a list of them.
-type texts []string
-
-func (t *texts) UnmarshalJSON(b []byte) error {
-	var one string
-	if json.Unmarshal(b, &one) == nil {
-		*t = texts{one}
+// parseCertificate reads the first certificate of a PEM text, or is nil.
+func parseCertificate(text string) *x509.Certificate {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
 		return nil
 	}
-	var all []string
-	err := json.Unmarshal(b, &all)
-	*t = all
-	return err
-}
-
-type policyStatement struct {
-	Effect           string
-	Action, Resource texts
-	NotAction        texts
-	NotResource      texts
-}
-
-// permissive says why a policy allows more than one device needs; empty if it
-// does not. That is so for an Allow of an action of the data plane on all
-// resources of its kind: everything, all topics, all clients, whatever
-// variables are not asked. Conditions are not looked at.
-func permissive(document string) string {
-	var d struct{ Statement json.RawMessage }
-	if json.Unmarshal([]byte(document), &d) != nil {
-		return "" // the registry does not keep such
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil
 	}
-	var all []policyStatement
-	if json.Unmarshal(d.Statement, &all) != nil {
-		all = make([]policyStatement, 1)
-		if json.Unmarshal(d.Statement, &all[0]) != nil {
-			return ""
-		}
-	}
-	for i, st := range all {
-		if st.Effect != "Allow" {
-			continue
-		}
-		if len(st.NotAction) > 0 || len(st.NotResource) > 0 {
-			return fmt.Sprintf("Statement %d allows all but what it names.", i)
-		}
-		for _, action := range st.Action {
-			for _, resource := range st.Resource {
-				if broadAction(action) && broadResource(resource) {
-					return fmt.Sprintf("Statement %d allows %s on %s.", i, action, resource)
-				}
-			}
-		}
-	}
-	return ""
-}
-
-func broadAction(action string) bool {
-	a := strings.ToLower(action)
-	return a == "*" || strings.HasPrefix(a, "iot:") && (strings.HasSuffix(a, "*") ||
-		slices.Contains([]string{"iot:connect", "iot:publish", "iot:subscribe", "iot:receive", "iot:retainpublish",
-			"iot:getthingshadow", "iot:updatethingshadow", "iot:deletethingshadow"}, a))
-}
-
-func broadResource(resource string) bool {
-	if resource == "*" {
-		return true
-	}
-	parts := strings.SplitN(resource, ":", 6) // arn:aws:iot:region:account:kind/name
-	if len(parts) < 6 {
-		return strings.Trim(resource, "*") == ""
-	}
-	if parts[5] == "*" {
-		return true
-	}
-	_, name, _ := strings.Cut(parts[5], "/")
-	return name != "" && strings.Trim(name, "*#/+") == ""
+	return cert
 }

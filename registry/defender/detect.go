@@ -171,7 +171,9 @@ func (s *Service) valueOf(thing string, b *Behavior, last int64, now time.Time) 
 			v = Value{CIDRs: t.addresses(last, b.window())}
 			ok = len(v.CIDRs) > 0
 		case b.Metric == "aws:message-byte-size":
-			v, ok = count(t.largest(key, last, b.window())), true
+			// Where there is no message there is no size, which is not one of 0.
+			ok = t.sum(series{"aws:num-messages-sent", key.dimension}, last, b.window()) > 0
+			v = count(t.largest(key, last, b.window()))
 		case b.Metric == "aws:disconnect-duration":
 			away := int64(0)
 			if !t.away.IsZero() {

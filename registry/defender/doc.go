@@ -32,10 +32,12 @@
 //
 // # Audit
 //
-// Audit, and scheduled audits by Run, look for policies that allow too much,
-// certificates that several connections use at once, that expire or have weak
-// keys, and client IDs in conflict. Who is connected is what Record was told
-// since Open.
+// Audit, and scheduled audits by Run, look for policies that allow too much or
+// hardly do what they mean, certificates that several connections use at once,
+// that expire, are old or have weak keys, and client IDs in conflict, and where
+// Options has the sources, for certificates that their issuers revoked, for
+// logging that is off and role aliases that may do too much. Who is connected is
+// what Record was told since Open, of the last 31 days.
 //
 // # Storage and limits
 //

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/thingloom/thingloom/internal/cbor"
 )
@@ -87,6 +89,9 @@ func ParseReport(text []byte, isCBOR bool, typeOf func(metric string) string) (R
 	if _, err := header.into("version", &r.Version); err != nil {
 		return r, err
 	}
+	if major, _, _ := strings.Cut(r.Version, "."); r.Version != "" && major != "1" {
+		return r, invalid("header.version", "is %q, not 1.0", r.Version)
+	}
 	found, err := top.into("metrics", &metrics)
 	if err != nil {
 		return r, err
@@ -154,8 +159,8 @@ func (r *Report) ports(m fields, name, protocol string) error {
 		v.Ports = append(v.Ports, port)
 	}
 	total := int64(len(v.Ports))
-	if _, err := block.into("total", &total); err != nil {
-		return err
+	if _, err := block.into("total", &total); err != nil || total < 0 {
+		return errors.Join(err, invalid(name+".total", "is not a number of 0 or more"))
 	}
 	if listed {
 		r.Values["aws:listening-"+protocol+"-ports"] = v
@@ -179,6 +184,7 @@ func (r *Report) connections(m fields) error {
 		return err
 	}
 	v := Value{CIDRs: []string{}}
+	seen := map[netip.Addr]bool{}
 	for _, entry := range list {
 		var remote string
 		if _, err := entry.into("remote_addr", &remote); err != nil {
@@ -188,13 +194,13 @@ func (r *Report) connections(m fields) error {
 		if !ok {
 			return invalid("established_connections.connections", "has the remote_addr %q, which is no address", remote)
 		}
-		if s := addr.String(); !slices.Contains(v.CIDRs, s) {
-			v.CIDRs = append(v.CIDRs, s)
+		if !seen[addr] {
+			v.CIDRs, seen[addr] = append(v.CIDRs, addr.String()), true
 		}
 	}
 	total := int64(len(list))
-	if _, err := established.into("total", &total); err != nil {
-		return err
+	if _, err := established.into("total", &total); err != nil || total < 0 {
+		return errors.Join(err, invalid("established_connections.total", "is not a number of 0 or more"))
 	}
 	if listed {
 		r.Values["aws:destination-ip-addresses"] = v
@@ -209,6 +215,9 @@ func (r *Report) custom(name string, list []map[string]json.RawMessage, want str
 		return nil
 	}
 	member := map[string]string{"number": "number", "number-list": "number_list", "string-list": "string_list", "ip-address-list": "ip_list"}[want]
+	if len(list) > 1 {
+		return invalid("custom_metrics."+name, "has %d values, more than one", len(list))
+	}
 	for _, entry := range list {
 		text, ok := entry[member]
 		if !ok {

@@ -2,6 +2,7 @@ package defender
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,19 @@ type Options struct {
 	// Expiring is how long before its end a certificate is found to expire. Zero
 	// means 30 days.
 	Expiring time.Duration
+
+	// Revocations loads the revocation lists (CRLs) of the issuers of certificates,
+	// whose signatures the application has checked. It is called once for each
+	// check about revoked certificates; nil means that these are not made.
+	Revocations func(ctx context.Context) ([]*x509.RevocationList, error)
+
+	// Logging tells whether the backend keeps logs. Nil means that
+	// LOGGING_DISABLED_CHECK is not made.
+	Logging func(ctx context.Context) (bool, error)
+
+	// RoleAliases returns what devices may get credentials for. Nil means that
+	// the checks about role aliases are not made.
+	RoleAliases func(ctx context.Context) ([]RoleAlias, error)
 
 	// Now gives the time. Nil means time.Now. Run waits by the clock of package time.
 	Now func() time.Time
@@ -330,6 +344,10 @@ func (s *Service) tell(ctx context.Context, e ViolationEvent) {
 	if e.Behavior.Suppress {
 		return
 	}
+	found, err := s.Verification(ctx, e.ID)
+	if err != nil { // the event is worth more than what is thought of it
+		s.fault("verification of a violation not read", err)
+	}
 	payload, err := json.Marshal(struct {
 		ID       string   `json:"violationId"`
 		Thing    string   `json:"thingName"`
@@ -338,7 +356,8 @@ func (s *Service) tell(ctx context.Context, e ViolationEvent) {
 		Type     string   `json:"violationEventType"`
 		Value    Value    `json:"metricValue"`
 		Time     int64    `json:"violationEventTime"` // milliseconds
-	}{e.ID, e.Thing, e.Profile, e.Behavior, e.Type, e.Value, e.Time.UnixMilli()})
+		State    string   `json:"verificationState"`
+	}{e.ID, e.Thing, e.Profile, e.Behavior, e.Type, e.Value, e.Time.UnixMilli(), found.State})
 	if err != nil {
 		s.fault("violation not told", err)
 		return

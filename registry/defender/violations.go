@@ -16,7 +16,7 @@ import (
 // A ViolationQuery selects violations; zero fields select all.
 type ViolationQuery struct {
 	Thing, Profile string
-	Type           string // STATIC or STATISTICAL
+	Type           string // STATIC, STATISTICAL, or MACHINE_LEARNING, which there is none of
 	Suppressed     *bool  // true: only suppressed ones, false: only others
 	Verification   string
 }
@@ -27,9 +27,23 @@ func (q *ViolationQuery) matches(v *Violation, found Verification) bool {
 		(q.Verification == "" || found.State == q.Verification)
 }
 
+func (q *ViolationQuery) check() error {
+	return errors.Join(oneOf("behaviorCriteriaType", q.Type, "", "STATIC", "STATISTICAL", "MACHINE_LEARNING"),
+		oneOf("verificationState", q.Verification, append([]string{""}, verificationStates...)...))
+}
+
+var verificationStates = []string{"TRUE_POSITIVE", "BENIGN_POSITIVE", "FALSE_POSITIVE", "UNKNOWN"}
+
 // ActiveViolations returns the violations that go on, in the order of their IDs,
-// with what was found out about them.
+// with what was found out about them. Errors are ErrInvalid, and ErrNotFound for
+// a profile that does not exist.
 func (s *Service) ActiveViolations(ctx context.Context, q ViolationQuery) (out []Violation, found []Verification, err error) {
+	if q.Profile != "" {
+		_, err = s.Profile(q.Profile)
+	}
+	if err := errors.Join(q.check(), err); err != nil {
+		return nil, nil, err
+	}
 	s.eval.Lock()
 	for _, mine := range s.active {
 		for _, v := range mine {
@@ -56,6 +70,10 @@ func (s *Service) ActiveViolations(ctx context.Context, q ViolationQuery) (out [
 // empty, and a key comes with each.
 func (s *Service) Events(ctx context.Context, start, end time.Time, q ViolationQuery, after string) iter.Seq2[KeyedEvent, error] {
 	return func(yield func(KeyedEvent, error) bool) {
+		if err := q.check(); err != nil {
+			yield(KeyedEvent{}, err)
+			return
+		}
 		if after == "" {
 			after = stamp(start)
 		}
@@ -95,7 +113,7 @@ func (s *Service) Verification(ctx context.Context, id string) (Verification, er
 
 // Verify says what was found out about a violation.
 func (s *Service) Verify(ctx context.Context, id string, v Verification) error {
-	if err := errors.Join(checkName("violationId", id), oneOf("verificationState", v.State, "TRUE_POSITIVE", "BENIGN_POSITIVE", "FALSE_POSITIVE", "UNKNOWN")); err != nil {
+	if err := errors.Join(checkName("violationId", id), oneOf("verificationState", v.State, verificationStates...)); err != nil {
 		return err
 	}
 	if utf8.RuneCountInString(v.Description) > 1000 {

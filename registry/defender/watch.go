@@ -2,6 +2,7 @@ package defender
 
 import (
 	"hash/maphash"
+	"math"
 	"net/netip"
 	"slices"
 	"sync"
@@ -141,11 +142,20 @@ func (t *watched) tally(slot int64) *tally {
 	return x
 }
 
+// plus adds counts. What devices report may be as large as they like, and two
+// such must not make a small one.
+func plus(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
 // sum adds a series over n slots up to last.
 func (t *watched) sum(s series, last, n int64) (total int64) {
 	for slot := last - n + 1; slot <= last; slot++ {
 		if x := &t.tallies[slot%slots]; x.slot == slot {
-			total += x.counts[s]
+			total = plus(total, x.counts[s])
 		}
 	}
 	return total

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"unicode"
@@ -137,6 +138,9 @@ func (a *Abort) check() error {
 		errs = append(errs, oneOf(field+"failureType", c.FailureType, "FAILED", "REJECTED", "TIMED_OUT", "ALL"),
 			oneOf(field+"action", c.Action, "CANCEL"), between(field+"thresholdPercentage", c.Percentage, 0.01, 100),
 			between(field+"minNumberOfExecutedThings", c.MinExecuted, 1, unlimited))
+		if math.Abs(float64(hundredths(c.Percentage))-c.Percentage*100) > 1e-6 {
+			errs = append(errs, invalid(field+"thresholdPercentage", "is %v, with more than two digits after the point", c.Percentage))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -172,6 +176,21 @@ func checkTags(tags map[string]string) error {
 			return invalid("tags", "has an empty key")
 		}
 		if err := errors.Join(checkText("tags", key, 128), checkText("tags."+key, value, 256)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkParameters(parameters map[string]string) error {
+	for name, value := range parameters {
+		if err := checkChars("documentParameters", name, ":_-", 128); err != nil {
+			return err
+		}
+		if value == "" {
+			return invalid("documentParameters."+name, "is empty")
+		}
+		if err := checkText("documentParameters."+name, value, 30720); err != nil {
 			return err
 		}
 	}

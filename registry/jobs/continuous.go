@@ -111,7 +111,7 @@ func (s *Service) reconcile(ctx context.Context, thing string) error {
 			return err == nil && (to.thing == thing || to.group != "" && groups[to.group])
 		}
 		if slices.ContainsFunc(j.Targets, isTarget) {
-			err = s.admit(ctx, id, thing)
+			err = s.join(ctx, &j, thing)
 		} else {
 			err = s.remove(ctx, id, thing)
 		}
@@ -120,6 +120,39 @@ func (s *Service) reconcile(ctx context.Context, thing string) error {
 		}
 	}
 	return nil
+}
+
+// join gives a job to a thing that has become a target of it: at once, as the
+// rate is for those that were there before, but not outside of the maintenance
+// windows. One that waits for its turn already goes on waiting.
+func (s *Service) join(ctx context.Context, j *Job, thing string) error {
+	waiting := keyWaiting + j.ID + "/" + thing
+	if found, err := s.load(ctx, waiting, nil); err != nil || found {
+		return err
+	}
+	if open, _ := j.Schedule.open(s.opts.Now()); open {
+		return s.admit(ctx, j.ID, thing)
+	}
+	var e Execution
+	if found, err := s.load(ctx, executionKey(j.ID, thing), &e); err != nil || found && e.Status != Removed {
+		return err
+	}
+	_, err := s.update(ctx, func(t *tx) error {
+		now, err := t.job(j.ID)
+		if errors.Is(err, ErrNotFound) || err == nil && !now.joinable() {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		t.mark(waiting)
+		now.Progress.RolledOut = false
+		return t.putJob(&now)
+	})
+	if err == nil {
+		s.agenda.at(j.ID, s.opts.Now())
+	}
+	return err
 }
 
 // groupsOf returns the groups of a thing, those above them too.

@@ -135,7 +135,8 @@ type Abort struct {
 }
 
 // An AbortCriterion cancels the job when, of at least MinExecuted things whose
-// execution ended, so many percent failed in the given way.
+// execution ended, so many percent failed in the given way, exactly so many
+// too. Percentage has two digits after the point at most.
 type AbortCriterion struct {
 	FailureType string  `json:"failureType"` // FAILED, REJECTED, TIMED_OUT or ALL
 	Action      string  `json:"action"`      // CANCEL

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+
+	"github.com/thingloom/thingloom/registry"
 )
 
 // CreateJob adds a job and begins to roll it out: the first thousand things of
@@ -27,7 +29,7 @@ func (s *Service) CreateJob(ctx context.Context, j Job) (Job, error) {
 	}
 	now := s.opts.Now()
 	err := errors.Join(checkID("jobId", j.ID), oneOf("targetSelection", string(j.Selection), string(Snapshot), string(Continuous)),
-		checkText("description", j.Description, 2028), checkTags(j.Tags), s.checkDocument(j.Document, j.Parameters),
+		checkText("description", j.Description, 2028), checkTags(j.Tags), checkParameters(j.Parameters), s.checkDocument(j.Document, j.Parameters),
 		j.Config.check(), j.Schedule.check(now))
 	if err != nil {
 		return Job{}, err
@@ -35,14 +37,8 @@ func (s *Service) CreateJob(ctx context.Context, j Job) (Job, error) {
 	if j.Targets, err = s.checkTargets(ctx, j.Targets); err != nil {
 		return Job{}, err
 	}
-	active := 0
-	for _, err := range s.keys(ctx, keyActive, "") {
-		if err != nil {
-			return Job{}, err
-		}
-		if active++; active >= s.opts.MaxActive {
-			return Job{}, fmt.Errorf("%w: %d jobs are active", ErrLimit, active)
-		}
+	if err := s.checkQuotas(ctx); err != nil {
+		return Job{}, err
 	}
 	j.ForceCanceled, j.ReasonCode, j.Comment, j.Progress = false, "", "", Progress{}
 	j.Created, j.Updated, j.Completed, j.Status = now, now, noTime, JobInProgress
@@ -62,6 +58,36 @@ func (s *Service) CreateJob(ctx context.Context, j Job) (Job, error) {
 	}
 	s.proceed(ctx, j.ID)
 	return s.Job(ctx, j.ID)
+}
+
+// checkQuotas checks that there may be one job more.
+func (s *Service) checkQuotas(ctx context.Context) error {
+	active, concurrent := 0, 0
+	for id, err := range s.keys(ctx, keyActive, "") {
+		if err != nil {
+			return err
+		}
+		if active++; active >= s.opts.MaxActive {
+			return fmt.Errorf("%w: %d jobs are active", ErrLimit, active)
+		}
+		if s.opts.MaxConcurrent <= 0 {
+			continue
+		}
+		j, err := s.Job(ctx, id)
+		if errors.Is(err, ErrNotFound) {
+			continue // it ended meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		if j.Concurrent() || j.joinable() {
+			concurrent++
+		}
+		if concurrent >= s.opts.MaxConcurrent {
+			return fmt.Errorf("%w: %d jobs are concurrent", ErrLimit, concurrent)
+		}
+	}
+	return nil
 }
 
 // Job returns a job.
@@ -107,15 +133,22 @@ type JobQuery struct {
 	Status    Status
 	Selection Selection
 	Group     string // jobs that name the group as a target
+	GroupID   string // the same, by the ID of the group
 	After     string // jobs with a greater ID
 }
 
-// Jobs yields jobs in the order of their IDs.
+// Jobs yields jobs in the order of their IDs. Errors are ErrInvalid, and
+// ErrNotFound for a group that does not exist.
 func (s *Service) Jobs(ctx context.Context, q JobQuery) iter.Seq2[Job, error] {
 	return func(yield func(Job, error) bool) {
+		target, err := s.checkQuery(ctx, q)
+		if err != nil {
+			yield(Job{}, err)
+			return
+		}
 		for j, err := range values[Job](ctx, s, keyJob, q.After) {
 			if err == nil && (q.Status != "" && j.Status != q.Status || q.Selection != "" && j.Selection != q.Selection ||
-				q.Group != "" && !slices.Contains(j.Targets, s.reg.ARN("thinggroup/"+q.Group))) {
+				target != "" && !slices.Contains(j.Targets, target)) {
 				continue
 			}
 			if !yield(j, err) {
@@ -123,6 +156,37 @@ func (s *Service) Jobs(ctx context.Context, q JobQuery) iter.Seq2[Job, error] {
 			}
 		}
 	}
+}
+
+// checkQuery checks a query, and returns the ARN of its group, if it has one.
+func (s *Service) checkQuery(ctx context.Context, q JobQuery) (target string, err error) {
+	if q.Status != "" {
+		err = oneOf("status", string(q.Status), string(JobScheduled), string(JobInProgress), string(JobCompleted), string(JobCanceled), string(JobDeleting))
+	}
+	if q.Selection != "" {
+		err = errors.Join(err, oneOf("targetSelection", string(q.Selection), string(Snapshot), string(Continuous)))
+	}
+	switch {
+	case err != nil || q.Group == "" && q.GroupID == "":
+		return "", err
+	case q.Group != "" && q.GroupID != "":
+		return "", invalid("thingGroupId", "is given with thingGroupName")
+	case q.Group != "":
+		g, err := s.reg.Group(ctx, q.Group)
+		if errors.Is(err, registry.ErrNotFound) {
+			err = notFound("thing group", q.Group)
+		}
+		return s.reg.ARN("thinggroup/" + g.Name), err
+	}
+	for g, err := range s.reg.Groups(ctx, registry.GroupQuery{}) {
+		if err != nil {
+			return "", err
+		}
+		if g.ID == q.GroupID {
+			return s.reg.ARN("thinggroup/" + g.Name), nil
+		}
+	}
+	return "", notFound("thing group", q.GroupID)
 }
 
 // A JobUpdate changes a job: what is nil stays. New timeouts count for

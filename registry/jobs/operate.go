@@ -34,7 +34,11 @@ func (s *Service) Execution(ctx context.Context, thing, job string, number int64
 // things' names, those beyond the thing after; with a status only those in it.
 func (s *Service) ExecutionsOfJob(ctx context.Context, job string, status ExecutionStatus, after string) iter.Seq2[Execution, error] {
 	return func(yield func(Execution, error) bool) {
-		if _, err := s.Job(ctx, job); err != nil {
+		_, err := s.Job(ctx, job)
+		if status != "" {
+			err = errors.Join(err, checkStatus(status))
+		}
+		if err != nil {
 			yield(Execution{}, err)
 			return
 		}
@@ -61,7 +65,11 @@ type ExecutionQuery struct {
 // the jobs' IDs.
 func (s *Service) ExecutionsOfThing(ctx context.Context, thing string, q ExecutionQuery) iter.Seq2[Execution, error] {
 	return func(yield func(Execution, error) bool) {
-		if err := s.needThing(ctx, thing); err != nil {
+		err := s.needThing(ctx, thing)
+		if q.Status != "" {
+			err = errors.Join(err, checkStatus(q.Status))
+		}
+		if err != nil {
 			yield(Execution{}, err)
 			return
 		}

@@ -20,6 +20,11 @@ type Options struct {
 	// means 1000; negative means no limit.
 	MaxActive int
 
+	// MaxConcurrent is how many jobs may be rolling out or canceling executions
+	// (Job.Concurrent) when another is created; continuous jobs in progress count
+	// too, as AWS has it. Zero and negative mean no limit.
+	MaxConcurrent int
+
 	// MaxInFlight is how many requests of devices and operators for one thing may
 	// be under way at once; more get ErrThrottled. Zero means 10; negative means
 	// no limit.

@@ -62,6 +62,10 @@ func (p *pace) take(n int64) {
 	p.Notified += n
 }
 
+// hundredths is a percentage in hundredths of a percent, in which a threshold
+// is reached exactly: 0.07*10000 is more than 700 in floating point.
+func hundredths(percent float64) int64 { return int64(math.Round(percent * 100)) }
+
 // met returns the criterion that is met, or nil.
 func (a *Abort) met(c *Counts) *AbortCriterion {
 	if a == nil {
@@ -74,7 +78,7 @@ func (a *Abort) met(c *Counts) *AbortCriterion {
 			failures = *c.of(ExecutionStatus(kind))
 		}
 		if executed >= int64(a.Criteria[i].MinExecuted) && executed > 0 &&
-			float64(failures)*100 >= a.Criteria[i].Percentage*float64(executed) {
+			failures*100_00 >= hundredths(a.Criteria[i].Percentage)*executed {
 			return &a.Criteria[i]
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 )
 
 // A DeviceRequest is what devices send, over MQTT and HTTP alike.
@@ -18,7 +19,7 @@ type DeviceRequest struct {
 	Token        string            `json:"clientToken"`
 }
 
-// ErrJSON reports a request that is not JSON. It is also an ErrInvalid.
+// ErrJSON reports a request that is not JSON in UTF-8. It is also an ErrInvalid.
 var ErrJSON = fmt.Errorf("%w: not JSON", ErrInvalid)
 
 // ParseDeviceRequest reads a request; an empty one is {}. Errors are ErrJSON and
@@ -26,6 +27,9 @@ var ErrJSON = fmt.Errorf("%w: not JSON", ErrInvalid)
 func ParseDeviceRequest(text []byte) (r DeviceRequest, err error) {
 	if len(text) == 0 {
 		return r, nil
+	}
+	if !utf8.Valid(text) { // which encoding/json would mend in silence
+		return r, fmt.Errorf("%w: not UTF-8", ErrJSON)
 	}
 	err = json.Unmarshal(text, &r)
 	if te, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {

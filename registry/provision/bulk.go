@@ -35,8 +35,8 @@ func (s *Service) Bulk(ctx context.Context, body string, lines io.Reader, worker
 		workers = 8
 	}
 	var mu sync.Mutex
-	err = eachLine(ctx, lines, workers, func(n int, text []byte) {
-		result, err := s.bulkLine(ctx, t, text)
+	err = eachLine(ctx, lines, workers, func(n int, text []byte, long error) {
+		result, err := s.bulkLine(ctx, t, text, long)
 		mu.Lock()
 		defer mu.Unlock()
 		if err != nil {
@@ -51,7 +51,10 @@ func (s *Service) Bulk(ctx context.Context, body string, lines io.Reader, worker
 	return report, err
 }
 
-func (s *Service) bulkLine(ctx context.Context, t *Template, text []byte) (Result, error) {
+func (s *Service) bulkLine(ctx context.Context, t *Template, text []byte, long error) (Result, error) {
+	if long != nil {
+		return Result{}, long
+	}
 	var params map[string]string
 	if err := json.Unmarshal(text, &params); err != nil {
 		return Result{}, fmt.Errorf("%w: a line is an object of texts: %w", ErrInvalid, err)

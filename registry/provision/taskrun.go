@@ -146,8 +146,8 @@ func (s *Service) doTask(ctx context.Context, t Task) error {
 	var mu sync.Mutex
 	var failed error
 	work := context.WithoutCancel(ctx)
-	err = eachLine(ctx, file, taskWorkers, func(line int, text []byte) {
-		if err := s.taskLine(work, &t, template, line, text); err != nil {
+	err = eachLine(ctx, file, taskWorkers, func(line int, text []byte, long error) {
+		if err := s.taskLine(work, &t, template, line, text, long); err != nil {
 			mu.Lock()
 			defer mu.Unlock()
 			failed = err
@@ -174,13 +174,13 @@ func (t *Task) count(failed bool) {
 // taskLine does a line, if it is not noted as done, and notes it. After a crash
 // between the two it is done again, which makes the same thing and, for a line
 // with a signing request, one certificate more.
-func (s *Service) taskLine(ctx context.Context, t *Task, template *Template, line int, text []byte) error {
+func (s *Service) taskLine(ctx context.Context, t *Task, template *Template, line int, text []byte, long error) error {
 	key := taskLineKey(t.ID, line)
 	if _, err := s.store.Get(ctx, key); !errors.Is(err, registry.ErrNotFound) {
 		return err
 	}
 	done := TaskLine{Line: line}
-	if result, err := s.bulkLine(ctx, template, text); err != nil {
+	if result, err := s.bulkLine(ctx, template, text, long); err != nil {
 		done.Error = err.Error()
 	} else {
 		done.ARNs, done.CertificatePEM = s.ARNs(result), result.CertificatePEM
@@ -202,46 +202,62 @@ func (s *Service) countLines(ctx context.Context, t *Task) (n int, err error) {
 		return 0, fmt.Errorf("provision: open %s: %w", t.Key, err)
 	}
 	defer file.Close()
-	err = eachLine(ctx, file, 0, func(int, []byte) { n++ })
+	err = eachLine(ctx, file, 0, func(int, []byte, error) { n++ })
 	return n, err
 }
 
 // eachLine calls fn with the lines that are not empty and their numbers, with
 // so many workers at a time, or in their order with none. It ends when ctx is
 // done, with its error, once fn has returned.
-func eachLine(ctx context.Context, r io.Reader, workers int, fn func(line int, text []byte)) error {
+//
+// A line that is longer than maxLine comes without its text, with an error.
+func eachLine(ctx context.Context, r io.Reader, workers int, fn func(line int, text []byte, err error)) error {
 	type line struct {
 		n    int
 		text []byte
+		err  error
 	}
-	do := func(n int, text []byte) { fn(n, text) }
+	do := func(l line) { fn(l.n, l.text, l.err) }
 	var wg sync.WaitGroup
 	if workers > 0 {
 		work := make(chan line)
 		for range workers {
 			wg.Go(func() {
 				for l := range work {
-					fn(l.n, l.text)
+					fn(l.n, l.text, l.err)
 				}
 			})
 		}
 		defer wg.Wait()
 		defer close(work)
-		do = func(n int, text []byte) { work <- line{n, bytes.Clone(text)} }
-	}
-	n := 0
-	in := bufio.NewScanner(r)
-	in.Buffer(make([]byte, 0, 4096), maxLine)
-	for ctx.Err() == nil && in.Scan() {
-		n++
-		if text := bytes.TrimSpace(in.Bytes()); len(text) > 0 {
-			do(n, text)
+		do = func(l line) {
+			l.text = bytes.Clone(l.text)
+			work <- l
 		}
 	}
-	if err := in.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return fmt.Errorf("%w: line %d has more than %d bytes", ErrInvalid, n+1, maxLine)
-	} else if err != nil {
-		return fmt.Errorf("provision: line %d: %w", n+1, err)
+	in := bufio.NewReaderSize(r, maxLine+1) // a line with its end
+	for n := 1; ctx.Err() == nil; n++ {
+		text, err := in.ReadSlice('\n')
+		l := line{n: n}
+		for errors.Is(err, bufio.ErrBufferFull) {
+			l.err = fmt.Errorf("%w: the line has more than %d bytes", ErrInvalid, maxLine)
+			_, err = in.ReadSlice('\n')
+		}
+		if n == 1 {
+			text = bytes.TrimPrefix(text, []byte("\ufeff")) // which some editors write
+		}
+		if l.err == nil {
+			l.text = bytes.TrimSpace(text)
+		}
+		if len(l.text) > 0 || l.err != nil {
+			do(l)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("provision: line %d: %w", n, err)
+		}
 	}
 	return ctx.Err()
 }

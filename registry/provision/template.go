@@ -8,10 +8,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
-// MaxTemplateBytes is the longest template body.
-const MaxTemplateBytes = 10240
+// MaxTemplateLength is the longest template body, in characters.
+const MaxTemplateLength = 10240
 
 // A Template says which thing, certificate and policies a device gets, in
 // terms of parameters (AWS IoT contract: provisioning templates). It is
@@ -58,8 +59,8 @@ type policyResource struct {
 // Parse reads a template. Errors are *TemplateError, with the path of the
 // member, or line and column where the text is not JSON.
 func Parse(body []byte) (*Template, error) {
-	if len(body) > MaxTemplateBytes {
-		return nil, invalidTemplate("", "has %d bytes, at most %d are allowed", len(body), MaxTemplateBytes)
+	if n := utf8.RuneCount(body); n > MaxTemplateLength {
+		return nil, invalidTemplate("", "has %d characters, at most %d are allowed", n, MaxTemplateLength)
 	}
 	var top struct {
 		Parameters map[string]struct {
@@ -249,7 +250,10 @@ func (t *Template) policyResource(path string, raw json.RawMessage) (err error) 
 		return err
 	}
 	if isDocument(p.PolicyDocument) {
-		r.document = literal(p.PolicyDocument)
+		r.document, err = parseDocument(path+".PolicyDocument", p.PolicyDocument)
+		if err != nil {
+			return err
+		}
 	} else if r.document, err = optional(path+".PolicyDocument", p.PolicyDocument); err != nil {
 		return err
 	}
@@ -364,6 +368,10 @@ func walk(e expr, local map[string]expr, use func(name, path string)) {
 		}
 	case split:
 		walk(e.text, local, use)
+	case document:
+		for _, v := range e.values {
+			walk(v.e, local, use)
+		}
 	case sub:
 		for _, v := range e.vars {
 			walk(v, local, use)

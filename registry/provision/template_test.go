@@ -135,7 +135,7 @@ func TestParseErrors(t *testing.T) {
 		{`{"Resources":{"a":{"Type":"AWS::IoT::Thing","Properties":{"ThingName":"a"}},"b":{"Type":"AWS::IoT::Thing","Properties":{"ThingName":"a"}}}}`, "Resources.b", "second"},
 		{`{"Resources":{"a":{"Type":"AWS::IoT::Thing","Properties":{"ThingName":"a"}}},"DeviceConfiguration":{"a":["b"]}}`, "DeviceConfiguration.a", "flat"},
 		{`{"Resources":{"a":{"Type":"AWS::IoT::Thing","Properties":{"ThingName":"a"}}},"DeviceConfiguration":{"a":{"b":"c"}}}`, "DeviceConfiguration.a", "no function"},
-		{strings.Repeat(" ", MaxTemplateBytes+1), "", "at most"},
+		{strings.Repeat(" ", MaxTemplateLength+1), "", "at most"},
 	} {
 		_, err := Parse([]byte(tt.body))
 		var te *TemplateError

@@ -83,6 +83,8 @@ type resource struct {
 	CA          string  `json:"caCertificateId,omitempty"`
 	Client      string  `json:"clientId,omitempty"`
 	Policy      *policy `json:"policyVersionIdentifier,omitempty"`
+	Account     string  `json:"account,omitempty"`
+	RoleAlias   string  `json:"roleAliasArn,omitempty"`
 }
 
 type policy struct {
@@ -98,6 +100,10 @@ func resourceOf(f *defender.Finding) resource {
 		return resource{Client: f.Resource}
 	case "IOT_POLICY":
 		return resource{Policy: &policy{f.Resource, f.Version}}
+	case "ACCOUNT_SETTINGS":
+		return resource{Account: f.Resource}
+	case "ROLE_ALIAS":
+		return resource{RoleAlias: f.Resource}
 	}
 	return resource{Certificate: f.Resource}
 }
@@ -111,6 +117,10 @@ func (r *resource) named() (kind, id string) {
 		return "CLIENT_ID", r.Client
 	case r.Policy != nil:
 		return "IOT_POLICY", r.Policy.Name
+	case r.Account != "":
+		return "ACCOUNT_SETTINGS", r.Account
+	case r.RoleAlias != "":
+		return "ROLE_ALIAS", r.RoleAlias
 	}
 	return "DEVICE_CERTIFICATE", r.Certificate
 }

@@ -126,7 +126,7 @@ func TestOperations(t *testing.T) {
 		{"POST /audit/findings", `{"checkName":"IOT_POLICY_OVERLY_PERMISSIVE_CHECK","maxResults":5}`, 200, `"policyVersionIdentifier":{"policyName":"wide","policyVersionId":"1"}`},
 		{"POST /audit/findings", `{"resourceIdentifier":{"policyVersionIdentifier":{"policyName":"wide","policyVersionId":"1"}}}`, 200, `"policyName":"wide"`},
 		{"POST /audit/findings", `{"resourceIdentifier":{"policyVersionIdentifier":{"policyName":"other","policyVersionId":"1"}}}`, 200, `{"findings":[]}`},
-		{"POST /audit/findings", `{"resourceIdentifier":{"account":"1"}}`, 400, "InvalidRequestException"},
+		{"POST /audit/findings", `{"resourceIdentifier":{"cognitoIdentityPoolId":"1"}}`, 400, "InvalidRequestException"},
 		{"POST /audit/findings", `{"endTime":1000}`, 200, `{"findings":[]}`},
 		{"GET /audit/tasks/none", "", 404, "ResourceNotFoundException"},
 		{"POST /audit/scheduledaudits/s", `{"frequency":"DAILY","targetCheckNames":["IOT_POLICY_OVERLY_PERMISSIVE_CHECK"]}`, 200, `scheduledaudit/s`},

@@ -109,7 +109,7 @@ func TestReports(t *testing.T) {
 	}
 	violations := 0
 	for i, name := range b.topics {
-		if name == "$aws/events/deviceDefender/t1json/p/b/in-alarm" && strings.Contains(string(b.payloads[i]), `"metricValue":{"count":1},"violationEventTime":1700000000123}`) {
+		if name == "$aws/events/deviceDefender/t1json/p/b/in-alarm" && strings.Contains(string(b.payloads[i]), `"metricValue":{"count":1},"violationEventTime":1700000000123,"verificationState":"UNKNOWN"}`) {
 			violations++
 		}
 	}

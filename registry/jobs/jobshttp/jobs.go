@@ -187,9 +187,6 @@ func listJobs(c *call) (any, error) {
 	if err := noNamespace(c.Query("namespaceId")); err != nil {
 		return nil, err
 	}
-	if c.Query("thingGroupId") != "" {
-		return nil, &awshttp.InputError{Field: "thingGroupId", Reason: "is not supported: use thingGroupName"}
-	}
 	type view struct {
 		ARN        string           `json:"jobArn"`
 		ID         string           `json:"jobId"`
@@ -208,7 +205,7 @@ func listJobs(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := jobs.JobQuery{Status: status, Selection: selection, Group: c.Query("thingGroupName")}
+	q := jobs.JobQuery{Status: status, Selection: selection, Group: c.Query("thingGroupName"), GroupID: c.Query("thingGroupId")}
 	items, token, err := awshttp.Page(c.Call, awshttp.ByToken,
 		func(after string) iter.Seq2[jobs.Job, error] { q.After = after; return c.svc.Jobs(c.Context(), q) },
 		func(j jobs.Job) string { return j.ID },

@@ -1,6 +1,7 @@
 package jobshttp
 
 import (
+	"errors"
 	"iter"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
@@ -28,6 +29,9 @@ func createTemplate(c *call) (any, error) {
 	}
 	t, err := c.svc.CreateTemplate(c.Context(), jobs.Template{ID: c.PathValue("jobTemplateId"), Description: in.Description, Document: in.Document,
 		DocumentSource: in.DocumentSource, Windows: in.Windows, Tags: tagMap(in.Tags), Config: in.Config}, in.JobARN)
+	if errors.Is(err, jobs.ErrExists) {
+		err = taken{err}
+	}
 	return struct {
 		ARN string `json:"jobTemplateArn"`
 		ID  string `json:"jobTemplateId"`

@@ -125,6 +125,11 @@ j1/update/accepted {"timestamp":1700000000}`},
 		{"j2/update", `{"status":"FAILED","stepTimeoutInMinutes":0}`, `j2/update/rejected InvalidRequest`},
 		{"j2/update", `{"status":7}`, `j2/update/rejected InvalidRequest`},
 		{"j2/update", `{"status":`, `j2/update/rejected InvalidJson`},
+		{"j2/update", "{\"status\":\"FAILED\",\"statusDetails\":{\"a\":\"\xff\"}}", `j2/update/rejected InvalidJson`},
+		{"j2/update", `{"status":"FAILED","clientToken":7}`, `j2/update/rejected InvalidRequest`},
+		{"j2/update", `{"status":"FAILED","clientToken":"` + strings.Repeat("x", 65) + `"}`, `j2/update/rejected InvalidRequest`},
+		{"j2/update", `{"status":7,"clientToken":"c"}`, `j2/update/rejected {"code":"InvalidRequest","message":"jobs: status cannot be a JSON number","timestamp":1700000000,"clientToken":"c"}`},
+		{"$next/update", `{"status":"FAILED"}`, `$next/update/rejected InvalidRequest`},
 		{"j2/update", `{"status":"FAILED","x":"` + strings.Repeat("x", 128<<10) + `"}`, `j2/update/rejected InvalidRequest`},
 		{"a b/update", `{"status":"FAILED"}`, `a b/update/rejected InvalidTopic`},
 	} {
@@ -155,7 +160,7 @@ j1/update/accepted {"timestamp":1700000000}`},
 			t.Errorf("%s %.60s:\n got %s\nwant %s", step.topic, step.payload, all, step.want)
 		}
 	}
-	if s := e.Stats(); s.Rejected != 11 || s.Failed != 0 || s.Requests != 19 {
+	if s := e.Stats(); s.Rejected != 16 || s.Failed != 0 || s.Requests != 24 {
 		t.Errorf("stats are %+v", s)
 	}
 }
