@@ -64,7 +64,7 @@ func (s *Service) takeReport(thing string, r *Report) (err error) {
 		x := t.tally(slotOf(now))
 		for metric, v := range r.Values {
 			if metrics[metric].sum {
-				x.counts[series{metric: metric}] += *v.Count
+				x.add(series{metric: metric}, *v.Count)
 			}
 		}
 	})
