@@ -54,6 +54,11 @@ func (r *Registry) propagatingTypes(ctx context.Context) (map[string][]Propagati
 	if known := r.propagation.types.Load(); known != nil && known.gen == gen {
 		return known.byName, nil
 	}
+	return r.readPropagatingTypes(ctx, gen)
+}
+
+// readPropagatingTypes is apart as its variables are on the heap, and the above is asked for each message.
+func (r *Registry) readPropagatingTypes(ctx context.Context, gen uint64) (map[string][]PropagatingAttribute, error) {
 	found := map[string][]PropagatingAttribute{}
 	for t, err := range r.ThingTypes(ctx, "") {
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/thingloom/thingloom/broker"
 	"github.com/thingloom/thingloom/registry"
@@ -63,31 +64,26 @@ func (b *backend) deviceJobs(allowed func(r *http.Request, action, resource stri
 // A watcher tells the defender what the broker sees.
 type watcher struct {
 	registry *registry.Registry
-	svc      holder
-	things   sync.Map // by client ID, of those that are connected
+	svc      atomic.Pointer[defender.Service] // opened after the broker whose hooks tell it
+	clients  sync.Map                         // *watched by client ID, of those that are connected
 }
 
-// A holder is a defender that is opened after the broker whose hooks tell it.
-type holder struct {
-	mu  sync.RWMutex
-	svc *defender.Service
+// A watched is a client that is connected.
+type watched struct {
+	thing    string // the client ID if it is none
+	recorder *defender.Recorder
 }
 
-func (h *holder) Store(s *defender.Service) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.svc = s
-}
-
-func (h *holder) Load() *defender.Service {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return h.svc
+func (w *watcher) client(clientID string) *watched {
+	if c, ok := w.clients.Load(clientID); ok {
+		return c.(*watched)
+	}
+	return nil
 }
 
 func (w *watcher) thing(clientID string) string {
-	if thing, ok := w.things.Load(clientID); ok {
-		return thing.(string)
+	if c := w.client(clientID); c != nil {
+		return c.thing
 	}
 	return clientID
 }
@@ -99,13 +95,17 @@ func (w *watcher) record(o defender.Observation) {
 }
 
 func (w *watcher) connected(c broker.ClientInfo) {
+	svc := w.svc.Load()
+	if svc == nil {
+		return
+	}
 	thing, err := w.registry.ThingOf(context.Background(), c.Principal, c.ClientID)
 	if err != nil || thing == "" {
 		thing = c.ClientID
 	}
-	w.things.Store(c.ClientID, thing)
+	w.clients.Store(c.ClientID, &watched{thing, svc.Recorder(thing, c.RemoteAddr)})
 	for _, kind := range []defender.Kind{defender.Attempted, defender.Connected} {
-		w.record(defender.Observation{Kind: kind, Thing: thing, ClientID: c.ClientID, Principal: c.Principal, IP: c.RemoteAddr})
+		svc.Record(defender.Observation{Kind: kind, Thing: thing, ClientID: c.ClientID, Principal: c.Principal, IP: c.RemoteAddr})
 	}
 }
 
@@ -114,7 +114,7 @@ func (w *watcher) disconnected(c broker.ClientInfo, reason broker.DisconnectReas
 	if reason == broker.DuplicateClientID {
 		kind = defender.TakenOver
 	} else {
-		defer w.things.Delete(c.ClientID)
+		defer w.clients.Delete(c.ClientID)
 	}
 	w.record(defender.Observation{Kind: kind, Thing: w.thing(c.ClientID), ClientID: c.ClientID, Principal: c.Principal, IP: c.RemoteAddr})
 }
@@ -126,14 +126,24 @@ func (w *watcher) refused(clientID string, _ error) {
 
 // sent hears of all messages, also those on reserved topics.
 func (w *watcher) sent(m broker.Message) {
-	if m.ClientID != "" {
-		w.record(defender.Observation{Kind: defender.Sent, Thing: w.thing(m.ClientID), ClientID: m.ClientID, Principal: m.Principal,
-			Topic: m.Topic, Bytes: len(m.Payload), IP: m.SourceIP})
+	if m.ClientID == "" {
+		return
 	}
+	if c := w.client(m.ClientID); c != nil {
+		c.recorder.Sent(m.Topic, len(m.Payload))
+		return
+	}
+	// a will, maybe
+	w.record(defender.Observation{Kind: defender.Sent, Thing: m.ClientID, ClientID: m.ClientID, Principal: m.Principal,
+		Topic: m.Topic, Bytes: len(m.Payload), IP: m.SourceIP})
 }
 
 func (w *watcher) received(clientID, topic string) {
-	w.record(defender.Observation{Kind: defender.Received, Thing: w.thing(clientID), ClientID: clientID, Topic: topic})
+	if c := w.client(clientID); c != nil {
+		c.recorder.Received(topic)
+		return
+	}
+	w.record(defender.Observation{Kind: defender.Received, Thing: clientID, ClientID: clientID, Topic: topic})
 }
 
 func (w *watcher) denied(a broker.Access) {

@@ -192,13 +192,3 @@ func (s *Service) valueOf(thing string, b *Behavior, last int64, now time.Time) 
 	})
 	return v, ok
 }
-
-// look calls fn with what is remembered of thing, if anything is.
-func (w *watch) look(thing string, fn func(*watched)) {
-	s := w.shard(thing)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if t := s.things[thing]; t != nil {
-		fn(t)
-	}
-}

@@ -146,7 +146,7 @@ type Service struct {
 		sync.RWMutex
 		fns []*func(context.Context, Event)
 	}
-	observed, dropped, reports, refused, violations, faults atomic.Uint64
+	dropped, reports, refused, violations, faults atomic.Uint64
 }
 
 // Open returns a Service over store, which is for it alone, with the things,
@@ -293,19 +293,20 @@ func (s *Service) ARN(resource string) string { return s.reg.ARN(resource) }
 // Now is the time by Options.Now.
 func (s *Service) Now() time.Time { return s.opts.Now() }
 
-// Record counts what a broker saw of a client. It neither blocks nor does I/O.
+// Record counts what a broker saw of a client. It neither blocks nor does I/O. A Recorder counts messages at less cost.
 func (s *Service) Record(o Observation) {
-	s.observed.Add(1)
+	s.watch.shard(o.Thing).observed.Add(1)
 	now := s.opts.Now()
 	s.live.record(&o, now)
-	if !s.watch.with(o.Thing, now, func(t *watched) { t.observe(&o, now, *s.used.Load()) }) {
+	from, _ := parseAddress(o.IP)
+	if !s.watch.with(o.Thing, now, func(t *watched) { t.observe(&o, from, now, *s.used.Load()) }) {
 		s.dropped.Add(1)
 	}
 }
 
 // Stats are the counters of a Service. They only grow.
 type Stats struct {
-	Observed   uint64 // calls of Record
+	Observed   uint64 // observations
 	Dropped    uint64 // of them, those of things beyond Options.MaxThings
 	Reports    uint64 // of devices, accepted
 	Refused    uint64 // of devices, not accepted
@@ -315,7 +316,7 @@ type Stats struct {
 
 // Stats returns the counters.
 func (s *Service) Stats() Stats {
-	return Stats{s.observed.Load(), s.dropped.Load(), s.reports.Load(), s.refused.Load(), s.violations.Load(), s.faults.Load()}
+	return Stats{s.watch.observed(), s.dropped.Load(), s.reports.Load(), s.refused.Load(), s.violations.Load(), s.faults.Load()}
 }
 
 // An Event is the beginning or end of a violation, as a message for rules.

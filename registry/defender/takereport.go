@@ -64,8 +64,7 @@ func (s *Service) takeReport(thing string, r *Report) (err error) {
 		x := t.tally(slotOf(now))
 		for metric, v := range r.Values {
 			if metrics[metric].sum {
-				key := series{metric: metric}
-				x.counts[key] = plus(x.counts[key], *v.Count)
+				x.add(series{metric: metric}, *v.Count)
 			}
 		}
 	})

@@ -2,10 +2,9 @@ package defender
 
 import (
 	"hash/maphash"
-	"math"
 	"net/netip"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/thingloom/thingloom/internal/topic"
@@ -37,32 +36,11 @@ type Observation struct {
 	IP        string // address of the client, with or without port; may be empty
 }
 
-// slotLength is the shortest duration of a behavior: observations are counted
-// by the slots that they fall into.
-const slotLength = 5 * time.Minute
-
-// slots is how many of them are kept: the longest duration.
-const slots = 12
-
-// maxAddresses bounds the addresses remembered of one thing in one slot.
-const maxAddresses = 32
-
-// A tally is what was counted of a thing in one slot.
-type tally struct {
-	slot      int64
-	counts    map[series]int64
-	addresses map[netip.Addr]bool
-}
-
-// A series is a metric with its dimension.
-type series struct {
-	metric    string
-	dimension Dimension
-}
-
 // A watched is what is remembered of a thing.
 type watched struct {
-	tallies [slots]tally // by slot modulo slots
+	mu      sync.Mutex
+	gone    bool          // it is not in its shard any more
+	tallies [slots]*tally // by slot modulo slots, nil until there is something to count
 	// away is when it disconnected; zero while it is connected.
 	away     time.Time
 	seen     time.Time
@@ -84,8 +62,10 @@ type watch struct {
 }
 
 type watchShard struct {
-	mu     sync.Mutex
-	things map[string]*watched
+	mu       sync.Mutex // taken before that of a thing
+	things   map[string]*watched
+	observed atomic.Uint64 // here, as all processors would share one counter
+	_        [40]byte      // so that shards share no cache line
 }
 
 func (w *watch) shard(thing string) *watchShard {
@@ -95,23 +75,60 @@ func (w *watch) shard(thing string) *watchShard {
 // with calls fn with what is remembered of thing, under its lock. It reports
 // whether there was room for it.
 func (w *watch) with(thing string, now time.Time, fn func(*watched)) bool {
-	s := w.shard(thing)
+	for s := w.shard(thing); ; {
+		t := s.thing(thing, w.limit)
+		if t == nil || t.use(now, fn) {
+			return t != nil
+		}
+	}
+}
+
+// thing returns what is remembered of a thing, which begins here, or nil without room for it.
+func (s *watchShard) thing(name string, limit int) *watched {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.things[thing]
-	if t == nil {
-		if len(s.things) >= w.limit {
-			return false
-		}
+	t := s.things[name]
+	if t == nil && len(s.things) < limit {
 		if s.things == nil {
 			s.things = map[string]*watched{}
 		}
 		t = &watched{}
-		s.things[thing] = t
+		s.things[name] = t
+	}
+	return t
+}
+
+// use calls fn under the lock of t, unless t is gone.
+func (t *watched) use(now time.Time, fn func(*watched)) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.gone {
+		return false
 	}
 	t.seen = now
 	fn(t)
 	return true
+}
+
+// look calls fn with what is remembered of thing, if anything is, under its lock.
+func (w *watch) look(thing string, fn func(*watched)) {
+	s := w.shard(thing)
+	s.mu.Lock()
+	t := s.things[thing]
+	s.mu.Unlock()
+	if t != nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		fn(t)
+	}
+}
+
+// observed is how many observations there were.
+func (w *watch) observed() (n uint64) {
+	for i := range w.shards {
+		n += w.shards[i].observed.Load()
+	}
+	return n
 }
 
 // names returns the things that are remembered, and forgets those not seen for a day.
@@ -120,115 +137,18 @@ func (w *watch) names(now time.Time) (names []string) {
 		s := &w.shards[i]
 		s.mu.Lock()
 		for name, t := range s.things {
-			if now.Sub(t.seen) > 24*time.Hour {
+			t.mu.Lock()
+			t.gone = now.Sub(t.seen) > 24*time.Hour
+			if t.gone {
 				delete(s.things, name)
-				continue
+			} else {
+				names = append(names, name)
 			}
-			names = append(names, name)
+			t.mu.Unlock()
 		}
 		s.mu.Unlock()
 	}
 	return names
-}
-
-func slotOf(t time.Time) int64 { return t.UnixNano() / int64(slotLength) }
-
-// tally returns that of the slot of now.
-func (t *watched) tally(slot int64) *tally {
-	x := &t.tallies[slot%slots]
-	if x.slot != slot || x.counts == nil {
-		*x = tally{slot: slot, counts: map[series]int64{}}
-	}
-	return x
-}
-
-// plus adds counts. What devices report may be as large as they like, and two
-// such must not make a small one.
-func plus(a, b int64) int64 {
-	if a > math.MaxInt64-b {
-		return math.MaxInt64
-	}
-	return a + b
-}
-
-// sum adds a series over n slots up to last.
-func (t *watched) sum(s series, last, n int64) (total int64) {
-	for slot := last - n + 1; slot <= last; slot++ {
-		if x := &t.tallies[slot%slots]; x.slot == slot {
-			total = plus(total, x.counts[s])
-		}
-	}
-	return total
-}
-
-// largest is the largest count of a series over n slots up to last.
-func (t *watched) largest(s series, last, n int64) (most int64) {
-	for slot := last - n + 1; slot <= last; slot++ {
-		if x := &t.tallies[slot%slots]; x.slot == slot {
-			most = max(most, x.counts[s])
-		}
-	}
-	return most
-}
-
-// addresses are those of n slots up to last, in order.
-func (t *watched) addresses(last, n int64) (out []string) {
-	all := map[netip.Addr]bool{}
-	for slot := last - n + 1; slot <= last; slot++ {
-		if x := &t.tallies[slot%slots]; x.slot == slot {
-			for a := range x.addresses {
-				if !all[a] {
-					all[a] = true
-					out = append(out, a.String())
-				}
-			}
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-// observe counts one observation. dims are the dimensions that behaviors use.
-func (t *watched) observe(o *Observation, now time.Time, dims []usedDimension) {
-	x := t.tally(slotOf(now))
-	if addr, ok := parseAddress(o.IP); ok && len(x.addresses) < maxAddresses {
-		if x.addresses == nil {
-			x.addresses = map[netip.Addr]bool{}
-		}
-		x.addresses[addr] = true
-	}
-	add := func(metric string) {
-		x.counts[series{metric: metric}]++
-		for _, d := range dims {
-			if d.matches(o.Topic) {
-				x.counts[series{metric, d.Dimension}]++
-			}
-		}
-	}
-	switch o.Kind {
-	case Sent:
-		add("aws:num-messages-sent")
-		size := func(s series) { x.counts[s] = max(x.counts[s], int64(o.Bytes)) }
-		size(series{metric: "aws:message-byte-size"})
-		for _, d := range dims {
-			if d.matches(o.Topic) {
-				size(series{"aws:message-byte-size", d.Dimension})
-			}
-		}
-	case Received:
-		add("aws:num-messages-received")
-	case Unauthorized:
-		add("aws:num-authorization-failures")
-	case Attempted:
-		x.counts[series{metric: "aws:num-connection-attempts"}]++
-	case Connected:
-		t.away = time.Time{}
-	case Disconnected, TakenOver:
-		x.counts[series{metric: "aws:num-disconnects"}]++
-		if o.Kind == Disconnected {
-			t.away = now
-		}
-	}
 }
 
 // A usedDimension is a dimension that some behavior has, with its filters.
