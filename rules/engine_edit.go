@@ -242,11 +242,8 @@ func (e *Engine) prepare(ctx context.Context, r Rule) (*entry, error) {
 	if err != nil {
 		return nil, &RuleError{Rule: r.Name, Field: "sql", Err: err}
 	}
-	en := &entry{name: r.Name, rule: r, query: q, vars: len(q.Variables()) > 0}
-	en.actions = en.single[:0]
-	en.shape = e.shapes.of(q.st)
-	en.st = *q.st.Share(en.shape.st)
-	q.st = &en.st
+	en := newEntry(q, &e.shapes)
+	en.name, en.rule, en.actions = r.Name, r, en.single[:0]
 	if n := newNode(&r, q); len(n.out) > 0 {
 		en.node = &n
 	}
@@ -261,6 +258,7 @@ func (e *Engine) prepare(ctx context.Context, r Rule) (*entry, error) {
 		en.actions = append(en.actions, a)
 		en.settled = en.settled || settles(a)
 	}
+	en.count = uint8(len(en.actions)) // maxTracked at most
 	if r.ErrorAction != nil {
 		if en.onError, err = e.bind(ctx, *r.ErrorAction); err != nil {
 			en.close()

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"io"
-	"slices"
 	"sync/atomic"
 
 	"github.com/thingloom/thingloom/internal/pmap"
@@ -25,26 +24,36 @@ type index struct {
 	turns   []turn   // and what it did to the counting
 }
 
-// An entry is one version of one rule, ready to run.
+// An entry is one version of one rule, ready to run. Among ten thousand rules it
+// is not in the cache of the processor when a message comes, so what one needs
+// comes first, by lines of 64 bytes: of the memory that an entry has the first 8
+// are the allocator's.
 type entry struct {
-	// What a message needs comes first, in two lines of the cache, of which one
-	// that the rule does not select needs the first alone: among ten thousand
-	// rules it is not in there.
-	ledger  *ledger
-	vars    bool // the statement has a SET clause
-	settled bool // some action reports through Engine.Settle
-	asks    bool // it is evaluated beside Handle, see aside
-	st      sql.Statement
-	shape   *shape
-	actions []Action
-	single  [1]Action // room for actions
-	name    string    // of rule, as version
-	version int64
-	preds   []sql.Pred // of st, with slots of a Scan; of entries that are routed
-	slots   []int32    // in index.paths, of the slots of st
+	// What finds it by its filter.
+	lone kid
+	room [24]byte // for lone.text
 
-	part    *part  // nil while its group is small
-	query   *Query // nil if broken
+	// What fires it, and counts that. Of many rules that fire for one message
+	// no more than this line is touched.
+	ledger  *ledger
+	count   uint8 // of actions
+	vars    bool  // the statement has a SET clause
+	settled bool  // some action reports through Engine.Settle
+	asks    bool  // it is evaluated beside Handle, see aside
+	steady  bool  // as sql.Statement.Steady says
+	shape   *shape
+	name    string // of rule, as version
+	version int64
+	single  [1]Action // room for actions
+
+	// What evaluates it.
+	st sql.Statement
+
+	actions []Action
+	preds   []sql.Pred // of st
+	slots   []int32    // in index.paths, of the slots of st; of entries that are routed
+	part    *part      // nil while its group is small
+	query   *Query     // nil if broken
 	rule    Rule
 	onError Action // nil without an error action
 	node    *node  // nil if it republishes nothing
@@ -55,6 +64,34 @@ type entry struct {
 	refs atomic.Int64
 
 	behind atomic.Int64 // asides that Handle has left behind
+}
+
+// newEntry is an entry of a sound rule, with its conditions near it.
+func newEntry(q *Query, all *shapes) *entry {
+	var e *entry
+	var room []sql.Pred
+	switch len(q.st.Preds()) {
+	case 0:
+		e = new(entry)
+	case 1:
+		x := new(struct {
+			entry
+			room [1]sql.Pred
+		})
+		e, room = &x.entry, x.room[:]
+	default:
+		x := new(struct {
+			entry
+			room [2]sql.Pred
+		})
+		e, room = &x.entry, x.room[:]
+	}
+	e.shape = all.of(q.st)
+	e.st = *q.st.Share(e.shape.st).PredsIn(room)
+	e.preds, e.steady, e.vars = e.st.Preds(), e.st.Steady(), len(q.Variables()) > 0
+	q.st = &e.st
+	e.query = q
+	return e
 }
 
 // runs reports whether messages may reach e.
@@ -94,10 +131,6 @@ func (ix *index) with(old, e *entry) (*index, []turn) {
 		next.rules = next.rules.With(e.rule.Name, e)
 		if e.routed() {
 			next.paths, e.slots = next.paths.With(&e.st)
-			e.preds = slices.Clone(e.st.Preds())
-			for i := range e.preds {
-				e.preds[i].Slot = int(e.slots[e.preds[i].Slot])
-			}
 			next.tree = next.tree.with(e.query.Filter(), e, &c)
 		}
 	}
