@@ -79,6 +79,7 @@ func (h *handling) end() {
 
 // one offers the message to one rule.
 func (h *handling) one(en *entry) error {
+	en.fetch()
 	en.ledger.matched.Add(1)
 	if en.asks {
 		if a := h.beside(en); a != nil {

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"hash/maphash"
+	"math/bits"
 	"slices"
 	"strings"
 	"unsafe"
@@ -10,10 +11,10 @@ import (
 // levels is an immutable map of kids by level: a list while they are few, then a
 // fan, which it stays until it is empty.
 //
-// It is not a pmap.Map: there a message that looks for one of ten thousand
-// levels, none of which is in the cache of the processor, waits for a slot, for
-// the key, and then for the kid. Here the slot leads to the kid, which has the
-// key.
+// It is not a pmap.Map, whose slots have key and value, so that those of ten
+// thousand levels are not in the cache of the processor. A message that looks
+// for one would wait for the slot, for the key, and for the kid. Here the kid
+// has the key, and a slot is a pointer.
 type levels struct {
 	few []*kid
 	fan *fan
@@ -99,36 +100,35 @@ var seed = maphash.MakeSeed()
 func hashLevel(level string) uint64 { return maphash.String(seed, level) }
 
 // A fan is a node of a trie of hashes, five bits at a time, never empty; nil is
-// the empty trie. It is not packed, so that a step down costs one line of the
-// cache: a slot is within one.
+// the empty trie. It has a kid or a trie for each bit that is set, in the order
+// of the bits. It is packed, so that the tries of ten thousand kids stay in the
+// cache. Below the last bits of the hash the bits are 0 and all kids have one hash.
 type fan struct {
-	same  []*kid // below the last bits: all that have one hash
-	slots [32]fanSlot
-}
-
-// A fanSlot has a trie, a kid or nothing.
-type fanSlot struct {
-	sub *fan
-	kid *kid
+	kidBits, subBits uint32
+	kids             []*kid
+	subs             []*fan
 }
 
 const hashBits = 64
 
+// below is the number of bits set below one.
+func below(set, bit uint32) int { return bits.OnesCount32(set & (bit - 1)) }
+
 func (f *fan) get(h uint64, level string) *kid {
-	for rest := h; ; rest >>= 5 {
-		s := &f.slots[rest&31]
-		if s.kid != nil {
-			if s.kid.is(level) {
-				return s.kid
+	for shift := 0; shift < hashBits; shift += 5 {
+		bit := uint32(1) << (h >> shift & 31)
+		if f.kidBits&bit != 0 {
+			if k := f.kids[below(f.kidBits, bit)]; k.is(level) {
+				return k
 			}
 			return nil
 		}
-		if s.sub == nil {
-			break
+		if f.subBits&bit == 0 {
+			return nil
 		}
-		f = s.sub
+		f = f.subs[below(f.subBits, bit)]
 	}
-	for _, k := range f.same {
+	for _, k := range f.kids {
 		if k.is(level) {
 			return k
 		}
@@ -136,6 +136,7 @@ func (f *fan) get(h uint64, level string) *kid {
 	return nil
 }
 
+// with is f with k, in the place of one of the same level.
 func (f *fan) with(k *kid, shift int, hash func(string) uint64) *fan {
 	var next fan
 	if f != nil {
@@ -143,18 +144,26 @@ func (f *fan) with(k *kid, shift int, hash func(string) uint64) *fan {
 	}
 	level := k.level()
 	if shift >= hashBits {
-		next.same = replace(next.same, level, k)
+		next.kids = replace(next.kids, level, k)
 		return &next
 	}
-	s := &next.slots[hash(level)>>shift&31]
+	bit := uint32(1) << (hash(level) >> shift & 31)
+	i, j := below(next.kidBits, bit), below(next.subBits, bit)
 	switch {
-	case s.sub != nil:
-		s.sub = s.sub.with(k, shift+5, hash)
-	case s.kid == nil || s.kid.is(level):
-		s.kid = k
+	case next.subBits&bit != 0:
+		next.subs = splice(next.subs, j, 1, next.subs[j].with(k, shift+5, hash))
+	case next.kidBits&bit == 0:
+		next.kidBits |= bit
+		next.kids = splice(next.kids, i, 0, k)
+	case next.kids[i].is(level):
+		next.kids = splice(next.kids, i, 1, k)
 	default:
 		var sub *fan
-		*s = fanSlot{sub: sub.with(s.kid, shift+5, hash).with(k, shift+5, hash)}
+		sub = sub.with(next.kids[i], shift+5, hash).with(k, shift+5, hash)
+		next.kidBits &^= bit
+		next.kids = splice(next.kids, i, 1)
+		next.subBits |= bit
+		next.subs = splice(next.subs, j, 0, sub)
 	}
 	return &next
 }
@@ -162,51 +171,46 @@ func (f *fan) with(k *kid, shift int, hash func(string) uint64) *fan {
 // without removes the kid of a level, which is there.
 func (f *fan) without(h uint64, level string, shift int) *fan {
 	next := *f
-	if shift >= hashBits {
-		next.same = replace(next.same, level, nil)
-	} else if s := &next.slots[h>>shift&31]; s.sub == nil {
-		s.kid = nil
-	} else if s.sub = s.sub.without(h, level, shift+5); s.sub != nil {
-		if k := s.sub.only(); k != nil {
-			*s = fanSlot{kid: k}
+	bit := uint32(1) << (h >> shift & 31)
+	i, j := below(next.kidBits, bit), below(next.subBits, bit)
+	switch {
+	case shift >= hashBits:
+		next.kids = replace(next.kids, level, nil)
+	case next.kidBits&bit != 0:
+		next.kidBits &^= bit
+		next.kids = splice(next.kids, i, 1)
+	default:
+		sub := next.subs[j].without(h, level, shift+5)
+		if len(sub.subs) > 0 || len(sub.kids) > 1 {
+			next.subs = splice(next.subs, j, 1, sub)
+			break
 		}
+		next.subBits &^= bit // the last kid moves up
+		next.subs = splice(next.subs, j, 1)
+		next.kidBits |= bit
+		next.kids = splice(next.kids, i, 0, sub.kids[0])
 	}
-	if len(next.same) == 0 && next.slots == [32]fanSlot{} {
+	if len(next.kids) == 0 && len(next.subs) == 0 {
 		return nil
 	}
 	return &next
 }
 
-// only is the kid of a trie that has but one, close at hand, or nil.
-func (f *fan) only() *kid {
-	var only *kid
-	if len(f.same) == 1 {
-		return f.same[0]
-	}
-	for i := range f.slots {
-		s := &f.slots[i]
-		if s.sub != nil || s.kid != nil && only != nil {
-			return nil
-		}
-		if s.kid != nil {
-			only = s.kid
-		}
-	}
-	return only
+// splice is a copy of list with others in the place of n elements at i.
+func splice[T any](list []T, i, n int, others ...T) []T {
+	next := make([]T, 0, len(list)-n+len(others))
+	return append(append(append(next, list[:i]...), others...), list[i+n:]...)
 }
 
 func (f *fan) each(visit func(*kid)) {
 	if f == nil {
 		return
 	}
-	for _, k := range f.same {
+	for _, k := range f.kids {
 		visit(k)
 	}
-	for i := range f.slots {
-		if k := f.slots[i].kid; k != nil {
-			visit(k)
-		}
-		f.slots[i].sub.each(visit)
+	for _, sub := range f.subs {
+		sub.each(visit)
 	}
 }
 
