@@ -37,7 +37,8 @@ type Engine struct {
 	// index, so that store and index see edits in the same order. Handle does
 	// not know of it.
 	editing chan struct{}
-	closed  bool // guarded by editing
+	closed  bool    // guarded by editing
+	ledgers ledgers // guarded by editing
 
 	sweeping sync.Mutex
 	old      []*index // guarded by sweeping: retired, oldest first
@@ -81,9 +82,10 @@ func Open(ctx context.Context, store Store, b Binder, opts *Options) (*Engine, e
 				return nil, fmt.Errorf("rules: open: %w", ctx.Err())
 			}
 			o.Logger.Error("rule is broken and does not run", "rule", r.Name, "error", err)
-			en = &entry{rule: r.clone(), broken: err}
+			en = brokenEntry(r.clone(), err)
 		}
-		en.ledger, en.version = new(ledger), r.Version
+		en.version = r.Version
+		en.counts(e.ledgers.take())
 		en.refs.Store(1)
 		var turns []turn
 		ix, turns = ix.with(nil, en)

@@ -147,7 +147,7 @@ func (e *Engine) set(ctx context.Context, r Rule, admit func(old Rule, exists bo
 		if !r.Disabled || !e.isBroken(r) {
 			return Rule{}, err
 		}
-		en = &entry{rule: r, broken: err}
+		en = brokenEntry(r, err)
 	}
 	if err := e.install(ctx, en, admit); err != nil {
 		en.close()
@@ -177,7 +177,7 @@ func (e *Engine) install(ctx context.Context, en *entry, admit func(Rule, bool) 
 			return err
 		}
 		r.ID, r.Version, r.CreatedAt = old.rule.ID, old.rule.Version+1, old.rule.CreatedAt
-		en.ledger = old.ledger
+		en.counts(old.ledger)
 	} else {
 		if err := admit(Rule{}, false); err != nil {
 			return err
@@ -186,7 +186,7 @@ func (e *Engine) install(ctx context.Context, en *entry, admit func(Rule, bool) 
 			return fmt.Errorf("%w: at most %d", ErrTooMany, n)
 		}
 		r.ID, r.Version, r.CreatedAt = rand.Text(), 1, now
-		en.ledger = new(ledger)
+		en.counts(e.ledgers.take())
 	}
 	r.UpdatedAt, en.version = now, r.Version
 	if err := e.checkCycles(ix, en); err != nil {
@@ -242,11 +242,7 @@ func (e *Engine) prepare(ctx context.Context, r Rule) (*entry, error) {
 	if err != nil {
 		return nil, &RuleError{Rule: r.Name, Field: "sql", Err: err}
 	}
-	en := &entry{name: r.Name, rule: r, query: q, vars: len(q.Variables()) > 0}
-	en.actions = en.single[:0]
-	en.shape = e.shapes.of(q.st)
-	en.st = *q.st.Share(en.shape.st)
-	q.st = &en.st
+	en := newEntry(r, q, &e.shapes)
 	if n := newNode(&r, q); len(n.out) > 0 {
 		en.node = &n
 	}
@@ -261,6 +257,7 @@ func (e *Engine) prepare(ctx context.Context, r Rule) (*entry, error) {
 		en.actions = append(en.actions, a)
 		en.settled = en.settled || settles(a)
 	}
+	en.count = uint8(len(en.actions)) // maxTracked at most
 	if r.ErrorAction != nil {
 		binding.ErrorAction = true
 		if en.onError, err = e.bind(ctx, *r.ErrorAction); err != nil {

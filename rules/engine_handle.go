@@ -62,16 +62,16 @@ func (e *Engine) Handle(ctx context.Context, m *Message) error {
 		return h.one(en)
 	}
 
-	var room [8]*group // keeps the common case off the heap
-	groups := ix.tree.match(m.Topic, room[:0])
+	var room [8]spot // keeps the common case off the heap
+	spots := ix.tree.match(m.Topic, room[:0])
 	switch {
-	case len(groups) == 0:
+	case len(spots) == 0:
 		e.stats.unmatched.Add(1)
 		return nil
-	case len(groups) == 1 && groups[0].only != nil:
-		return h.one(groups[0].only)
+	case len(spots) == 1 && spots[0].only != nil:
+		return h.one(spots[0].only)
 	}
-	return h.many(ix, groups)
+	return h.many(ix, spots)
 }
 
 func (e *Engine) held(err error) error {

@@ -79,6 +79,7 @@ func (h *handling) end() {
 
 // one offers the message to one rule.
 func (h *handling) one(en *entry) error {
+	en.fetch()
 	en.ledger.matched.Add(1)
 	if en.asks {
 		if a := h.beside(en); a != nil {
@@ -93,28 +94,25 @@ func (h *handling) one(en *entry) error {
 
 // many offers the message to the rules of several filters, or of one that many
 // rules have. The payload is gone through once for all.
-func (h *handling) many(ix *index, groups []*group) error {
+func (h *handling) many(ix *index, spots []spot) error {
 	h.begin()
 	defer h.end()
 	w := h.w
 	w.scan.Read(ix.paths, h.m.Payload)
-	for _, g := range groups {
-		if g.tally != nil {
+	for _, s := range spots {
+		switch g := s.group; {
+		case g == nil:
+			w.small(s.only)
+		case g.tally == nil:
+			for i := range g.members.few {
+				w.small(g.members.few[i].en)
+			}
+		default:
 			g.tally.n.Add(1)
 			before := len(w.hits)
 			w.bucket(g.members)
 			for _, en := range w.hits[before:] {
 				en.ledger.ran.Add(1)
-			}
-			continue
-		}
-		for i := range g.members.few {
-			en := g.members.few[i].en
-			en.ledger.matched.Add(1)
-			if en.holds(&w.scan, 0) {
-				w.hits = append(w.hits, en)
-			} else {
-				en.ledger.filtered.Add(1)
 			}
 		}
 	}
@@ -142,6 +140,16 @@ func (h *handling) many(ix *index, groups []*group) error {
 		lost = append(lost, h.await(asking))
 	}
 	return h.e.held(errors.Join(lost...))
+}
+
+// small takes a rule of a small group if its conditions hold, and counts.
+func (w *work) small(en *entry) {
+	en.ledger.matched.Add(1)
+	if en.holds(&w.scan, 0) {
+		w.hits = append(w.hits, en)
+	} else {
+		en.ledger.filtered.Add(1)
+	}
 }
 
 // fire evaluates one rule on the message and invokes its actions. The error is

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"io"
-	"slices"
 	"sync/atomic"
 
 	"github.com/thingloom/thingloom/internal/pmap"
@@ -25,36 +24,103 @@ type index struct {
 	turns   []turn   // and what it did to the counting
 }
 
-// An entry is one version of one rule, ready to run.
+// An entry is one version of one rule, ready to run. Among ten thousand rules it
+// is not in the cache of the processor when a message comes, so what one needs
+// comes first, by lines of 64 bytes, and what it does not is elsewhere.
 type entry struct {
-	// What a message needs comes first, in two lines of the cache, of which one
-	// that the rule does not select needs the first alone: among ten thousand
-	// rules it is not in there.
-	ledger  *ledger
-	vars    bool // the statement has a SET clause
-	settled bool // some action reports through Engine.Settle
-	asks    bool // it is evaluated beside Handle, see aside
-	st      sql.Statement
-	shape   *shape
-	actions []Action
-	single  [1]Action // room for actions
-	name    string    // of rule, as version
-	version int64
-	preds   []sql.Pred // of st, with slots of a Scan; of entries that are routed
-	slots   []int32    // in index.paths, of the slots of st
+	// What finds it by its filter, and counts that a message did.
+	lone kid
+	room [24]byte // for lone.text
+	met  *ledger
 
-	part    *part  // nil while its group is small
-	query   *Query // nil if broken
-	rule    Rule
+	// What evaluates it.
+	st sql.Statement
+
+	// What fires it, and counts that. Of many rules that fire for one message
+	// no more than this line is touched.
+	ledger  *ledger // as met
+	count   uint8   // of actions
+	vars    bool    // the statement has a SET clause
+	settled bool    // some action reports through Engine.Settle
+	asks    bool    // it is evaluated beside Handle, see aside
+	steady  bool    // as sql.Statement.Steady says
+	shape   *shape
+	name    string // of rule, as version
+	version int64
+	single  [1]Action // room for actions
+
+	// What many rules with one filter need, and the rest.
+	preds   []sql.Pred // of st
+	slots   []int32    // in index.paths, of the slots of st; of entries that are routed
+	part    *part      // nil while its group is small
+	query   *Query     // nil if broken
+	actions []Action
 	onError Action // nil without an error action
 	node    *node  // nil if it republishes nothing
-	broken  error  // why the rule cannot run
 
 	// refs is 1 for the index and 1 for each firing that is pending; at 0 the
 	// actions are closed.
 	refs atomic.Int64
 
+	*particulars
+}
+
+// particulars are what only edits and failures ask of an entry.
+type particulars struct {
+	rule   Rule
+	broken error        // why the rule cannot run
 	behind atomic.Int64 // asides that Handle has left behind
+}
+
+// brokenEntry is that of a rule that cannot run.
+func brokenEntry(r Rule, err error) *entry {
+	return &entry{particulars: &particulars{rule: r, broken: err}}
+}
+
+// newEntry is that of a sound rule, with its conditions behind it.
+func newEntry(r Rule, q *Query, all *shapes) *entry {
+	var e *entry
+	var room []sql.Pred
+	switch len(q.st.Preds()) {
+	case 0:
+		e = new(entry)
+	case 1:
+		x := new(struct {
+			entry
+			room [1]sql.Pred
+			_    [64]byte // to 512 bytes, by whose size the allocator aligns them
+		})
+		e, room = &x.entry, x.room[:]
+	default:
+		x := new(struct {
+			entry
+			room [2]sql.Pred
+		})
+		e, room = &x.entry, x.room[:]
+	}
+	e.shape = all.of(q.st)
+	e.st = *q.st.Share(e.shape.st).PredsIn(room)
+	e.preds, e.steady, e.vars = e.st.Preds(), e.st.Steady(), len(q.Variables()) > 0
+	q.st = &e.st
+	e.query, e.particulars = q, &particulars{rule: r}
+	e.name, e.actions = r.Name, e.single[:0]
+	return e
+}
+
+// counts makes l the ledger of e.
+func (e *entry) counts(l *ledger) { e.ledger, e.met = l, l }
+
+// fetch makes the processor load what a message needs of e and that is elsewhere,
+// all at once: the first count would make it wait for each by itself, since an
+// atomic operation lets nothing behind it begin. It is not to be optimized away.
+//
+//go:noinline
+func (e *entry) fetch() uint64 {
+	n := e.met.matched.Load() + uint64(e.count)
+	if preds := e.st.Preds(); len(preds) > 0 {
+		n += uint64(preds[0].Op)
+	}
+	return n
 }
 
 // runs reports whether messages may reach e.
@@ -94,10 +160,6 @@ func (ix *index) with(old, e *entry) (*index, []turn) {
 		next.rules = next.rules.With(e.rule.Name, e)
 		if e.routed() {
 			next.paths, e.slots = next.paths.With(&e.st)
-			e.preds = slices.Clone(e.st.Preds())
-			for i := range e.preds {
-				e.preds[i].Slot = int(e.slots[e.preds[i].Slot])
-			}
 			next.tree = next.tree.with(e.query.Filter(), e, &c)
 		}
 	}

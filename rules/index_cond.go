@@ -18,12 +18,25 @@ import (
 // conditions that the way there has answered. Those beyond 64 are never used.
 type member struct {
 	en   *entry
-	used uint64
+	used uint64 // allUsed if no condition is left
+}
+
+const allUsed = ^uint64(0)
+
+func newMember(en *entry) member { return member{en: en}.after(0) }
+
+// after is m after the conditions in answers.
+func (m member) after(answers uint64) member {
+	m.used |= answers
+	if n := len(m.en.preds); n < 64 && m.used == 1<<n-1 {
+		m.used = allUsed
+	}
+	return m
 }
 
 // offer takes a member if the conditions hold that its place does not answer.
 func (l *lookup) offer(m member) {
-	if m.en.holds(&l.scan, m.used) {
+	if m.used == allUsed || m.en.holds(&l.scan, m.used) {
 		l.hits = append(l.hits, m.en)
 	}
 }
@@ -35,13 +48,17 @@ func (e *entry) holds(s *sql.Scan, used uint64) bool {
 			continue
 		}
 		p := &e.preds[i]
-		n, ok := s.Number(p.Slot)
-		if !p.Holds(s.Value(p.Slot), n, ok) {
+		slot := e.slot(p)
+		n, ok := s.Number(slot)
+		if !p.Holds(s.Value(slot), n, ok) {
 			return false
 		}
 	}
 	return true
 }
+
+// slot is that of the path of p in a Scan.
+func (e *entry) slot(p *sql.Pred) int { return int(e.slots[p.Slot]) }
 
 // A bucket is an immutable set of members: a list while they are few, then a
 // node, which it stays until it is empty. Nil is empty.
@@ -103,7 +120,7 @@ type condField struct {
 func (n *condNode) edit(m member, add bool) *condNode {
 	next := *n
 	way := m.en.next(m.used)
-	m.used |= way.answers
+	m = m.after(way.answers)
 	if way.slot < 0 {
 		next.rest = editSet(next.rest, m, add)
 		return &next
@@ -179,14 +196,14 @@ func (e *entry) next(used uint64) way {
 		if r == rankIn && listed {
 			r = rankOther
 		}
-		if r > rank || r == rank && r == rankEqual && e.preds[i].Slot < e.preds[best].Slot {
+		if r > rank || r == rank && r == rankEqual && e.slot(&e.preds[i]) < e.slot(&e.preds[best]) {
 			best, rank = i, r
 		}
 	}
 	if best < 0 {
 		return way{slot: -1}
 	}
-	w := way{slot: e.preds[best].Slot}
+	w := way{slot: e.slot(&e.preds[best])}
 	switch rank {
 	case rankEqual, rankIn:
 		w.keys, w.answers = &e.preds[best], 1<<best
@@ -220,7 +237,7 @@ func (e *entry) rank(i int, used uint64) int {
 	case sql.NotEqual, sql.NotIn:
 		return rankOther
 	}
-	lo, hi, _ := e.interval(p.Slot, used)
+	lo, hi, _ := e.interval(e.slot(p), used)
 	if lo.none || hi.none {
 		return rankOneEnd
 	}
@@ -232,7 +249,7 @@ func (e *entry) interval(slot int, used uint64) (lo, hi limit, answers uint64) {
 	lo, hi = everything, everything
 	for i := range min(len(e.preds), 64) {
 		p := &e.preds[i]
-		if used>>i&1 == 1 || p.Slot != slot {
+		if used>>i&1 == 1 || e.slot(p) != slot {
 			continue
 		}
 		end := limit{num: p.Number(), open: p.Op == sql.Less || p.Op == sql.Greater}

@@ -43,34 +43,47 @@ func (ix *index) fed(n *node, visit func(*entry)) {
 			}
 			continue
 		}
-		ix.tree.along(levels, whole, func(g *group) { g.members.each(visit) })
+		ix.tree.along(levels, whole, visit)
 	}
 }
 
-// along visits the groups whose filter matches a topic of these levels, if that
-// is all of it, or may match one that begins with them.
-func (t *tree) along(levels []string, all bool, visit func(*group)) {
+// along visits the rules whose filter matches a topic of these levels, if that
+// is all of it, or may match one that begins with them, and perhaps others.
+func (t *tree) along(levels []string, all bool, visit func(*entry)) {
 	if t == nil {
 		return
 	}
-	if t.below != nil && (len(levels) > 0 || !all) {
-		visit(t.below)
+	if len(levels) > 0 || !all {
+		t.below.each(visit)
 	}
 	if len(levels) > 0 {
-		if sub, ok := t.literal.Get(levels[0]); ok {
-			sub.along(levels[1:], all, visit)
-		}
+		t.literal.get(levels[0]).along(levels[1:], all, visit)
 		t.plus.along(levels[1:], all, visit)
 		return
 	}
-	if t.here != nil {
-		visit(t.here)
-	}
+	t.here.each(visit)
 	if !all {
-		for _, sub := range t.literal.All() {
-			sub.along(nil, false, visit)
-		}
+		t.literal.each(func(k *kid) { k.along(nil, false, visit) })
 		t.plus.along(nil, false, visit)
+	}
+}
+
+func (k *kid) along(levels []string, all bool, visit func(*entry)) {
+	switch {
+	case k == nil:
+	case k.only != nil:
+		visit(k.only)
+	default:
+		k.tree.along(levels, all, visit)
+	}
+}
+
+func (s spot) each(visit func(*entry)) {
+	switch {
+	case s.only != nil:
+		visit(s.only)
+	case s.group != nil:
+		s.group.members.each(visit)
 	}
 }
 

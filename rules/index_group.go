@@ -2,30 +2,21 @@ package rules
 
 import "sync/atomic"
 
-// A group is the immutable set of rules that run and have one topic filter.
-// Nil is empty. A rule of a small group counts each message in its ledger; a
-// message must not touch thousands of ledgers, so a large group counts it once
-// for all, see tally.
+// A group is the immutable set of rules that run and have one topic filter,
+// where they are or have been several. A rule of a small group counts each
+// message in its ledger; a message must not touch thousands of ledgers, so a
+// large group counts it once for all, see tally.
 type group struct {
-	only    *entry // if there is one member, and no tally
 	members *bucket
 	tally   *tally // of a group that has been large
 }
 
 func (g *group) with(en *entry, c *changes) *group {
-	next := new(group)
+	next := &group{members: g.members.with(newMember(en)), tally: g.tally}
 	switch {
-	case g == nil:
-		next.members = next.members.with(member{en: en})
-		next.only = en
-		return next
-	case g.members.node != nil:
-		next.members = g.members.with(member{en: en})
+	case g.tally != nil:
 		next.tally = c.turn(g.tally, []*entry{en}, nil)
-		return next
-	}
-	next.members = g.members.with(member{en: en})
-	if next.members.node != nil {
+	case next.members.node != nil:
 		born := []*entry{en}
 		for _, m := range g.members.few {
 			born = append(born, m.en)
@@ -35,18 +26,18 @@ func (g *group) with(en *entry, c *changes) *group {
 	return next
 }
 
-func (g *group) without(en *entry, c *changes) *group {
-	next := &group{members: g.members.without(member{en: en})}
+func (g *group) without(en *entry, c *changes) spot {
+	next := &group{members: g.members.without(newMember(en))}
 	if g.tally != nil {
 		next.tally = c.turn(g.tally, nil, []*entry{en})
 	}
 	switch {
 	case next.members == nil:
-		return nil
+		return spot{}
 	case next.tally == nil && next.members.n == 1:
-		next.only = next.members.few[0].en
+		return spot{only: next.members.few[0].en}
 	}
-	return next
+	return spot{group: next}
 }
 
 // A tally counts the messages that met one version of a large group. Most of

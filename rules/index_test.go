@@ -15,8 +15,12 @@ func checkTree(t *testing.T, root *tree, filters map[string]string, name string)
 	t.Helper()
 	var got, want []string
 	var l lookup
-	for _, g := range root.match(name, nil) {
-		l.bucket(g.members)
+	for _, s := range root.match(name, nil) {
+		if s.only != nil {
+			got = append(got, s.only.name)
+		} else {
+			l.bucket(s.group.members)
+		}
 	}
 	for _, e := range l.hits {
 		got = append(got, e.name)

@@ -1,10 +1,6 @@
 package rules
 
-import (
-	"strings"
-
-	"github.com/thingloom/thingloom/internal/pmap"
-)
+import "strings"
 
 // A tree is an immutable node of the index of FROM filters, one level deep; nil
 // is the empty tree. [with] and [without] copy the path to the root and share
@@ -13,10 +9,52 @@ import (
 // It is not internal/topic.Tree, which changes in place: an engine that swaps
 // its index with every edit would have to build that one anew each time.
 type tree struct {
-	literal pmap.Map[*tree] // by level
-	plus    *tree           // below '+'
-	here    *group          // of the filter that ends at this node
-	below   *group          // of the filter that ends in '#' below this node
+	literal levels // by level
+	plus    *kid   // below '+'
+	here    spot   // of the filter that ends at this node
+	below   spot   // of the filter that ends in '#' below this node
+}
+
+// A kid is what one level leads to: a tree, or, where there is one filter of
+// one rule, that. A message then finds the rule at the level in which its
+// filter differs from others, and what it looks at of the rule comes with it.
+type kid struct {
+	text string // the level; of a lone rule that and the rest of its filter
+	only *entry // or nil, and then there is a tree
+	tree *tree
+}
+
+// A spot is where a filter ends: that of no rule, of one, or of a group.
+type spot struct {
+	only  *entry
+	group *group
+}
+
+func (s spot) empty() bool { return s.only == nil && s.group == nil }
+
+func (s spot) with(e *entry, c *changes) spot {
+	switch {
+	case s.group != nil:
+		return spot{group: s.group.with(e, c)}
+	case s.only != nil:
+		return spot{group: new(group).with(s.only, c).with(e, c)}
+	}
+	return spot{only: e}
+}
+
+// without removes the entry, which is there.
+func (s spot) without(e *entry, c *changes) spot {
+	if s.group == nil {
+		return spot{}
+	}
+	return s.group.without(e, c)
+}
+
+func (s spot) appendTo(out []spot) []spot {
+	if s.empty() {
+		return out
+	}
+	return append(out, s)
 }
 
 func (t *tree) with(filter string, e *entry, c *changes) *tree {
@@ -24,19 +62,19 @@ func (t *tree) with(filter string, e *entry, c *changes) *tree {
 	if t != nil {
 		next = *t
 	}
-	level, rest, more := strings.Cut(filter, "/")
-	switch {
-	case level == "#":
+	switch level, _, _ := strings.Cut(filter, "/"); level {
+	case "#":
 		next.below = next.below.with(e, c)
-	case level == "+":
-		next.plus = next.plus.step(rest, more, e, c)
+	case "+":
+		next.plus = next.plus.with(filter, e, c)
 	default:
-		sub, _ := next.literal.Get(level)
-		next.literal = next.literal.With(level, sub.step(rest, more, e, c))
+		next.literal = next.literal.with(next.literal.get(level).with(filter, e, c))
 	}
 	return &next
 }
 
+// step is t with an entry whose filter has come to t, and goes on if more says
+// so.
 func (t *tree) step(rest string, more bool, e *entry, c *changes) *tree {
 	if more {
 		return t.with(rest, e, c)
@@ -49,99 +87,149 @@ func (t *tree) step(rest string, more bool, e *entry, c *changes) *tree {
 	return &next
 }
 
+func (k *kid) with(filter string, e *entry, c *changes) *kid {
+	if k == nil {
+		return e.kid(filter)
+	}
+	t := k.tree
+	if k.only != nil {
+		_, rest, more := strings.Cut(k.text, "/")
+		t = t.step(rest, more, k.only, c)
+	}
+	level, rest, more := strings.Cut(filter, "/")
+	return &kid{text: level, tree: t.step(rest, more, e, c)}
+}
+
+// kid is e as a lone rule.
+func (e *entry) kid(filter string) *kid {
+	k := &e.lone
+	if k.only != nil { // it has been one, perhaps of an index that is in use
+		return &kid{text: filter, only: e}
+	}
+	k.text, k.only = filter, e
+	if len(filter) <= len(e.room) {
+		k.text = stringIn(e.room[:copy(e.room[:], filter)])
+	}
+	return k
+}
+
 // without removes the entry, which is there, and returns nil when nothing is left.
 func (t *tree) without(filter string, e *entry, c *changes) *tree {
 	next := *t
-	level, rest, more := strings.Cut(filter, "/")
-	switch {
-	case level == "#":
+	switch level, _, _ := strings.Cut(filter, "/"); level {
+	case "#":
 		next.below = next.below.without(e, c)
-	case level == "+":
-		next.plus = next.plus.unstep(rest, more, e, c)
+	case "+":
+		next.plus = next.plus.without(filter, e, c)
 	default:
-		sub, _ := next.literal.Get(level)
-		if sub = sub.unstep(rest, more, e, c); sub != nil {
-			next.literal = next.literal.With(level, sub)
+		if k := next.literal.get(level).without(filter, e, c); k != nil {
+			next.literal = next.literal.with(k)
 		} else {
-			next.literal = next.literal.Without(level)
+			next.literal = next.literal.without(level)
 		}
 	}
 	return next.orNil()
 }
 
-func (t *tree) unstep(rest string, more bool, e *entry, c *changes) *tree {
-	if more {
-		return t.without(rest, e, c)
+func (k *kid) without(filter string, e *entry, c *changes) *kid {
+	if k.only != nil {
+		return nil
 	}
-	next := *t
-	next.here = next.here.without(e, c)
-	return next.orNil()
+	level, rest, more := strings.Cut(filter, "/")
+	t := k.tree
+	if more {
+		t = t.without(rest, e, c)
+	} else {
+		next := *t
+		next.here = next.here.without(e, c)
+		t = next.orNil()
+	}
+	if t == nil {
+		return nil
+	}
+	return &kid{text: level, tree: t}
 }
 
 func (t *tree) orNil() *tree {
-	if t.literal.Len() == 0 && t.plus == nil && t.here == nil && t.below == nil {
+	if t.literal.empty() && t.plus == nil && t.here.empty() && t.below.empty() {
 		return nil
 	}
 	return t
 }
 
-// match appends the groups whose filter matches topic, as AWS reads it: 'a/#'
+// match appends the spots whose filter matches topic, as AWS reads it: 'a/#'
 // does not match "a", and a wildcard in the first level does not match one that
 // begins with '$' [MQTT-4.7.2-1].
-func (t *tree) match(topic string, out []*group) []*group {
+func (t *tree) match(topic string, out []spot) []spot {
 	if t == nil {
 		return out
 	}
-	if strings.HasPrefix(topic, "$") {
-		level, rest, more := strings.Cut(topic, "/")
-		sub, _ := t.literal.Get(level)
-		switch {
-		case sub == nil:
-			return out
-		case more:
-			return sub.matchBelow(rest, out)
-		}
-		return sub.matchHere(out)
-	}
-	return t.matchBelow(topic, out)
+	return t.matchBelow(topic, !strings.HasPrefix(topic, "$"), out)
 }
 
-// matchHere appends the group of the filter that ends at t, which may be nil.
-func (t *tree) matchHere(out []*group) []*group {
-	if t != nil && t.here != nil {
-		out = append(out, t.here)
-	}
-	return out
-}
-
-// matchBelow appends the groups below t that match the levels of topic.
-func (t *tree) matchBelow(topic string, out []*group) []*group {
+// matchBelow appends the spots below t that match the levels of topic, of which
+// the first is one for wildcards or not.
+func (t *tree) matchBelow(topic string, wild bool, out []spot) []spot {
 	for {
-		if t.below != nil {
-			out = append(out, t.below)
-		}
 		end := 0 // of the level; levels are short
 		for end < len(topic) && topic[end] != '/' {
 			end++
 		}
-		var sub *tree
-		if t.literal.Len() > 0 {
-			sub, _ = t.literal.Get(topic[:end])
+		ways := [2]*kid{t.literal.get(topic[:end]), nil}
+		if wild {
+			out = t.below.appendTo(out)
+			ways[1] = t.plus
 		}
-		if end == len(topic) {
-			return t.plus.matchHere(sub.matchHere(out))
+		t = nil
+		for _, k := range ways {
+			switch {
+			case k == nil:
+			case k.only != nil:
+				if matchRest(k.text, topic) {
+					out = append(out, spot{only: k.only})
+				}
+			case end == len(topic):
+				out = k.tree.here.appendTo(out)
+			case t == nil:
+				t = k.tree
+			default:
+				out = t.matchBelow(topic[end+1:], true, out)
+				t = k.tree
+			}
 		}
-		topic = topic[end+1:]
-		switch {
-		case t.plus == nil && sub == nil:
+		if t == nil {
 			return out
-		case t.plus == nil:
-			t = sub
-		case sub == nil:
-			t = t.plus
-		default:
-			out = sub.matchBelow(topic, out)
-			t = t.plus
 		}
+		topic, wild = topic[end+1:], true
 	}
+}
+
+// matchRest reports whether the rest of a filter matches that of a topic.
+func matchRest(filter, topic string) bool {
+	for filter != "#" {
+		n := 0 // of the filter
+		for n < len(filter) && filter[n] != '/' {
+			n++
+		}
+		if n == 1 && filter[0] == '+' {
+			i := 0
+			for i < len(topic) && topic[i] != '/' {
+				i++
+			}
+			topic = topic[i:]
+		} else if len(topic) >= n && topic[:n] == filter[:n] {
+			topic = topic[n:]
+		} else {
+			return false
+		}
+		filter = filter[n:]
+		switch {
+		case filter == "" || topic == "":
+			return filter == topic
+		case topic[0] != '/':
+			return false
+		}
+		filter, topic = filter[1:], topic[1:]
+	}
+	return true
 }

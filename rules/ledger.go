@@ -115,6 +115,20 @@ type ledger struct {
 	parts []*part // of versions in large groups; guarded by Engine.sweeping
 }
 
+// ledgers makes ledgers, several at once: side by side they are in few pages,
+// and the processor keeps the addresses of few. One that is in use keeps the
+// memory of the others, 2 KiB.
+type ledgers struct{ room []ledger }
+
+func (l *ledgers) take() *ledger {
+	if len(l.room) == 0 {
+		l.room = make([]ledger, 15) // and the allocator's 8 bytes are 2 KiB at most
+	}
+	next := &l.room[0]
+	l.room = l.room[1:]
+	return next
+}
+
 // close adds what a version met in a large group, which it has left. The
 // caller holds Engine.sweeping.
 func (l *ledger) close(p *part) {

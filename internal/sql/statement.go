@@ -148,6 +148,15 @@ func (s *Statement) Share(other *Statement) *Statement {
 	return &shared
 }
 
+// PredsIn is s with its Preds moved to room, if they fit.
+func (s *Statement) PredsIn(room []Pred) *Statement {
+	moved := *s
+	if len(s.preds) <= len(room) {
+		moved.preds = room[:copy(room, s.preds):len(s.preds)]
+	}
+	return &moved
+}
+
 // Body names what the statement does apart from its filter and the literals
 // of its Preds.
 func (s *Statement) Body() string { return s.body.key }
