@@ -268,7 +268,11 @@ func (h *handling) eval(a *answer, en *entry, opts *sql.RunOptions, keep bool) {
 		w.out = make([]byte, 0, 512)
 	}
 	opts.Buf = w.out[:0]
-	r, err := w.ev.Run(h.ctx, &en.st, opts)
+	ctx := h.ctx
+	if en.st.Calls() { // what a function publishes has been passed on once more
+		ctx = &hopContext{ctx, h.hops + 1}
+	}
+	r, err := w.ev.Run(ctx, &en.st, opts)
 	if err != nil {
 		a.err = evalError(err)
 		return

@@ -217,6 +217,7 @@ func (b *backend) openRules(ctx context.Context) (err error) {
 		Queues:     actionspebble.New(b.db, "actions/", nil),
 		DeadLetter: deadLetters{b.tables},
 		Settled:    b.settled,
+		Middleware: []actions.Middleware{atDepth},
 		Logger:     b.log,
 	})
 	if err != nil {
@@ -267,7 +268,7 @@ func (b *backend) settled(r *actions.Request, err error) {
 			m.Properties.User = append(m.Properties.User, rules.UserProperty(u))
 		}
 	}
-	if err := b.engine.Settle(ctx, rules.Settlement{ID: r.ID, Message: m, Err: outcome(err)}); err != nil {
+	if err := b.engine.Settle(ctx, rules.Settlement{ID: r.ID, Message: m, Hops: r.Hops, Err: outcome(err)}); err != nil {
 		b.log.Warn("outcome of an earlier request", "rule", r.Rule, "err", err)
 	}
 }
