@@ -25,6 +25,8 @@ type handling struct {
 	firstUsed bool
 	open      int // flights that may not be used again
 	left      int // rules that may fire yet, this one included
+
+	aside *aside // what it belongs to, if it is one of those
 }
 
 // A work is what a call of Handle needs and leaves to the next.
@@ -148,6 +150,9 @@ func (h *handling) many(ix *index, groups []*group) error {
 // what Handle returns of it.
 func (h *handling) fire(en *entry, opts *sql.RunOptions) error {
 	a := h.ask(en, opts)
+	if h.aside != nil && !h.e.proceeds(h.aside) {
+		return nil
+	}
 	switch {
 	case a.err != nil:
 		reason := ReasonStatement

@@ -251,7 +251,10 @@ func (b *backend) openRules(ctx context.Context) (err error) {
 
 // close frees what open took, once nothing runs any more.
 func (b *backend) close() error {
-	return errors.Join(b.engine.Close(), b.topics.Close(), b.index.Close(context.Background()), b.db.Close())
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	// A function that never returns is not to hold the databases open; serve has waited longer than a function may take.
+	return errors.Join(b.engine.Shutdown(ctx), b.topics.Close(), b.index.Close(context.Background()), b.db.Close())
 }
 
 // settled tells the rules what became of a request of an earlier process.
