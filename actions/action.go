@@ -48,6 +48,14 @@ type Request struct {
 	// Vars are the variables of the rule's SET clause.
 	Vars []Var
 
+	// Hops is how often rules have passed on what began as one message, this
+	// request included: what a rules engine counts to cut circles. An action
+	// that publishes again should publish at this depth; a queue delivers on a
+	// goroutine of its own, where the context does not say it. A middleware of
+	// the program puts it into the context of every attempt, see
+	// Options.Middleware. Negative is 0.
+	Hops int
+
 	// Properties are what the message had of MQTT 5; nil means none.
 	Properties *Properties
 

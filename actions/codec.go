@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -12,7 +13,7 @@ import (
 //
 //	version   1 byte, 1
 //	flags     1 byte: 1 payload equals source, 2 has properties, 4 UTF8,
-//	          8 payload is nil, 16 source is nil
+//	          8 payload is nil, 16 source is nil, 32 has hops
 //	time      varint seconds and uvarint nanoseconds since the Unix epoch
 //	strings   ID, Rule, Topic, ClientID, Principal, SourceIP, TraceID
 //	vars      uvarint count, then name, 1 byte (1: has a value), value
@@ -20,6 +21,8 @@ import (
 //	          names and values; only with flag 2
 //	source    bytes
 //	payload   bytes; not with flag 1
+//	hops      uvarint; only with flag 32, which requests without hops lack:
+//	          they look as those of programs that knew no hops
 //
 // Strings and bytes are a uvarint length and that many bytes. Attempt and
 // Done are not stored.
@@ -31,6 +34,7 @@ const (
 	flagUTF8
 	flagNilPayload
 	flagNilSource
+	flagHops
 	flagsAll = 1<<iota - 1
 )
 
@@ -58,7 +62,7 @@ func (r *Request) AppendBinary(b []byte) ([]byte, error) {
 		set bool
 		bit byte
 	}{{same, flagSame}, {r.Properties != nil, flagProperties}, {r.Properties != nil && r.Properties.UTF8, flagUTF8},
-		{r.Payload == nil, flagNilPayload}, {r.Source == nil, flagNilSource}} {
+		{r.Payload == nil, flagNilPayload}, {r.Source == nil, flagNilSource}, {r.Hops > 0, flagHops}} {
 		if f.set {
 			flags |= f.bit
 		}
@@ -91,6 +95,9 @@ func (r *Request) AppendBinary(b []byte) ([]byte, error) {
 	b = appendBytes(b, r.Source)
 	if !same {
 		b = appendBytes(b, r.Payload)
+	}
+	if r.Hops > 0 {
+		b = binary.AppendUvarint(b, uint64(r.Hops))
 	}
 	return b, nil
 }
@@ -141,6 +148,9 @@ func (r *Request) UnmarshalBinary(b []byte) error {
 		q.Payload = q.Source
 	} else {
 		q.Payload = append([]byte{}, d.bytes()...)
+	}
+	if flags&flagHops != 0 {
+		q.Hops = int(d.uvarint(math.MaxInt32))
 	}
 	if flags&flagNilPayload != 0 {
 		q.Payload = nil

@@ -20,6 +20,8 @@ func storedRequests() []Request {
 		{Time: time.Unix(1, 0).UTC(), Properties: &Properties{}},
 		{Time: time.Unix(1, 0).UTC(), Properties: &Properties{UTF8: true, ContentType: "t", ResponseTopic: "r",
 			CorrelationData: []byte{0}, User: []UserProperty{{"a", "1"}, {"a", "2"}}}},
+		{Time: time.Unix(1, 0).UTC(), Payload: []byte("x"), Hops: 3},
+		{Time: time.Unix(1, 0).UTC(), Payload: []byte("same"), Source: []byte("same"), Hops: 300},
 		{}, // the zero Time
 	}
 }
@@ -48,6 +50,23 @@ func TestCodecRoundTrip(t *testing.T) {
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%d: got %+v, want %+v", i, got, want)
+		}
+	}
+}
+
+// TestCodecOld: what programs stored that knew no hops is read, and what has
+// none is stored as they did.
+func TestCodecOld(t *testing.T) {
+	old := []byte("\x01\x10\x02\x00" + "\x011" + "\x01r" + "\x03a/b" + "\x00\x00\x00\x00" + "\x00" + "\x00" + "\x02{}")
+	want := Request{ID: "1", Rule: "r", Topic: "a/b", Time: time.Unix(1, 0).UTC(), Payload: []byte("{}")}
+	var got Request
+	if err := got.UnmarshalBinary(old); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for _, hops := range []int{0, -1} {
+		want.Hops = hops
+		if text, _ := want.AppendBinary(nil); !bytes.Equal(text, old) {
+			t.Errorf("hops %d: %q, want %q", hops, text, old)
 		}
 	}
 }

@@ -73,6 +73,8 @@
 // not Inline, is evaluated beside Handle: a function that is slow, or never
 // returns, keeps neither the other rules nor the publisher waiting for more than
 // Options.Patience, once. What the rule could not take counts as [ReasonSlow].
+// One that never returns ends the wait of [Engine.Shutdown] with its context,
+// and counts as [ReasonClosed]; [Engine.Close] waits for it.
 //
 // Actions run on the goroutine of the publisher. One that is slow queues the
 // delivery, returns [ErrPending], and reports through [Firing.Done], or, from

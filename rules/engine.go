@@ -50,6 +50,10 @@ type Engine struct {
 	flights flights
 	asides  asides
 	stats   stats
+
+	// life is the context of evaluations beside Handle, which giveUp ends.
+	life   context.Context
+	giveUp context.CancelFunc
 }
 
 // Open returns an Engine with the rules of store. A rule that does not compile
@@ -64,6 +68,7 @@ func Open(ctx context.Context, store Store, b Binder, opts *Options) (*Engine, e
 		return nil, err
 	}
 	e := &Engine{store: store, binder: b, opts: o, editing: make(chan struct{}, 1)}
+	e.life, e.giveUp = context.WithCancel(context.Background())
 	e.flights.init()
 	if o.Compile != nil {
 		e.account = o.Compile.AccountID
@@ -108,15 +113,32 @@ func (ix *index) close() {
 // Close closes the actions of all rules, each when the last message that uses
 // it is done. From then on edits return [ErrClosed] and messages meet no rule.
 // It waits for the evaluations that Handle has left behind (see
-// Options.Patience) as Drain does, and leaves the store open.
-func (e *Engine) Close() error {
-	e.editing <- struct{}{}
+// Options.Patience), however long their functions take; Shutdown gives them up
+// after a time. It leaves the store open, and may be called again.
+func (e *Engine) Close() error { return e.Shutdown(context.Background()) }
+
+// Shutdown is Close that waits until ctx is done at most. What still waits for
+// a function then is given up: the context of the function ends, whatever it
+// answers later is dropped, and the message counts as Failed for ReasonClosed,
+// which Logger and Trace hear of; [Stats] counts it. The error wraps
+// [ErrGivenUp] and says which rules had how many. The goroutine of a function
+// that never returns stays, and so do the actions of its rule: Go cannot end it.
+func (e *Engine) Shutdown(ctx context.Context) error {
+	select {
+	case e.editing <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("rules: an edit does not end: %w", context.Cause(ctx))
+	}
 	if !e.closed {
 		e.closed = true
 		e.clear()
 	}
 	<-e.editing
-	return e.Drain(context.Background())
+	if err := e.Drain(ctx); err != nil {
+		return e.abandon()
+	}
+	e.giveUp()
+	return nil
 }
 
 // clear takes all rules out of the index.
@@ -190,10 +212,11 @@ type Stats struct {
 	HopLimit     uint64 // of them, those refused with ErrHopLimit
 	Held         uint64 // calls of Handle that returned an error for a lost message
 	Unsettled    uint64 // outcomes told to Settle for a rule that is gone
+	GivenUp      uint64 // evaluations that Shutdown did not wait for
 }
 
 type stats struct {
-	messages, unmatched, notFound, hopLimit, held, unsettled atomic.Uint64
+	messages, unmatched, notFound, hopLimit, held, unsettled, givenUp atomic.Uint64
 }
 
 // Stats returns the counters.
@@ -203,5 +226,6 @@ func (e *Engine) Stats() Stats {
 		Rules:     e.index.Load().rules.Len(),
 		Unmatched: s.unmatched.Load(), RuleNotFound: s.notFound.Load(), HopLimit: s.hopLimit.Load(),
 		Held: s.held.Load(), Unsettled: s.unsettled.Load(), Messages: s.messages.Load(),
+		GivenUp: s.givenUp.Load(),
 	}
 }

@@ -3,6 +3,10 @@ package rules
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,13 +30,38 @@ type aside struct {
 	err  error         // what Handle returns of it, from then on
 	left bool          // Handle does not wait; guarded by asides.mu
 	over bool          // done is closed; guarded by asides.mu
+	acts bool          // the statement is evaluated, actions are next; guarded by asides.mu
+	gone bool          // Shutdown has given it up; guarded by asides.mu
 }
 
-// asides counts what Handle has left behind, for Drain and Close to wait for.
+// asides are those that Handle has left behind, for Drain and Close to wait for.
 type asides struct {
 	mu   sync.Mutex
-	n    int
-	none chan struct{} // closed when n is 0 again; nil while nobody waits
+	left map[*aside]struct{}
+	none chan struct{} // closed when there is none again; nil while nobody waits
+}
+
+// forget takes an aside off the list. mu is held.
+func (s *asides) forget(a *aside) {
+	delete(s.left, a)
+	if len(s.left) == 0 && s.none != nil {
+		close(s.none)
+		s.none = nil
+	}
+}
+
+// An asideContext has the values of the message's context and ends with the
+// engine, since the message is the rule's even where the publisher gives up.
+type asideContext struct {
+	context.Context // Engine.life
+	values          context.Context
+}
+
+func (c *asideContext) Value(key any) any {
+	if v := c.Context.Value(key); v != nil {
+		return v
+	}
+	return c.values.Value(key)
 }
 
 // beside begins to evaluate en, of the caller's index, on h's message.
@@ -42,8 +71,7 @@ func (h *handling) beside(en *entry) *aside {
 		e.lose(en, ReasonSlow, errSlow)
 		return nil
 	}
-	// The message is the rule's even where the publisher gives up.
-	ctx := context.WithoutCancel(h.ctx)
+	ctx := &asideContext{e.life, h.ctx}
 	var at time.Time // as trace the same for all rules of the message
 	var trace string
 	if h.w != nil {
@@ -58,7 +86,7 @@ func (h *handling) beside(en *entry) *aside {
 	a := &aside{en: en, done: make(chan struct{})}
 	go func() {
 		defer e.finish(a)
-		own := handling{e: e, ctx: ctx, m: m, trace: trace, hops: hops, left: 1}
+		own := handling{e: e, ctx: ctx, m: m, trace: trace, hops: hops, left: 1, aside: a}
 		own.begin()
 		defer own.end()
 		if !at.IsZero() {
@@ -116,8 +144,56 @@ func (e *Engine) leave(a *aside) bool {
 	}
 	a.left = true
 	a.en.behind.Add(1)
-	s.n++
+	if s.left == nil {
+		s.left = map[*aside]struct{}{}
+	}
+	s.left[a] = struct{}{}
 	return true
+}
+
+// proceeds says that the statement of an aside has been evaluated, and reports
+// whether anybody wants to know.
+func (e *Engine) proceeds(a *aside) bool {
+	e.asides.mu.Lock()
+	defer e.asides.mu.Unlock()
+	a.acts = !a.gone
+	return a.acts
+}
+
+// abandon gives up what is still left behind.
+func (e *Engine) abandon() error {
+	s := &e.asides
+	var gone []*entry
+	acting := 0
+	s.mu.Lock()
+	for a := range s.left {
+		if a.acts {
+			acting++ // it has an outcome, or its actions will report one
+			continue
+		}
+		a.gone = true
+		s.forget(a)
+		gone = append(gone, a.en)
+	}
+	s.mu.Unlock()
+	e.giveUp()
+	count := map[string]int{}
+	for _, en := range gone {
+		e.stats.givenUp.Add(1)
+		e.lose(en, ReasonClosed, ErrGivenUp)
+		count[en.rule.Name]++
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(count)) {
+		parts = append(parts, fmt.Sprintf("%d of rule %s", count[name], name))
+	}
+	if acting > 0 {
+		parts = append(parts, fmt.Sprintf("%d at their actions", acting))
+	}
+	if parts == nil {
+		return nil // the last one has just ended
+	}
+	return fmt.Errorf("%w: %s", ErrGivenUp, strings.Join(parts, ", "))
 }
 
 // finish is the end of an aside, whoever waits for it.
@@ -127,10 +203,7 @@ func (e *Engine) finish(a *aside) {
 	a.over = true
 	if a.left {
 		a.en.behind.Add(-1)
-		if s.n--; s.n == 0 && s.none != nil {
-			close(s.none)
-			s.none = nil
-		}
+		s.forget(a)
 	}
 	s.mu.Unlock()
 	close(a.done)
@@ -144,7 +217,7 @@ func (e *Engine) finish(a *aside) {
 func (e *Engine) Drain(ctx context.Context) error {
 	s := &e.asides
 	s.mu.Lock()
-	if s.n == 0 {
+	if len(s.left) == 0 {
 		s.mu.Unlock()
 		return nil
 	}

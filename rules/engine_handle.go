@@ -107,7 +107,7 @@ type hopsKey struct{}
 
 // Hops is how often rules have passed on the message that ctx belongs to: 0 for
 // one that a device published, 1 in the context of an action that such a
-// message fired.
+// message fired, and in that of a function that a statement calls for it.
 func Hops(ctx context.Context) int {
 	n, _ := ctx.Value(hopsKey{}).(int)
 	return n

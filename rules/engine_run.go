@@ -25,6 +25,8 @@ type handling struct {
 	firstUsed bool
 	open      int // flights that may not be used again
 	left      int // rules that may fire yet, this one included
+
+	aside *aside // what it belongs to, if it is one of those
 }
 
 // A work is what a call of Handle needs and leaves to the next.
@@ -156,6 +158,9 @@ func (w *work) small(en *entry) {
 // what Handle returns of it.
 func (h *handling) fire(en *entry, opts *sql.RunOptions) error {
 	a := h.ask(en, opts)
+	if h.aside != nil && !h.e.proceeds(h.aside) {
+		return nil
+	}
 	switch {
 	case a.err != nil:
 		reason := ReasonStatement
@@ -276,7 +281,11 @@ func (h *handling) eval(a *answer, en *entry, opts *sql.RunOptions, keep bool) {
 		w.out = make([]byte, 0, 512)
 	}
 	opts.Buf = w.out[:0]
-	r, err := w.ev.Run(h.ctx, &en.st, opts)
+	ctx := h.ctx
+	if en.st.Calls() { // what a function publishes has been passed on once more
+		ctx = &hopContext{ctx, h.hops + 1}
+	}
+	r, err := w.ev.Run(ctx, &en.st, opts)
 	if err != nil {
 		a.err = evalError(err)
 		return

@@ -28,6 +28,11 @@ var (
 	// ErrClosed is returned by an Engine after Close.
 	ErrClosed = errors.New("rules: engine closed")
 
+	// ErrGivenUp is wrapped by the error of Engine.Shutdown where functions of
+	// statements had not returned in time. What they were called for is lost,
+	// and counted as that.
+	ErrGivenUp = errors.New("rules: evaluations given up")
+
 	// ErrPending is returned by an [Action] that has taken a delivery and will
 	// report its outcome later through Firing.Done or Engine.Settle. It is not
 	// a failure.

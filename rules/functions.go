@@ -18,7 +18,8 @@ type Funcs struct {
 
 	// Timeout is how long the context of a call of any other function lasts.
 	// Zero means 10 seconds; negative means that it does not end by itself. A
-	// function that does not heed it holds up its own rule, and Engine.Close.
+	// function that does not heed it holds up its own rule, and Engine.Close,
+	// until Engine.Shutdown gives it up.
 	Timeout time.Duration
 
 	// Shadow answers get_thing_shadow(thing[, shadow], role). The shadow is

@@ -26,6 +26,10 @@ const (
 	// messages wait for them (see Options.MaxBehind). Failed.
 	ReasonSlow Reason = "slow"
 
+	// ReasonClosed: the functions of the statement had not returned when
+	// Engine.Shutdown gave them up. Failed.
+	ReasonClosed Reason = "closed"
+
 	// ReasonErrorAction: an action failed, and the error action has the
 	// document. DeadLettered.
 	ReasonErrorAction Reason = "error_action"
@@ -96,7 +100,7 @@ type LastFailure struct {
 // reasons are those of messages that were not delivered, in the order of
 // ledger.lost: first those of DeadLettered, then those of Failed.
 var reasons = [...]Reason{ReasonErrorAction, ReasonDeadLetter,
-	ReasonStatement, ReasonPanic, ReasonSlow, ReasonNoErrorAction, ReasonErrorActionFailed}
+	ReasonStatement, ReasonPanic, ReasonSlow, ReasonClosed, ReasonNoErrorAction, ReasonErrorActionFailed}
 
 const deadReasons = 2
 

@@ -92,7 +92,7 @@ func push(ctx context.Context, o actions.Queue, from, to int) error {
 // full is a request with every stored field set.
 func full(n int) *actions.Request {
 	return &actions.Request{
-		ID: fmt.Sprint(n), Rule: "rule", Topic: "a/é/" + fmt.Sprint(n), ClientID: "c", Principal: "p", SourceIP: "::1", TraceID: "t",
+		ID: fmt.Sprint(n), Rule: "rule", Hops: n + 1, Topic: "a/é/" + fmt.Sprint(n), ClientID: "c", Principal: "p", SourceIP: "::1", TraceID: "t",
 		Time: time.Unix(1_700_000_000, int64(n)).UTC(), Payload: []byte(fmt.Sprintf(`{"n":%d}`, n)), Source: []byte{0, 0xff, byte(n)},
 		Vars:       []actions.Var{{Name: "v", Value: json.RawMessage(`[1]`)}, {Name: "undefined"}},
 		Properties: &actions.Properties{UTF8: true, ContentType: "x", CorrelationData: []byte{1}, User: []actions.UserProperty{{Name: "k", Value: "v"}}},

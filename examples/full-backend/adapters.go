@@ -149,7 +149,7 @@ type firing struct{ actions.Action }
 func (f firing) Invoke(ctx context.Context, r rules.Firing) error {
 	m := r.Message
 	request := &actions.Request{ID: r.ID(), Rule: r.Rule, Topic: m.Topic, ClientID: m.ClientID, Principal: m.Principal,
-		SourceIP: m.SourceIP, TraceID: r.Trace, Time: m.Time, Payload: r.Output, Source: m.Payload,
+		SourceIP: m.SourceIP, TraceID: r.Trace, Time: m.Time, Payload: r.Output, Source: m.Payload, Hops: r.Hops,
 		Done: func(err error) { r.Done(outcome(err)) }}
 	if p := &m.Properties; p.UTF8 || p.ContentType != "" || p.ResponseTopic != "" || p.CorrelationData != nil || p.User != nil {
 		request.Properties = &actions.Properties{UTF8: p.UTF8, ContentType: p.ContentType, ResponseTopic: p.ResponseTopic, CorrelationData: p.CorrelationData}
@@ -167,6 +167,17 @@ func (f firing) Invoke(ctx context.Context, r rules.Firing) error {
 		return err
 	}
 	return rules.ErrPending
+}
+
+// atDepth gives an attempt the context of the message it belongs to, which a queue does not keep: how often rules and
+// handlers have passed it on. What an action publishes is cut by that, see rules.Options.MaxHops and broker.MaxDepth.
+func atDepth(next actions.Action) actions.Action {
+	return actions.Func(func(ctx context.Context, r *actions.Request) error {
+		if rules.Hops(ctx) < r.Hops {
+			ctx = rules.WithHops(broker.WithDepth(ctx, max(r.Hops, broker.Depth(ctx))), r.Hops)
+		}
+		return next.Do(ctx, r)
+	})
 }
 
 // Settles says that outcomes may also come by Engine.Settle: a durable queue

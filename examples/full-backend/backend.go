@@ -202,6 +202,7 @@ func (b *backend) openRules(ctx context.Context) (err error) {
 		Queues:     actionspebble.New(b.db, "actions/", nil),
 		DeadLetter: deadLetters{b.tables},
 		Settled:    b.settled,
+		Middleware: []actions.Middleware{atDepth},
 		Logger:     b.log,
 	})
 	if err != nil {
@@ -235,7 +236,10 @@ func (b *backend) openRules(ctx context.Context) (err error) {
 
 // close frees what open took, once nothing runs any more.
 func (b *backend) close() error {
-	return errors.Join(b.engine.Close(), b.topics.Close(), b.index.Close(context.Background()), b.db.Close())
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	// A function that never returns is not to hold the databases open; serve has waited longer than a function may take.
+	return errors.Join(b.engine.Shutdown(ctx), b.topics.Close(), b.index.Close(context.Background()), b.db.Close())
 }
 
 // settled tells the rules what became of a request of an earlier process.
@@ -252,7 +256,7 @@ func (b *backend) settled(r *actions.Request, err error) {
 			m.Properties.User = append(m.Properties.User, rules.UserProperty(u))
 		}
 	}
-	if err := b.engine.Settle(ctx, rules.Settlement{ID: r.ID, Message: m, Err: outcome(err)}); err != nil {
+	if err := b.engine.Settle(ctx, rules.Settlement{ID: r.ID, Message: m, Hops: r.Hops, Err: outcome(err)}); err != nil {
 		b.log.Warn("outcome of an earlier request", "rule", r.Rule, "err", err)
 	}
 }

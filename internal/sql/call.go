@@ -148,7 +148,7 @@ func (c *compiler) noVariable(n Node, where string) {
 
 // added compiles a call of a function of the host.
 func (c *compiler) added(n *Call, f *Function) code {
-	c.prog.unsteady = true
+	c.prog.unsteady, c.prog.calls = true, true
 	c.prog.asks = c.prog.asks || !f.Inline
 	args := c.args(n.Args)
 	return evaluated(func(e *env) Value { return e.invoke(f, n.Name, args) })
@@ -157,7 +157,7 @@ func (c *compiler) added(n *Call, f *Function) code {
 // outside compiles a call of a function that asks the outside.
 func (c *compiler) outside(n *Call, x external, nodes []Node) code {
 	c.external++
-	c.prog.unsteady, c.prog.asks = true, true
+	c.prog.unsteady, c.prog.asks, c.prog.calls = true, true, true
 	name := n.Name
 	if x.limit == limitProto {
 		name = protoName

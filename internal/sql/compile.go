@@ -19,6 +19,7 @@ type program struct {
 
 	unsteady bool // calls what may answer differently each time
 	asks     bool // calls a function of the host, which may take its time
+	calls    bool // calls a function of the host, quick or not
 
 	paths   *path // wanted of the payload
 	slots   int

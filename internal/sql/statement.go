@@ -181,6 +181,10 @@ func (s *Statement) Steady() bool {
 // take their time.
 func (s *Statement) Asks() bool { return s.body.prog.asks }
 
+// Calls reports whether the statement calls functions of the host, also those
+// that are Inline.
+func (s *Statement) Calls() bool { return s.body.prog.calls }
+
 // Version is the language version in force.
 func (s *Statement) Version() string { return s.body.prog.version }
 
