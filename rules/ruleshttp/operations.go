@@ -54,7 +54,16 @@ func create(h *handler, r *http.Request, name string, body []byte) (any, error) 
 		return nil, err
 	}
 	_, err = h.engine.Create(r.Context(), rule)
-	return nil, err
+	return nil, unchanged(err, "nothing was stored")
+}
+
+// unchanged adds to the refusal of a rule that cannot work what there is now.
+func unchanged(err error, now string) error {
+	var bad *rules.RuleError
+	if errors.As(err, &bad) {
+		return fmt.Errorf("%w; %s", err, now)
+	}
+	return err
 }
 
 func replace(h *handler, r *http.Request, name string, body []byte) (any, error) {
@@ -63,7 +72,7 @@ func replace(h *handler, r *http.Request, name string, body []byte) (any, error)
 		return nil, err
 	}
 	_, err = h.engine.Replace(r.Context(), rule)
-	return nil, err
+	return nil, unchanged(err, "the rule is as it was")
 }
 
 func remove(h *handler, r *http.Request, name string, _ []byte) (any, error) {
