@@ -86,7 +86,7 @@ func TestOperations(t *testing.T) {
 		{"PATCH /rules/none " + hot, 401, "UnauthorizedException", denied},
 
 		{`POST /rules/bad {"sql":"SELECT floor(t FROM 'a/b'","actions":[]}`, 400, "SqlParseException", `line 1, column 16`},
-		{`POST /rules/bad {"sql":"SELECT * FROM 'a'","actions":[{"log":{}},{"nothing":{}}]}`, 400, "InvalidRequestException", `actions[1]: unknown action \"nothing\"`},
+		{`POST /rules/bad {"sql":"SELECT * FROM 'a'","actions":[{"log":{}},{"nothing":{}}]}`, 400, "InvalidRequestException", `actions[1]: unknown action \"nothing\"; nothing was stored`},
 		{`POST /rules/bad {"sql":"SELECT * FROM 'a'","actions":[],"errorAction":{"nothing":{}}}`, 400, "InvalidRequestException", `errorAction: unknown action`},
 		{`POST /rules/b%2Fad {"sql":"SELECT * FROM 'a'","actions":[]}`, 400, "InvalidRequestException", `byte 1 is '/'`},
 		{`POST /rules/bad {"actions":[]}`, 400, "InvalidRequestException", `no member sql`},
@@ -98,11 +98,15 @@ func TestOperations(t *testing.T) {
 		{`POST /rules/bad {`, 400, "InvalidRequestException", `cannot be read`},
 		{"POST /rules/bad " + strings.Repeat(" ", 2001), 413, "InvalidRequestException", `too large`},
 
-		{"PUT /rules/hot {}", 404, "NotFoundException", `no such operation`},
-		{"POST /rules {}", 404, "NotFoundException", `no such operation`},
-		{"POST /rules/hot/explode {}", 404, "NotFoundException", `no such operation`},
-		{"GET /rules/hot/enable/x", 404, "NotFoundException", `no such operation`},
-		{"GET /things", 404, "NotFoundException", `no such operation`},
+		{"PUT /rules/hot {}", 501, "NotImplementedException", `operation not implemented`},
+		{"POST /rules {}", 501, "NotImplementedException", `operation not implemented`},
+		{"POST /rules/hot/explode {}", 501, "NotImplementedException", `operation not implemented`},
+		{"GET /rules/hot/enable/x", 501, "NotImplementedException", `operation not implemented`},
+		{"GET /things", 501, "NotImplementedException", `operation not implemented`},
+
+		{`PATCH /rules/hot {"sql":"SELECT * FROM 'a'","actions":[{"nothing":{}}]}`, 400, "InvalidRequestException", `actions[0]: unknown action \"nothing\"; the rule is as it was`},
+		{"GET /rules/hot", 200, "", `"sql":"SELECT * FROM 'x'"`},
+		{"GET /rules/bad", 401, "UnauthorizedException", `'bad' was denied`},
 
 		{"DELETE /rules/hot", 200, "", `{}`},
 		{"GET /rules/hot", 401, "UnauthorizedException", `'hot' was denied`},

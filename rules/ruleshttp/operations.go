@@ -54,16 +54,7 @@ func create(h *handler, r *http.Request, name string, body []byte) (any, error) 
 		return nil, err
 	}
 	_, err = h.engine.Create(r.Context(), rule)
-	return nil, unchanged(err, "nothing was stored")
-}
-
-// unchanged adds to the refusal of a rule that cannot work what there is now.
-func unchanged(err error, now string) error {
-	var bad *rules.RuleError
-	if errors.As(err, &bad) {
-		return fmt.Errorf("%w; %s", err, now)
-	}
-	return err
+	return nil, err
 }
 
 func replace(h *handler, r *http.Request, name string, body []byte) (any, error) {
@@ -72,7 +63,7 @@ func replace(h *handler, r *http.Request, name string, body []byte) (any, error)
 		return nil, err
 	}
 	_, err = h.engine.Replace(r.Context(), rule)
-	return nil, unchanged(err, "the rule is as it was")
+	return nil, err
 }
 
 func remove(h *handler, r *http.Request, name string, _ []byte) (any, error) {
