@@ -310,7 +310,7 @@ func TestActionsNotOffered(t *testing.T) {
 	}
 	// The CLI checks itself that roles are there; the wire does not.
 	for _, action := range []string{`{"s3":{"bucketName":"archive","key":"k"}}`, `{"dynamoDB":{"tableName":"t","hashKeyField":"k","hashKeyValue":"v"}}`} {
-		if status, answer := p.curl("POST", "/rules/no", `{"sql":"SELECT * FROM 'a'","actions":[],"errorAction":`+action+`}`); status != 400 || !strings.Contains(answer, "errorAction") || !strings.Contains(answer, "roleArn: required, and missing") {
+		if status, answer := p.curl("POST", "/rules/no", `{"sql":"SELECT * FROM 'a'","actions":[],"errorAction":`+action+`}`); status != 400 || !strings.Contains(answer, "errorAction") || !strings.Contains(answer, "roleArn is required, and missing") {
 			t.Errorf("%s: %d %s", action, status, answer)
 		}
 	}

@@ -59,7 +59,7 @@ func (b *backend) adminHandler() (http.Handler, error) {
 		mux.Handle(pattern, read(h))
 	}
 	shadows := shadowhttp.Handler(b.shadows, &shadowhttp.Options{Authorize: func(*http.Request, string, string) (string, error) { return adminPrincipal, nil }, Logger: b.log})
-	topicRules := ruleshttp.Handler(b.engine, &ruleshttp.Options{Region: b.region(), Account: b.account(), Logger: b.log})
+	topicRules := ruleshttp.Handler(b.engine, &ruleshttp.Options{Region: b.region(), Account: b.account(), RequireRoles: true, Logger: b.log})
 	for pattern, h := range map[string]http.Handler{
 		"POST /devices/{thing}":                               http.HandlerFunc(b.createDevice),
 		"POST /devices/{thing}/revoke":                        http.HandlerFunc(b.revokeDevice),

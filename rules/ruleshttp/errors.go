@@ -67,7 +67,7 @@ func answerOf(err error, rule string) answer {
 	}
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return answer{http.StatusRequestEntityTooLarge, "InvalidRequestException", "the body is too large"}
+		return answer{http.StatusBadRequest, "InvalidRequestException", "the body is too large"}
 	}
 	var request requestError
 	if errors.As(err, &request) {
