@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/thingloom/thingloom/broker"
 	"github.com/thingloom/thingloom/registry"
@@ -24,6 +25,10 @@ func (b *backend) connection(_ context.Context, thing string) (fleetindexhttp.Co
 	}
 	return fleetindexhttp.Connection{ClientID: c.ClientID, RemoteAddr: c.RemoteAddr, KeepAlive: c.KeepAlive, SessionExpiry: c.Expiry, CleanSession: c.CleanStart}, err == nil, err
 }
+
+// region and account are those of the registry's ARNs, for whatever else has ARNs.
+func (b *backend) region() string  { return strings.Split(b.registry.ARN(""), ":")[3] }
+func (b *backend) account() string { return strings.Split(b.registry.ARN(""), ":")[4] }
 
 // awsHandler is the control plane of AWS IoT: what no other handler serves
 // goes to the registry, which answers unknown operations as AWS does.

@@ -14,13 +14,8 @@ import (
 	"github.com/thingloom/thingloom/actions"
 	"github.com/thingloom/thingloom/actions/actionspebble"
 	"github.com/thingloom/thingloom/actions/function"
-	actionlog "github.com/thingloom/thingloom/actions/log"
-	"github.com/thingloom/thingloom/actions/notify"
-	"github.com/thingloom/thingloom/actions/republish"
-	"github.com/thingloom/thingloom/actions/stream"
 	"github.com/thingloom/thingloom/actions/table"
 	"github.com/thingloom/thingloom/actions/table/tablepebble"
-	"github.com/thingloom/thingloom/actions/webhook"
 	"github.com/thingloom/thingloom/broker"
 	"github.com/thingloom/thingloom/broker/brokerpebble"
 	"github.com/thingloom/thingloom/registry"
@@ -183,18 +178,7 @@ func (b *backend) openRules(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	catalog, err := actions.NewCatalog(
-		republish.Spec(publisher{b.broker}),
-		function.Spec(b.functions),
-		table.Spec(b.tables),
-		table.DynamoDBSpec(b.tables),
-		webhook.Spec(nil),
-		webhook.Spec(&webhook.Options{Name: "http"}), // as AWS calls it
-		function.LambdaSpec(b.functions),
-		notify.Spec(&notify.Options{URL: b.cfg.NotifyURL}),
-		actionlog.Spec(b.log, nil),
-		stream.Spec(b.pipeline.telemetry, &stream.Options{Refused: func(err error) bool { return errors.Is(err, telemetry.ErrInvalidRecord) }}),
-	)
+	catalog, err := b.catalog()
 	if err != nil {
 		return err
 	}
@@ -219,7 +203,7 @@ func (b *backend) openRules(ctx context.Context) (err error) {
 		return err
 	}
 	b.engine, err = rules.Open(ctx, store, binder{b.dispatcher}, &rules.Options{
-		Compile: &rules.CompileOptions{Funcs: b.functionsOfSQL()}, Logger: b.log,
+		Compile: &rules.CompileOptions{Funcs: b.functionsOfSQL(), AccountID: b.account()}, Logger: b.log,
 		// What a PUBACK acknowledges is not to be lost: a publisher waits for its rules' functions, each of which has a time limit.
 		Patience: time.Minute,
 	})

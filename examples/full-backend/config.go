@@ -42,6 +42,11 @@ type Config struct {
 	Simulate     int      `json:"simulate" usage:"number of simulated sensors"`
 	Every        Duration `json:"every" usage:"how often a simulated sensor publishes"`
 	Verbose      bool     `json:"verbose" usage:"log debug messages"`
+
+	// What the actions of AWS need.
+	Streams         string `json:"streams" usage:"names of durable streams for the action kinesis, separated by commas; telemetry and cloudwatch are there always"`
+	DeliveryStreams string `json:"deliveryStreams" usage:"names of delivery streams for the action firehose, separated by commas; each makes files below bucket/firehose"`
+	Roles           string `json:"roles" usage:"file of credentials with a section for each role ARN that the action http may sign as (auth.sigv4); empty: such rules are refused"`
 }
 
 func defaults() Config {
@@ -174,6 +179,12 @@ func (c *Config) check() error {
 	}
 	if c.Partitions < 1 || c.Partitions > 256 {
 		bad("partitions", "must be 1 to 256")
+	}
+	if err := checkStreams(c.Streams, telemetryStream, cloudWatchStream); err != nil {
+		bad("streams", "%v", err)
+	}
+	if err := checkStreams(c.DeliveryStreams); err != nil {
+		bad("deliveryStreams", "%v", err)
 	}
 	if c.Simulate < 0 || c.Simulate > 10000 {
 		bad("simulate", "must be 0 to 10000")

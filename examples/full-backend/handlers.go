@@ -49,6 +49,7 @@ func (b *backend) adminHandler() (http.Handler, error) {
 		"GET /api/metrics":            http.HandlerFunc(b.metrics),
 		"GET /api/notifications":      http.HandlerFunc(b.notifications),
 		"GET /api/rules":              http.HandlerFunc(b.ruleLedgers),
+		"GET /api/rules/{rule}":       http.HandlerFunc(b.ruleLedger),
 		"GET /api/stats":              http.HandlerFunc(b.stats),
 		"GET /api/live/fleet":         telemetryhttp.Events(b.changes, nil),
 		"GET /api/live/metrics":       telemetryhttp.Events(b.pipeline.live, nil),
@@ -58,12 +59,14 @@ func (b *backend) adminHandler() (http.Handler, error) {
 		mux.Handle(pattern, read(h))
 	}
 	shadows := shadowhttp.Handler(b.shadows, &shadowhttp.Options{Authorize: func(*http.Request, string, string) (string, error) { return adminPrincipal, nil }, Logger: b.log})
-	topicRules := ruleshttp.Handler(b.engine, &ruleshttp.Options{Logger: b.log})
+	topicRules := ruleshttp.Handler(b.engine, &ruleshttp.Options{Region: b.region(), Account: b.account(), RequireRoles: true, Logger: b.log})
 	for pattern, h := range map[string]http.Handler{
 		"POST /devices/{thing}":                               http.HandlerFunc(b.createDevice),
 		"POST /devices/{thing}/revoke":                        http.HandlerFunc(b.revokeDevice),
 		"PUT /devices/{thing}/config":                         http.HandlerFunc(b.putConfig),
-		"/tables/{table}":                                     http.HandlerFunc(b.scanTable),
+		"GET /streams":                                        http.HandlerFunc(b.listStreams),
+		"/streams/{stream}":                                   http.HandlerFunc(b.readStream),
+		"/tables/{table}":                                     http.HandlerFunc(b.wholeTable),
 		"/tables/{table}/{key}":                               http.HandlerFunc(b.tableKey),
 		"/tables/{table}/{key}/{sort}":                        http.HandlerFunc(b.tableItem),
 		"/things/{thing}/shadow":                              shadows,

@@ -27,14 +27,14 @@ func TestLedgerOfRules(t *testing.T) {
 	t.Cleanup(func() { close(stay) })
 	p := start(t)
 	d := p.device("s1")
-	const republish = `{"republish":{"topic":"devices/s1/config","qos":1}}`
+	const republish = `{"republish":{"topic":"devices/s1/config","qos":1,` + roleARN + `}}`
 	webhook := func(path string) string { return fmt.Sprintf(`{"webhook":{"url":"%s/%s"}}`, server.URL, path) }
 	for _, r := range []struct{ name, where, actions, onError string }{
 		{"delivers", "v > 1", republish, ""},
-		{"document", "v = 1", republish + "," + webhook("refused"), `{"republish":{"topic":"devices/s1/errors/${v}","qos":1}}`},
+		{"document", "v = 1", republish + "," + webhook("refused"), `{"republish":{"topic":"devices/s1/errors/${v}","qos":1,` + roleARN + `}}`},
 		{"letter", "v = 1", webhook("refused"), ""},
 		{"asks", "get_thing_shadow('nobody', 'arn:aws:iam::123456789012:role/x').a = 1", republish, ""},
-		{"nobody", "v >= 0", `{"republish":{"topic":"${concat('$', topic(1))}/x"}}`, ""},
+		{"nobody", "v >= 0", `{"republish":{"topic":"${concat('$', topic(1))}/x",` + roleARN + `}}`, ""},
 		{"hangs", "v = 1", webhook("hangs"), ""},
 	} {
 		rule := fmt.Sprintf(`{"sql":"SELECT v FROM 'sensors/+/x' WHERE %s","actions":[%s]`, r.where, r.actions)

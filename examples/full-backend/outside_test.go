@@ -35,7 +35,7 @@ func TestRuleAsksOutside(t *testing.T) {
 	for name, sql := range map[string]string{
 		"asks": "SELECT get_secret('api', 'SecretString', 'key', " + role + ") AS key, machinelearning_predict('check-config', " + role + ", *) AS p FROM 'sensors/s1/climate'",
 	} {
-		rule, err := json.Marshal(map[string]any{"sql": sql, "actions": []any{map[string]any{"republish": map[string]any{"topic": "devices/s1/config", "qos": 1}}}})
+		rule, err := json.Marshal(map[string]any{"sql": sql, "actions": []any{map[string]any{"republish": map[string]any{"topic": "devices/s1/config", "qos": 1, "roleArn": "arn:aws:iam::123456789012:role/x"}}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +65,7 @@ func TestRuleAsksWithin(t *testing.T) {
 		"thing":  "SELECT VALUE get_registry_data('DescribeThing', topic(2), " + role + ") FROM 'sensors/s1/x'",
 		"groups": "SELECT VALUE get_registry_data('ListThingGroupsForThing', topic(2), " + role + ") FROM 'sensors/s1/x'",
 	} {
-		rule, err := json.Marshal(map[string]any{"sql": sql, "actions": []any{map[string]any{"republish": map[string]any{"topic": "devices/s1/asked/" + name}}}})
+		rule, err := json.Marshal(map[string]any{"sql": sql, "actions": []any{map[string]any{"republish": map[string]any{"topic": "devices/s1/asked/" + name, "roleArn": "arn:aws:iam::123456789012:role/x"}}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func TestTemplatesSeeProperties(t *testing.T) {
 	p := start(t)
 	d := p.device("s1")
 	rule := `{"sql":"SELECT get_mqtt_property('content_type') AS type FROM 'sensors/s1/x'","actions":[{"republish":
-		{"topic":"devices/s1/${get(get_user_properties('to'), 1)}/${get_mqtt_property('format_indicator')}/${decode(get_mqtt_property('correlation_data'), 'base64')}"}}]}`
+		{"topic":"devices/s1/${get(get_user_properties('to'), 1)}/${get_mqtt_property('format_indicator')}/${decode(get_mqtt_property('correlation_data'), 'base64')}",` + roleARN + `}}]}`
 	if status, answer := p.curl("POST", "/rules/props", rule); status != 200 {
 		t.Fatalf("%d %s", status, answer)
 	}
@@ -152,7 +152,7 @@ func TestTemplatesAsk(t *testing.T) {
 	p := start(t)
 	d := p.device("s1")
 	put := func(name, action string) (int, string) {
-		return p.curl("POST", "/rules/"+name, `{"sql":"SET @t = topic(2) SELECT 1 AS x FROM 'sensors/+/x'","actions":[{"republish":{"topic":"devices/${@t}/`+action+`"}}]}`)
+		return p.curl("POST", "/rules/"+name, `{"sql":"SET @t = topic(2) SELECT 1 AS x FROM 'sensors/+/x'","actions":[{"republish":{"topic":"devices/${@t}/`+action+`",`+roleARN+`}}]}`)
 	}
 	if status, answer := put("asks", "${get_registry_data('DescribeThing', @t, 'arn:aws:iam::123456789012:role/x').thingName}"); status != 200 {
 		t.Fatalf("%d %s", status, answer)

@@ -22,6 +22,7 @@ import (
 type pipeline struct {
 	telemetry, metrics           *telemetry.Stream
 	telemetryStore, metricsStore *telemetrypebble.Store
+	streams, deliveries          map[string]namedStream // by name, for kinesis and firehose
 	bucket                       *telemetry.DirBucket
 	live                         *telemetry.Live
 
@@ -44,21 +45,21 @@ FROM stream GROUP BY key, TUMBLE(INTERVAL '%d' SECOND)`, int(window.Seconds()))
 func openPipeline(db *pebble.DB, cfg Config, tables *table.Tables, logger *slog.Logger) (p *pipeline, err error) {
 	p = &pipeline{live: telemetry.NewLive(nil), consumer: "metrics-" + time.Duration(cfg.Window).String()}
 	opts := &telemetry.StreamOptions{Logger: logger}
-	open := func(prefix string) (*telemetry.Stream, *telemetrypebble.Store, error) {
-		store, err := telemetrypebble.Open(db, prefix, &telemetrypebble.Options{Partitions: cfg.Partitions, MaxAge: 7 * 24 * time.Hour, Logger: logger})
+	for _, s := range []struct {
+		prefix string
+		stream **telemetry.Stream
+		store  **telemetrypebble.Store
+	}{{"telemetry/", &p.telemetry, &p.telemetryStore}, {"metrics/", &p.metrics, &p.metricsStore}} {
+		opened, err := openStream(db, s.prefix, cfg.Partitions, opts)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		s, err := telemetry.NewStream(store, store, opts)
-		return s, store, err
-	}
-	if p.telemetry, p.telemetryStore, err = open("telemetry/"); err != nil {
-		return nil, err
-	}
-	if p.metrics, p.metricsStore, err = open("metrics/"); err != nil {
-		return nil, err
+		*s.stream, *s.store = opened.Stream, opened.store
 	}
 	if p.bucket, err = telemetry.NewDirBucket(cfg.path("bucket"), nil); err != nil {
+		return nil, err
+	}
+	if err := p.openNamed(db, cfg, logger); err != nil {
 		return nil, err
 	}
 	files := func(prefix string) (telemetry.Sink, error) {
@@ -112,12 +113,17 @@ func (p *pipeline) run(ctx context.Context) error {
 	group.Go(func() error { return p.telemetry.Consume(ctx, "archive", p.archive) })
 	group.Go(func() error { return p.telemetry.Consume(ctx, p.consumer, p.aggregate) })
 	group.Go(func() error { return p.metrics.Consume(ctx, "table", p.upsertRows) })
+	p.runNamed(ctx, group)
 	return group.Wait()
 }
 
 // lag is how many records the slowest consumers are behind.
 func (p *pipeline) lag() (n int64) {
-	for _, s := range []*telemetry.Stream{p.telemetry, p.metrics} {
+	all := []*telemetry.Stream{p.telemetry, p.metrics}
+	for _, s := range p.deliveries {
+		all = append(all, s.Stream)
+	}
+	for _, s := range all {
 		for _, c := range s.Stats().Consumers {
 			n += c.Lag
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"github.com/thingloom/thingloom/registry"
 	"github.com/thingloom/thingloom/rules"
 	"github.com/thingloom/thingloom/shadow"
+	"github.com/thingloom/thingloom/telemetry"
 )
 
 // createDevice makes a thing, a certificate and its key, which is answered
@@ -214,27 +216,53 @@ type ruleView struct {
 func (b *backend) ruleLedgers(w http.ResponseWriter, _ *http.Request) {
 	all := []ruleView{}
 	for i := range b.engine.Rules() {
-		l := i.Ledger
-		v := ruleView{Rule: i.Name, SQL: i.SQL, Disabled: i.Disabled, Matched: l.Matched, Filtered: l.Filtered, Delivered: l.Delivered,
-			Pending: l.Pending, DeadLettered: l.DeadLettered, Failed: l.Failed, Reasons: l.Reasons}
-		if l.LastFailure != nil {
-			v.LastFailure = l.LastFailure.Err.Error()
-		}
-		if i.Broken != nil {
-			v.Broken = i.Broken.Error()
-		}
-		all = append(all, v)
+		all = append(all, viewRule(i))
 	}
 	answer(w, http.StatusOK, all)
 }
 
+// ruleLedger is that of one rule.
+func (b *backend) ruleLedger(w http.ResponseWriter, r *http.Request) {
+	i, err := b.engine.Rule(r.PathValue("rule"))
+	if errors.Is(err, rules.ErrNotFound) {
+		refuse(w, http.StatusNotFound, err)
+		return
+	}
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, err)
+		return
+	}
+	answer(w, http.StatusOK, viewRule(i))
+}
+
+func viewRule(i rules.Info) ruleView {
+	l := i.Ledger
+	v := ruleView{Rule: i.Name, SQL: i.SQL, Disabled: i.Disabled, Matched: l.Matched, Filtered: l.Filtered, Delivered: l.Delivered,
+		Pending: l.Pending, DeadLettered: l.DeadLettered, Failed: l.Failed, Reasons: l.Reasons}
+	if l.LastFailure != nil {
+		v.LastFailure = l.LastFailure.Err.Error()
+	}
+	if i.Broken != nil {
+		v.Broken = i.Broken.Error()
+	}
+	return v
+}
+
 // stats are the counters of every part.
 func (b *backend) stats(w http.ResponseWriter, _ *http.Request) {
+	streams, deliveries := map[string]telemetry.StreamStats{}, map[string]telemetry.StreamStats{}
+	for name, s := range b.pipeline.streams {
+		streams[name] = s.Stats()
+	}
+	for name, s := range b.pipeline.deliveries {
+		deliveries[name] = s.Stats()
+	}
 	answer(w, http.StatusOK, map[string]any{
 		"jobs": b.jobs.Stats(), "defender": b.defender.Stats(),
 		"broker": b.broker.Stats(), "shadow": b.shadows.Stats(), "shadowTopics": b.topics.Stats(), "rules": b.engine.Stats(),
 		"actions": b.dispatcher.Stats(), "functions": b.functions.Stats(), "telemetry": b.pipeline.telemetry.Stats(),
 		"metrics": b.pipeline.metrics.Stats(), "windows": b.pipeline.aggregate.Stats(), "live": b.pipeline.live.Stats(),
+		"streams": streams, "deliveryStreams": deliveries,
 	})
 }
 
@@ -245,23 +273,62 @@ func tableFailed(w http.ResponseWriter, err error) {
 		refuse(w, http.StatusNotFound, err)
 	case errors.Is(err, table.ErrInvalid):
 		refuse(w, http.StatusBadRequest, err)
+	case errors.Is(err, table.ErrExists):
+		refuse(w, http.StatusConflict, err)
 	default:
 		refuse(w, http.StatusInternalServerError, err)
 	}
 }
 
-// scanTable answers all rows of a table with their keys.
-func (b *backend) scanTable(w http.ResponseWriter, r *http.Request) {
-	if !method(w, r, http.MethodGet) {
+// wholeTable answers all rows of a table with their keys; PUT gives it a key
+// schema, which the action dynamoDBv2 needs, and DELETE removes it with its rows.
+func (b *backend) wholeTable(w http.ResponseWriter, r *http.Request) {
+	if !method(w, r, http.MethodGet, http.MethodPut, http.MethodDelete) {
 		return
 	}
+	name := r.PathValue("table")
+	var err error
+	switch r.Method {
+	case http.MethodGet:
+		b.scanTable(w, r, name)
+		return
+	case http.MethodPut:
+		text, ok := body(w, r)
+		if !ok {
+			return
+		}
+		var s table.Schema
+		if s, err = readSchema(text); err == nil {
+			err = b.tables.CreateTable(r.Context(), name, s)
+		}
+	default:
+		err = b.tables.DeleteTable(r.Context(), name)
+	}
+	if err != nil {
+		tableFailed(w, err)
+		return
+	}
+	answer(w, http.StatusOK, struct{}{})
+}
+
+// readSchema reads {"hashKey":{"name":"thing"},"rangeKey":{"name":"at","type":"NUMBER"}}.
+func readSchema(text []byte) (s table.Schema, err error) {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&s); err != nil {
+		return s, fmt.Errorf("%w schema: %w", table.ErrInvalid, err)
+	}
+	return s, nil
+}
+
+func (b *backend) scanTable(w http.ResponseWriter, r *http.Request, name string) {
 	type row struct {
 		Key  string          `json:"key"`
 		Sort string          `json:"sort,omitempty"`
 		Item json.RawMessage `json:"item"`
 	}
 	all := []row{}
-	for t, err := range b.tables.Scan(r.Context(), r.PathValue("table")) {
+	for t, err := range b.tables.Scan(r.Context(), name) {
 		if err != nil {
 			tableFailed(w, err)
 			return

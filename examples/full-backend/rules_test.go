@@ -13,7 +13,7 @@ func TestRuleSeesPublisher(t *testing.T) {
 	p := start(t)
 	d := p.device("s1")
 	rule := `{"sql":"SELECT traceid() AS trace, sourceip() AS ip, principal() AS principal, clientid() AS client, topic(2) AS thing FROM 'sensors/+/climate'",
-		"actions":[{"republish":{"topic":"devices/s1/config","qos":1}}]}`
+		"actions":[{"republish":{"topic":"devices/s1/config","qos":1,` + roleARN + `}}]}`
 	if status, answer := p.curl("POST", "/rules/who", rule); status != 200 {
 		t.Fatalf("%d %s", status, answer)
 	}
@@ -48,7 +48,7 @@ func TestRuleReadsTable(t *testing.T) {
 		t.Fatalf("%d %s", status, answer)
 	}
 	rule := `{"sql":"SET @limit = get_dynamodb('limits', 'thing', topic(2), 'arn:aws:iam::123456789012:role/x') SELECT temperature, @limit.max AS max FROM 'sensors/+/climate' WHERE temperature > @limit.max",
-		"actions":[{"republish":{"topic":"devices/s1/config","qos":1}}]}`
+		"actions":[{"republish":{"topic":"devices/s1/config","qos":1,` + roleARN + `}}]}`
 	if status, answer := p.curl("POST", "/rules/limit", rule); status != 200 {
 		t.Fatalf("%d %s", status, answer)
 	}

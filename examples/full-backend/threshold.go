@@ -66,9 +66,9 @@ func (b *backend) checkThreshold(ctx context.Context, event []byte) ([]byte, err
 type notification struct {
 	Thing       string      `json:"thing"`
 	Message     string      `json:"message"`
-	Time        int64       `json:"time"` // ms since 1970
-	Temperature json.Number `json:"temperature"`
-	Max         float64     `json:"max"`
+	Time        int64       `json:"time"`                  // ms since 1970
+	Temperature json.Number `json:"temperature,omitempty"` // of readings above Max
+	Max         float64     `json:"max,omitempty"`
 }
 
 // A notifier keeps notifications in a table, shows them live and pushes them.
@@ -103,12 +103,20 @@ func (n *notifier) notify(ctx context.Context, what notification, cooldown time.
 			return false, err
 		}
 	}
-	at := strconv.FormatInt(what.Time, 10)
-	err = errors.Join(n.tables.Put(ctx, "notifications", at, what.Thing, text), n.tables.Put(ctx, "last-notifications", what.Thing, "", text))
+	err = errors.Join(n.keep(ctx, what.Thing, what), n.tables.Put(ctx, "last-notifications", what.Thing, "", text))
+	return true, err
+}
+
+// keep puts a notification into the table, under its time and sort, and shows it.
+func (n *notifier) keep(ctx context.Context, sort string, what notification) error {
+	text, err := json.Marshal(what)
 	if err != nil {
-		return true, err
+		return actions.Permanent(err)
 	}
-	return true, n.live.Write(ctx, telemetry.Batch{Records: []telemetry.Record{{Key: what.Thing, Time: time.UnixMilli(what.Time), Value: text}}})
+	if err := n.tables.Put(ctx, "notifications", strconv.FormatInt(what.Time, 10), sort, text); err != nil {
+		return err
+	}
+	return n.live.Write(ctx, telemetry.Batch{Records: []telemetry.Record{{Key: what.Thing, Time: time.UnixMilli(what.Time), Value: text}}})
 }
 
 // recent are the last notifications of the last day, oldest first.

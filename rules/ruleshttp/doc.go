@@ -33,5 +33,7 @@
 // tools recognise it. A statement that does not compile is a
 // SqlParseException whose message has line, column and the line with a caret.
 // The message of an InternalException says nothing of the cause, which is
-// logged.
+// logged. A refused rule, as one with an action that is not offered, changes
+// nothing, and its message says so. What is no operation is answered as the
+// service does, 501 NotImplementedException.
 package ruleshttp

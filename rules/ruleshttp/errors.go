@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/thingloom/thingloom/rules"
@@ -11,7 +12,7 @@ import (
 
 var (
 	errUnauthorized = errors.New("not authorized")
-	errNoOperation  = errors.New("there is no such operation")
+	errNoOperation  = errors.New("operation not implemented")
 )
 
 // A requestError is something wrong with the request itself; its text is meant
@@ -41,7 +42,22 @@ var table = []struct {
 	{rules.ErrCycle, answer{http.StatusBadRequest, "InvalidRequestException", ""}},
 	{rules.ErrTooMany, answer{http.StatusGone, "LimitExceededException", ""}},
 	{rules.ErrClosed, answer{http.StatusServiceUnavailable, "ServiceUnavailableException", "the rules engine has been closed"}},
-	{errNoOperation, answer{http.StatusNotFound, "NotFoundException", ""}},
+	{errNoOperation, answer{http.StatusNotImplemented, "NotImplementedException", ""}},
+}
+
+// unchanged adds to the refusal of a rule that cannot work what there is now.
+func unchanged(operation string, err error) error {
+	var bad *rules.RuleError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	switch operation {
+	case "CreateTopicRule":
+		return fmt.Errorf("%w; nothing was stored", err)
+	case "ReplaceTopicRule":
+		return fmt.Errorf("%w; the rule is as it was", err)
+	}
+	return err
 }
 
 func answerOf(err error, rule string) answer {
@@ -51,7 +67,7 @@ func answerOf(err error, rule string) answer {
 	}
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return answer{http.StatusRequestEntityTooLarge, "InvalidRequestException", "the body is too large"}
+		return answer{http.StatusBadRequest, "InvalidRequestException", "the body is too large"}
 	}
 	var request requestError
 	if errors.As(err, &request) {

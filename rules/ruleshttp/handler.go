@@ -78,7 +78,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	out, err := op.run(h, r, rule, body)
 	if err != nil {
-		h.fail(w, r, rule, err)
+		h.fail(w, r, rule, unchanged(op.name, err))
 		return
 	}
 	if out == nil {

@@ -86,7 +86,7 @@ func TestOperations(t *testing.T) {
 		{"PATCH /rules/none " + hot, 401, "UnauthorizedException", denied},
 
 		{`POST /rules/bad {"sql":"SELECT floor(t FROM 'a/b'","actions":[]}`, 400, "SqlParseException", `line 1, column 16`},
-		{`POST /rules/bad {"sql":"SELECT * FROM 'a'","actions":[{"log":{}},{"nothing":{}}]}`, 400, "InvalidRequestException", `actions[1]: unknown action \"nothing\"`},
+		{`POST /rules/bad {"sql":"SELECT * FROM 'a'","actions":[{"log":{}},{"nothing":{}}]}`, 400, "InvalidRequestException", `actions[1]: unknown action \"nothing\"; nothing was stored`},
 		{`POST /rules/bad {"sql":"SELECT * FROM 'a'","actions":[],"errorAction":{"nothing":{}}}`, 400, "InvalidRequestException", `errorAction: unknown action`},
 		{`POST /rules/b%2Fad {"sql":"SELECT * FROM 'a'","actions":[]}`, 400, "InvalidRequestException", `byte 1 is '/'`},
 		{`POST /rules/bad {"actions":[]}`, 400, "InvalidRequestException", `no member sql`},
@@ -96,13 +96,17 @@ func TestOperations(t *testing.T) {
 		{`POST /rules/bad {"sql":"SELECT * FROM 'a'","actions":[],"colour":1}`, 400, "InvalidRequestException", `colour`},
 		{`POST /rules/bad {"sql":"SELECT * FROM 'a'","actions":[]} {}`, 400, "InvalidRequestException", `more after`},
 		{`POST /rules/bad {`, 400, "InvalidRequestException", `cannot be read`},
-		{"POST /rules/bad " + strings.Repeat(" ", 2001), 413, "InvalidRequestException", `too large`},
+		{"POST /rules/bad " + strings.Repeat(" ", 2001), 400, "InvalidRequestException", `too large`},
 
-		{"PUT /rules/hot {}", 404, "NotFoundException", `no such operation`},
-		{"POST /rules {}", 404, "NotFoundException", `no such operation`},
-		{"POST /rules/hot/explode {}", 404, "NotFoundException", `no such operation`},
-		{"GET /rules/hot/enable/x", 404, "NotFoundException", `no such operation`},
-		{"GET /things", 404, "NotFoundException", `no such operation`},
+		{"PUT /rules/hot {}", 501, "NotImplementedException", `operation not implemented`},
+		{"POST /rules {}", 501, "NotImplementedException", `operation not implemented`},
+		{"POST /rules/hot/explode {}", 501, "NotImplementedException", `operation not implemented`},
+		{"GET /rules/hot/enable/x", 501, "NotImplementedException", `operation not implemented`},
+		{"GET /things", 501, "NotImplementedException", `operation not implemented`},
+
+		{`PATCH /rules/hot {"sql":"SELECT * FROM 'a'","actions":[{"nothing":{}}]}`, 400, "InvalidRequestException", `actions[0]: unknown action \"nothing\"; the rule is as it was`},
+		{"GET /rules/hot", 200, "", `"sql":"SELECT * FROM 'x'"`},
+		{"GET /rules/bad", 401, "UnauthorizedException", `'bad' was denied`},
 
 		{"DELETE /rules/hot", 200, "", `{}`},
 		{"GET /rules/hot", 401, "UnauthorizedException", `'hot' was denied`},
@@ -254,5 +258,31 @@ func TestErrorTable(t *testing.T) {
 	}
 	if a := answerOf(fmt.Errorf("save: %w", context.DeadlineExceeded), "r"); a.status != 503 {
 		t.Errorf("a deadline is answered by %+v", a)
+	}
+}
+
+func TestRequireRoles(t *testing.T) {
+	const role = `"roleArn":"arn:aws:iam::1:role/r"`
+	for _, strict := range []bool{true, false} {
+		h := Handler(newEngine(t, nil), &Options{RequireRoles: strict})
+		for _, tt := range []struct{ more, want string }{
+			{`"actions":[{"log":{}},{"republish":{"topic":"b"}}]`, "actions[1]: republish: roleArn is required, and missing; "},
+			{`"actions":[{"republish":{"topic":"b","roleArn":null}}]`, "actions[0]: republish: roleArn"},
+			{`"actions":[],"errorAction":{"republish":{"topic":"b"}}`, "errorAction: republish: roleArn"},
+			{`"actions":[{"republish":{"topic":"b",` + role + `}},{"log":{}}]`, ""},
+		} {
+			for i, method := range []string{"POST", "PATCH"} {
+				status, header, body := do(h, method+` /rules/r {"sql":"SELECT * FROM 'a'",`+tt.more+`}`)
+				if refused := strict && tt.want != ""; refused && (status != 400 || header.Get("x-amzn-ErrorType") != "InvalidRequestException" || !strings.Contains(body, tt.want)) {
+					t.Errorf("%s %s: %d %s", method, tt.more, status, body)
+				} else if !refused && status != 200 {
+					t.Errorf("%s %s, strict %v: %d %s", method, tt.more, strict, status, body)
+				}
+				if strict && tt.want != "" && i == 0 {
+					_, _, _ = do(h, `POST /rules/r {"sql":"SELECT * FROM 'a'","actions":[]}`) // one to replace
+				}
+			}
+			_, _, _ = do(h, "DELETE /rules/r")
+		}
 	}
 }

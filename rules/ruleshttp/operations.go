@@ -26,7 +26,7 @@ type payload struct {
 }
 
 // decode makes a rule of a payload.
-func decode(name string, body []byte) (rules.Rule, error) {
+func (h *handler) decode(name string, body []byte) (rules.Rule, error) {
 	var p payload
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
@@ -44,12 +44,16 @@ func decode(name string, body []byte) (rules.Rule, error) {
 	case p.Actions == nil:
 		return rules.Rule{}, requestError{errors.New("the rule payload has no member actions")}
 	}
-	return rules.Rule{Name: name, SQL: *p.SQL, SQLVersion: p.SQLVersion, Description: p.Description,
-		Disabled: p.Disabled, Actions: *p.Actions, ErrorAction: p.ErrorAction}, nil
+	rule := rules.Rule{Name: name, SQL: *p.SQL, SQLVersion: p.SQLVersion, Description: p.Description,
+		Disabled: p.Disabled, Actions: *p.Actions, ErrorAction: p.ErrorAction}
+	if h.opts.RequireRoles {
+		return rule, checkRoles(rule)
+	}
+	return rule, nil
 }
 
 func create(h *handler, r *http.Request, name string, body []byte) (any, error) {
-	rule, err := decode(name, body)
+	rule, err := h.decode(name, body)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +62,7 @@ func create(h *handler, r *http.Request, name string, body []byte) (any, error) 
 }
 
 func replace(h *handler, r *http.Request, name string, body []byte) (any, error) {
-	rule, err := decode(name, body)
+	rule, err := h.decode(name, body)
 	if err != nil {
 		return nil, err
 	}

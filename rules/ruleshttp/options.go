@@ -20,6 +20,11 @@ type Options struct {
 	// allows everything.
 	Authorize func(r *http.Request, action, resource string) error
 
+	// RequireRoles refuses rules with an action of AWS IoT that lacks the
+	// roleArn which is required there, whatever the action's own parameters
+	// say, so that a rule which is accepted here is accepted there.
+	RequireRoles bool
+
 	// MaxBodyBytes is the largest body read. Zero means 262,144: the engine's
 	// own limit on rules is meant to be met first.
 	MaxBodyBytes int64
