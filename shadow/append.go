@@ -1,10 +1,26 @@
 package shadow
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strconv"
+	"sync"
 )
+
+var scratch = sync.Pool{New: func() any { return new(make([]byte, 0, 1<<10)) }}
+
+// written is what write appends, in memory of just that size.
+func written(write func([]byte) []byte) json.RawMessage {
+	b := scratch.Get().(*[]byte)
+	text := write((*b)[:0])
+	if cap(text) <= 64<<10 {
+		*b = text
+	}
+	text = bytes.Clone(text)
+	scratch.Put(b)
+	return text
+}
 
 func appendRaw(b []byte, name string, raw json.RawMessage) []byte {
 	return append(append(b, name...), raw...)

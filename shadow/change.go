@@ -32,7 +32,7 @@ func newChange(ref Ref, before, after Document, s *sections, r *Request) Change 
 	c.Delta, c.DeltaMetadata = s.delta()
 	state := r.state
 	state.stamp(after.Time.Unix())
-	c.State, c.Metadata = state.appendJSON(nil), state.appendMeta(nil)
+	c.State, c.Metadata = state.json(), state.metadata()
 	return c
 }
 
@@ -48,7 +48,7 @@ func (c Change) Accepted() []byte {
 		b := appendInt([]byte{'{'}, `"version":`, c.Before.Version)
 		return c.tail(b)
 	}
-	b := appendRaw([]byte{'{'}, `"state":`, c.State)
+	b := appendRaw(c.begin(len(c.State)+len(c.Metadata)), `"state":`, c.State)
 	b = appendRaw(b, `,"metadata":`, c.Metadata)
 	b = appendInt(b, `,"version":`, c.After.Version)
 	return c.tail(b)
@@ -61,7 +61,7 @@ func (c Change) DeltaMessage() []byte {
 	if c.Delta == nil {
 		return nil
 	}
-	b := appendInt([]byte{'{'}, `"version":`, c.After.Version)
+	b := appendInt(c.begin(len(c.Delta)+len(c.DeltaMetadata)), `"version":`, c.After.Version)
 	b = appendInt(b, `,"timestamp":`, c.After.Time.Unix())
 	b = appendRaw(b, `,"state":`, c.Delta)
 	b = appendRaw(b, `,"metadata":`, c.DeltaMetadata)
@@ -77,12 +77,17 @@ func (c Change) Documents() []byte {
 	if c.After.Deleted {
 		return nil
 	}
-	b := []byte{'{'}
+	b := c.begin(c.Before.Size() + len(c.Before.Metadata) + c.After.Size() + len(c.After.Metadata) + 128)
 	if c.Before.Version > 0 {
 		b = append(c.Before.appendBody(append(b, `"previous":{`...), nil), `},`...)
 	}
 	b = append(c.After.appendBody(append(b, `"current":{`...), nil), '}')
 	return c.tail(b)
+}
+
+// begin begins a payload with room for texts of n bytes and what is around them.
+func (c Change) begin(n int) []byte {
+	return append(make([]byte, 0, n+len(c.ClientToken)+128), '{')
 }
 
 // tail ends a payload with timestamp and token.

@@ -64,13 +64,13 @@ func (d *differ) values(path string, before, after *node) {
 	case after == nil && before.kind == object && len(before.kids) > 0:
 		d.objects(path, before, none)
 	case before == nil:
-		d.out = append(d.out, FieldChange{path, nil, after.appendJSON(nil)})
+		d.out = append(d.out, FieldChange{path, nil, after.json()})
 	case after == nil:
-		d.out = append(d.out, FieldChange{path, before.appendJSON(nil), nil})
+		d.out = append(d.out, FieldChange{path, before.json(), nil})
 	case before.kind == object && after.kind == object:
 		d.objects(path, before, after)
 	case !equal(before, after):
-		d.out = append(d.out, FieldChange{path, before.appendJSON(nil), after.appendJSON(nil)})
+		d.out = append(d.out, FieldChange{path, before.json(), after.json()})
 	}
 }
 
@@ -103,12 +103,12 @@ func (d Document) Field(pointer string) json.RawMessage {
 	for _, step := range steps[1:] {
 		i := -1
 		if n.kind == object {
-			i = search(&n, quote(pointerUnescaper.Replace(step)))
+			i = search(n.kids, quote(pointerUnescaper.Replace(step)))
 		}
 		if i < 0 {
 			return nil
 		}
 		n = n.kids[i]
 	}
-	return n.appendJSON(nil)
+	return n.json()
 }

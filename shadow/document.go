@@ -62,21 +62,22 @@ func (d Document) sections() (s sections, err error) {
 
 // document is the inverse of sections.
 func (s *sections) document() (d Document) {
-	meta := []byte{'{'}
-	write := func(n *node, name string) json.RawMessage {
-		if len(n.kids) == 0 {
-			return nil
+	d.Metadata = written(func(meta []byte) []byte {
+		meta = append(meta, '{')
+		write := func(n *node, name string) json.RawMessage {
+			if len(n.kids) == 0 {
+				return nil
+			}
+			if meta[len(meta)-1] != '{' {
+				meta = append(meta, ',')
+			}
+			meta = n.appendMeta(append(meta, name...))
+			return n.json()
 		}
-		if len(meta) > 1 {
-			meta = append(meta, ',')
-		}
-		meta = append(meta, name...)
-		meta = n.appendMeta(meta)
-		return n.appendJSON(nil)
-	}
-	d.Desired = write(&s.desired, `"desired":`)
-	d.Reported = write(&s.reported, `"reported":`)
-	d.Metadata = append(meta, '}')
+		d.Desired = write(&s.desired, `"desired":`)
+		d.Reported = write(&s.reported, `"reported":`)
+		return append(meta, '}')
+	})
 	return d
 }
 

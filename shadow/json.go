@@ -3,6 +3,7 @@ package shadow
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -46,22 +47,39 @@ type parser struct {
 	s    string
 	i    int
 	deep bool // stopped at maxNesting
+
+	open []node // of the arrays and objects that are being read, up to where they are
+	room []node // what is left of the memory for those that have been read
 }
 
 func (p *parser) fail(what string) error { return &syntaxError{p.i, what} }
 
+var parsers = sync.Pool{New: func() any { return &parser{open: make([]node, 0, 32)} }}
+
 // parse reads the whole of s, which must be valid UTF-8.
 func parse(s string) (n node, deep bool, err error) {
-	p := parser{s: s}
+	p := parsers.Get().(*parser)
+	p.s = s
+	n, err = p.whole()
+	deep = p.deep
+	if cap(p.open) <= 1<<10 {
+		clear(p.open[:cap(p.open)])
+		*p = parser{open: p.open[:0]}
+		parsers.Put(p)
+	}
+	return n, deep, err
+}
+
+func (p *parser) whole() (n node, err error) {
 	p.space()
-	if err = p.value(&n, 0); err != nil {
-		return n, p.deep, err
+	if n, err = p.value(0); err != nil {
+		return n, err
 	}
 	p.space()
-	if p.i < len(s) {
-		return n, false, p.fail("text after the value")
+	if p.i < len(p.s) {
+		return n, p.fail("text after the value")
 	}
-	return n, false, nil
+	return n, nil
 }
 
 func (p *parser) space() {
@@ -75,113 +93,133 @@ func (p *parser) space() {
 	}
 }
 
-func (p *parser) value(n *node, depth int) error {
+func (p *parser) value(depth int) (n node, err error) {
 	if p.i >= len(p.s) {
-		return p.fail("unexpected end")
+		return n, p.fail("unexpected end")
 	}
 	if depth > maxNesting {
 		p.deep = true
-		return p.fail("nested too deeply")
+		return n, p.fail("nested too deeply")
 	}
 	switch c := p.s[p.i]; {
 	case c == '{':
-		return p.object(n, depth)
+		n.kind = object
+		n.kids, err = p.object(depth)
+		return n, err
 	case c == '[':
-		return p.array(n, depth)
+		n.kind = array
+		n.kids, err = p.array(depth)
+		return n, err
 	case c == '"':
-		s, err := p.str()
-		n.kind, n.text = text, s
-		return err
+		n.kind = text
+		n.text, err = p.str()
+		return n, err
 	case c == '-' || c >= '0' && c <= '9':
-		return p.number(n)
+		n.kind = number
+		n.text, err = p.number()
+		return n, err
 	case c == 't':
-		return p.word(n, "true", boolean)
+		return p.word("true", boolean)
 	case c == 'f':
-		return p.word(n, "false", boolean)
+		return p.word("false", boolean)
 	case c == 'n':
-		return p.word(n, "null", null)
+		return p.word("null", null)
 	}
-	return p.fail("unexpected character")
+	return n, p.fail("unexpected character")
 }
 
-func (p *parser) word(n *node, w string, k kind) error {
+func (p *parser) word(w string, k kind) (n node, err error) {
 	if !strings.HasPrefix(p.s[p.i:], w) {
-		return p.fail("unexpected character")
+		return n, p.fail("unexpected character")
 	}
 	p.i += len(w)
-	n.kind, n.text = k, w
-	return nil
+	return node{kind: k, text: w}, nil
 }
 
-func (p *parser) array(n *node, depth int) error {
-	n.kind = array
+// close takes the open values from the one at from on for the children of a node. They lie in one piece of memory with
+// those of other nodes, which they do not grow into.
+func (p *parser) close(from int) []node {
+	n := len(p.open) - from
+	if n > len(p.room) {
+		p.room = make([]node, max(n, min(strings.Count(p.s, ":"), 64))) // as many as there are members, mostly
+	}
+	kids := p.room[:n:n]
+	copy(kids, p.open[from:])
+	p.open, p.room = p.open[:from], p.room[n:]
+	return kids
+}
+
+func (p *parser) array(depth int) (kids []node, err error) {
+	from := len(p.open)
 	p.i++
 	p.space()
 	if p.i < len(p.s) && p.s[p.i] == ']' {
 		p.i++
-		return nil
+		return nil, nil
 	}
 	for {
-		var v node
 		p.space()
-		if err := p.value(&v, depth+1); err != nil {
-			return err
+		v, err := p.value(depth + 1)
+		if err != nil {
+			return nil, err
 		}
-		n.kids = append(n.kids, v)
+		p.open = append(p.open, v)
 		if more, err := p.more(']'); !more {
-			return err
+			return p.close(from), err
 		}
 	}
 }
 
-func (p *parser) object(n *node, depth int) error {
-	n.kind = object
+func (p *parser) object(depth int) (kids []node, err error) {
+	from := len(p.open)
 	p.i++
 	p.space()
 	if p.i < len(p.s) && p.s[p.i] == '}' {
 		p.i++
-		return nil
+		return nil, nil
 	}
 	var seen map[string]int // built once linear search would cost
 	for {
 		p.space()
 		if p.i >= len(p.s) || p.s[p.i] != '"' {
-			return p.fail("expected a member name")
+			return nil, p.fail("expected a member name")
 		}
 		key, err := p.str()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		p.space()
 		if p.i >= len(p.s) || p.s[p.i] != ':' {
-			return p.fail("expected a colon")
+			return nil, p.fail("expected a colon")
 		}
 		p.i++
 		p.space()
-		v := node{key: key}
-		if err := p.value(&v, depth+1); err != nil {
-			return err
+		v, err := p.value(depth + 1)
+		if err != nil {
+			return nil, err
 		}
-		if seen == nil && len(n.kids) > linear {
-			seen = index(n)
+		v.key = key
+		read := p.open[from:]
+		if seen == nil && len(read) > linear {
+			seen = index(read)
 		}
 		j := -1
 		if seen == nil {
-			j = search(n, key)
+			j = search(read, key)
 		} else if k, ok := seen[key]; ok {
 			j = k
 		}
 		switch {
 		case j >= 0:
-			n.kids[j] = v
+			read[j] = v
 		default:
 			if seen != nil {
-				seen[key] = len(n.kids)
+				seen[key] = len(read)
 			}
-			n.kids = append(n.kids, v)
+			p.open = append(p.open, v)
 		}
 		if more, err := p.more('}'); !more {
-			return err
+			return p.close(from), err
 		}
 	}
 }
@@ -203,7 +241,7 @@ func (p *parser) more(end byte) (bool, error) {
 	return false, p.fail("expected a comma or " + string(end))
 }
 
-func (p *parser) number(n *node) error {
+func (p *parser) number() (string, error) {
 	start := p.i
 	digits := func() bool {
 		from := p.i
@@ -218,12 +256,12 @@ func (p *parser) number(n *node) error {
 	if p.i < len(p.s) && p.s[p.i] == '0' {
 		p.i++
 	} else if !digits() {
-		return p.fail("expected a digit")
+		return "", p.fail("expected a digit")
 	}
 	if p.i < len(p.s) && p.s[p.i] == '.' {
 		p.i++
 		if !digits() {
-			return p.fail("expected a digit")
+			return "", p.fail("expected a digit")
 		}
 	}
 	if p.i < len(p.s) && (p.s[p.i] == 'e' || p.s[p.i] == 'E') {
@@ -232,11 +270,10 @@ func (p *parser) number(n *node) error {
 			p.i++
 		}
 		if !digits() {
-			return p.fail("expected a digit")
+			return "", p.fail("expected a digit")
 		}
 	}
-	n.kind, n.text = number, p.s[start:p.i]
-	return nil
+	return p.s[start:p.i], nil
 }
 
 // str reads a string and returns it quoted and canonical.

@@ -152,7 +152,7 @@ func (s *sections) delta() (state, metadata json.RawMessage) {
 	if len(d.kids) == 0 {
 		return nil, nil
 	}
-	return d.appendJSON(nil), d.appendMeta(nil)
+	return d.json(), d.metadata()
 }
 
 // difference returns the members of the object d that the object r lacks or
@@ -213,5 +213,5 @@ func patchOf(from, to *node) json.RawMessage {
 	if len(p.kids) == 0 {
 		return nil
 	}
-	return p.appendJSON(nil)
+	return p.json()
 }

@@ -1,6 +1,7 @@
 package shadow
 
 import (
+	"encoding/json"
 	"math/big"
 	"strconv"
 	"strings"
@@ -9,19 +10,19 @@ import (
 // linear is how many members are searched one by one before a map is built.
 const linear = 16
 
-func search(n *node, key string) int {
-	for i := range n.kids {
-		if n.kids[i].key == key {
+func search(members []node, key string) int {
+	for i := range members {
+		if members[i].key == key {
 			return i
 		}
 	}
 	return -1
 }
 
-func index(n *node) map[string]int {
-	m := make(map[string]int, len(n.kids))
-	for i := range n.kids {
-		m[n.kids[i].key] = i
+func index(members []node) map[string]int {
+	m := make(map[string]int, len(members))
+	for i := range members {
+		m[members[i].key] = i
 	}
 	return m
 }
@@ -38,9 +39,9 @@ func (f *finder) find(key string, hint int) int {
 	case hint < len(f.n.kids) && f.n.kids[hint].key == key:
 		return hint
 	case len(f.n.kids) <= linear:
-		return search(f.n, key)
+		return search(f.n.kids, key)
 	case f.seen == nil:
-		f.seen = index(f.n)
+		f.seen = index(f.n.kids)
 	}
 	if i, ok := f.seen[key]; ok {
 		return i
@@ -62,6 +63,10 @@ func (n *node) member(key string) *node {
 func (n *node) appendJSON(b []byte) []byte {
 	return n.appendTree(b, func(b []byte, n *node) []byte { return append(b, n.text...) })
 }
+
+// json is the compact JSON of n, metadata its metadata.
+func (n *node) json() json.RawMessage     { return written(n.appendJSON) }
+func (n *node) metadata() json.RawMessage { return written(n.appendMeta) }
 
 // appendMeta appends the metadata of n: its shape with {"timestamp":t} in
 // place of each scalar.

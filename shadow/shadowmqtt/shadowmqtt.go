@@ -23,7 +23,12 @@ import (
 
 // A Bus is the part of a broker that the shadow topics need; *broker.Broker
 // has it. A handler runs before the publisher is acknowledged, and its
-// messages leave on topics under $aws.
+// messages leave on topics under $aws. A Bus may also have
+//
+//	Heard(topic string) bool
+//
+// as *broker.Broker has. What a change says on a topic of which it reports
+// false is not made, and not published.
 type Bus interface {
 	Publish(ctx context.Context, topic string, payload []byte) error
 	Subscribe(filter string, h func(ctx context.Context, topic string, payload []byte) error) (cancel func(), err error)
@@ -39,6 +44,7 @@ type Options struct {
 type Endpoint struct {
 	svc    *shadow.Service
 	bus    Bus
+	heard  func(topic string) bool
 	log    *slog.Logger
 	cancel []func()
 
@@ -59,7 +65,10 @@ func New(svc *shadow.Service, bus Bus, opts *Options) (*Endpoint, error) {
 	if svc == nil || bus == nil {
 		return nil, errors.New("shadowmqtt: New needs a service and a bus")
 	}
-	e := &Endpoint{svc: svc, bus: bus, log: slog.New(slog.DiscardHandler)}
+	e := &Endpoint{svc: svc, bus: bus, log: slog.New(slog.DiscardHandler), heard: func(string) bool { return true }}
+	if b, ok := bus.(interface{ Heard(topic string) bool }); ok {
+		e.heard = b.Heard
+	}
 	if opts != nil && opts.Logger != nil {
 		e.log = opts.Logger
 	}
@@ -170,20 +179,25 @@ func (e *Endpoint) reject(ctx context.Context, topic string, err error, token st
 	return e.publish(ctx, topic+"/rejected", shadow.RejectedToken(err, e.svc.Now(), token))
 }
 
-// changed publishes one change. What cannot be published is counted and
-// logged: the change itself is saved, and a device that missed its delta finds
-// it by a get.
+// changed publishes one change to those who hear. What cannot be published is
+// counted and logged: the change itself is saved, and a device that missed its
+// delta finds it by a get.
 func (e *Endpoint) changed(ctx context.Context, c shadow.Change) {
 	base := base(c.Ref)
+	tell := func(end string, payload func() []byte) {
+		if topic := base + end; e.heard(topic) {
+			e.publish(ctx, topic, payload())
+		}
+	}
 	if c.After.Deleted {
-		e.publish(ctx, base+"/delete/accepted", c.Accepted())
+		tell("/delete/accepted", c.Accepted)
 		return
 	}
-	e.publish(ctx, base+"/update/accepted", c.Accepted())
-	if delta := c.DeltaMessage(); delta != nil {
-		e.publish(ctx, base+"/update/delta", delta)
+	tell("/update/accepted", c.Accepted)
+	if c.Delta != nil {
+		tell("/update/delta", c.DeltaMessage)
 	}
-	e.publish(ctx, base+"/update/documents", c.Documents())
+	tell("/update/documents", c.Documents)
 }
 
 func (e *Endpoint) publish(ctx context.Context, topic string, payload []byte) error {

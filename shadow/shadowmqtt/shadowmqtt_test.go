@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -218,4 +219,66 @@ func Example() {
 		}
 	}
 	// Output: $aws/things/lamp-7/shadow/update/delta {"version":1,"timestamp":1700000000,"state":{"on":true},"metadata":{"on":{"timestamp":1700000000}}}
+}
+
+// A hearingBus knows what is heard.
+type hearingBus struct {
+	bus
+	heard map[string]bool
+}
+
+func (b *hearingBus) Heard(topic string) bool { return b.heard[topic] }
+
+// TestUnheardIsNotPublished has subscribers come and go between changes.
+func TestUnheardIsNotPublished(t *testing.T) {
+	b := &hearingBus{}
+	svc, err := shadow.New(shadow.NewMemStore(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := shadowmqtt.New(svc, b, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	ctx := context.Background()
+	const base = "$aws/things/lamp/shadow/"
+	published := uint64(0)
+	for _, c := range []struct{ heard, answers string }{
+		{"", ""},
+		{"update/accepted", "accepted"},
+		{"update/delta", "delta"},
+		{"update/documents", "documents"},
+		{"update/delta update/documents update/accepted", "accepted delta documents"},
+		{"delete/accepted", ""},
+	} {
+		b.heard = map[string]bool{}
+		for _, end := range strings.Fields(c.heard) {
+			b.heard[base+end] = true
+		}
+		if _, err := svc.Update(ctx, shadow.Ref{Thing: "lamp"}, []byte(`{"state":{"desired":{"on":true}}}`)); err != nil {
+			t.Fatal(err)
+		}
+		all := b.take(0)
+		if got := strings.Join(slices.Sorted(maps.Keys(all)), " "); got != c.answers {
+			t.Errorf("with %q heard came %q, want %q", c.heard, got, c.answers)
+		}
+		published += uint64(len(all))
+	}
+	if _, err := svc.Delete(ctx, shadow.Ref{Thing: "lamp"}); err != nil {
+		t.Fatal(err)
+	}
+	if all := b.take(0); len(all) != 1 || all["accepted"] == "" {
+		t.Errorf("the delete was answered by %v", all)
+	}
+	if got := e.Stats().Published; got != published+1 {
+		t.Errorf("%d are counted as published, want %d", got, published+1)
+	}
+	// A request is answered where it is refused, whoever hears.
+	if err := b.Publish(ctx, base+"update", []byte(`{`)); err != nil {
+		t.Fatal(err)
+	}
+	if all := b.take(0); all["rejected"] == "" {
+		t.Error("a refused request is not answered")
+	}
 }

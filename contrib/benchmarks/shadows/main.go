@@ -2,10 +2,11 @@
 // the service takes, how many share a sync and what a sync of that disk costs, and, with a broker over TCP, how long it is
 // from the publish of an update to its delta at a subscriber.
 //
-//	go run ./shadows [-dir DIR] [-rate 10000] [-duration 10s] [-devices 500] [-cpuprofile FILE]
+//	go run ./shadows [-dir DIR] [-rate 10000] [-duration 10s] [-devices 500] [-linger 0] [-procs N] [-cpuprofile FILE]
 //
 // Updates are published at that rate whatever becomes of them, by devices that send to their own shadows in turn, and the
-// time counts from when a publish was due. Everything runs in one process, on the processors that there are.
+// time counts from when a publish was due. Who publishes and who hears the deltas are a process of their own, as clients
+// are, on the same processors.
 package main
 
 import (
@@ -14,11 +15,9 @@ import (
 	"flag"
 	"fmt"
 	"log"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
-	"runtime/pprof"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,37 +26,53 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/thingloom/thingloom/broker"
 	"github.com/thingloom/thingloom/shadow"
-	"github.com/thingloom/thingloom/shadow/shadowmqtt"
 	"github.com/thingloom/thingloom/shadow/shadowpebble"
 )
 
+// A bench is what the flags say.
+type bench struct {
+	rate, devices, writers, procs int
+	duration, linger              time.Duration
+	profile, trace                string
+}
+
 func main() {
 	log.SetFlags(0)
+	var b bench
 	dir := flag.String("dir", "", "folder for the database, on the disk to be measured; empty is a temporary one")
-	rate := flag.Int("rate", 10_000, "updates a second over MQTT")
-	duration := flag.Duration("duration", 10*time.Second, "of each measurement")
-	devices := flag.Int("devices", 500, "connections that publish, each for its own thing")
-	writers := flag.Int("writers", 64, "goroutines that update shadows without MQTT")
-	profile := flag.String("cpuprofile", "", "write a profile of the part over MQTT here")
+	flag.IntVar(&b.rate, "rate", 10_000, "updates a second over MQTT")
+	flag.DurationVar(&b.duration, "duration", 10*time.Second, "of each measurement")
+	flag.IntVar(&b.devices, "devices", 500, "connections that publish, each for its own thing")
+	flag.IntVar(&b.writers, "writers", 64, "goroutines that update shadows without MQTT")
+	flag.IntVar(&b.procs, "procs", runtime.NumCPU()+1, "GOMAXPROCS of the broker's process: a sync keeps one of them from Go, and so does an event loop that waits")
+	flag.DurationVar(&b.linger, "linger", 0, "least time between two syncs")
+	flag.StringVar(&b.profile, "cpuprofile", "", "write a profile of the part over MQTT here")
+	flag.StringVar(&b.trace, "trace", "", "write an execution trace of two seconds of the part over MQTT here")
+	addr := flag.String("load", "", "be the clients of the broker there, for a program that this one starts")
 	flag.Parse()
+	if *addr != "" {
+		if err := b.load(*addr); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	made, err := os.MkdirTemp(*dir, "shadows")
 	if err != nil {
 		log.Fatal(err)
 	}
-	err = run(made, *rate, *devices, *writers, *duration, *profile)
-	if err := errors.Join(err, os.RemoveAll(made)); err != nil {
+	if err := errors.Join(b.run(made), os.RemoveAll(made)); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(dir string, rate, devices, writers int, duration time.Duration, profile string) error {
+func (b *bench) run(dir string) error {
 	if err := disk(dir); err != nil {
 		return err
 	}
 	syncs := &syncs{FS: vfs.Default}
-	db, err := pebble.Open(filepath.Join(dir, "db"), &pebble.Options{FS: syncs, Logger: quiet{}, MemTableSize: 32 << 20, FormatMajorVersion: pebble.FormatNewest})
+	db, err := pebble.Open(filepath.Join(dir, "db"), &pebble.Options{FS: syncs, Logger: quiet{}, MemTableSize: 32 << 20, FormatMajorVersion: pebble.FormatNewest,
+		WALMinSyncInterval: func() time.Duration { return b.linger }})
 	if err != nil {
 		return err
 	}
@@ -66,20 +81,11 @@ func run(dir string, rate, devices, writers int, duration time.Duration, profile
 	if err != nil {
 		return err
 	}
-	if err := service(svc, syncs, writers, duration); err != nil {
+	runtime.GOMAXPROCS(b.procs)
+	if err := b.service(svc, syncs); err != nil {
 		return err
 	}
-	if profile != "" {
-		f, err := os.Create(profile)
-		if err == nil {
-			err = pprof.StartCPUProfile(f)
-		}
-		if err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
-	}
-	return overMQTT(svc, syncs, rate, devices, duration)
+	return b.overMQTT(svc, syncs)
 }
 
 // disk measures a sync of a file that grew by 4 KiB.
@@ -105,16 +111,16 @@ func disk(dir string) error {
 }
 
 // service measures updates by goroutines, each for its own thing.
-func service(svc *shadow.Service, syncs *syncs, writers int, duration time.Duration) error {
+func (b *bench) service(svc *shadow.Service, syncs *syncs) error {
 	var done atomic.Int64
 	var failed atomic.Pointer[error]
 	var all sync.WaitGroup
 	syncs.reset()
 	began := time.Now()
-	for w := range writers {
+	for w := range b.writers {
 		all.Go(func() {
 			ref := shadow.Ref{Thing: fmt.Sprint("writer-", w)}
-			for n := 0; time.Since(began) < duration && failed.Load() == nil; n++ {
+			for n := 0; time.Since(began) < b.duration && failed.Load() == nil; n++ {
 				if _, err := svc.Update(context.Background(), ref, fmt.Appendf(nil, `{"state":{"reported":{"temperature":%d}}}`, n)); err != nil {
 					failed.Store(&err)
 				}
@@ -126,83 +132,8 @@ func service(svc *shadow.Service, syncs *syncs, writers int, duration time.Durat
 	if err := failed.Load(); err != nil {
 		return *err
 	}
-	fmt.Printf("service, %d writers: %.0f durable updates/s, %s\n", writers, float64(done.Load())/time.Since(began).Seconds(), syncs.report(done.Load()))
+	fmt.Printf("service, %d writers: %.0f durable updates/s, %s\n", b.writers, float64(done.Load())/time.Since(began).Seconds(), syncs.report(done.Load()))
 	return nil
-}
-
-// overMQTT measures from the publish of an update to its delta.
-func overMQTT(svc *shadow.Service, syncs *syncs, rate, devices int, duration time.Duration) error {
-	b, err := broker.New(broker.NewMemStore(), &broker.Options{Authenticator: broker.AllowAll{}, Authorizer: broker.AllowAll{}})
-	if err != nil {
-		return err
-	}
-	topics, err := shadowmqtt.New(svc, b, nil)
-	if err != nil {
-		return err
-	}
-	defer topics.Close()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- b.Serve(ctx, l) }()
-	defer func() { stop(); <-served }()
-
-	sub, err := newSubscriber(l.Addr().String())
-	if err != nil {
-		return err
-	}
-	defer sub.Close()
-	pubs := make([]*publisher, devices)
-	for i := range pubs {
-		if pubs[i], err = newPublisher(l.Addr().String(), fmt.Sprintf("device-%d", i)); err != nil {
-			return err
-		}
-		defer pubs[i].Close()
-	}
-	rand.Shuffle(len(pubs), func(i, j int) { pubs[i], pubs[j] = pubs[j], pubs[i] })
-	warm := duration / 5
-	syncs.reset()
-	sent, late, err := drive(pubs, rate, warm+duration)
-	if err != nil {
-		return err
-	}
-	for range 100 { // what is under way
-		if sub.deltas() == sent {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	took := sub.latencies(warm)
-	stats := topics.Stats()
-	if len(took) == 0 {
-		return errors.New("no delta came")
-	}
-	fmt.Printf("MQTT, %d devices, %d updates/s asked for: %d sent, %d deltas, %d rejected, sender behind by at most %v, %s\n", devices, rate, sent, sub.deltas(), stats.Rejected, late.Round(time.Millisecond), syncs.report(int64(sent)))
-	fmt.Printf("publish to delta: p50 %v, p90 %v, p99 %v, p99.9 %v, most %v\n", at(took, 500), at(took, 900), at(took, 990), at(took, 999), at(took, 1000))
-	return nil
-}
-
-// drive publishes at a rate, by the publishers in turn. late is how far it was behind at most.
-func drive(pubs []*publisher, rate int, duration time.Duration) (sent int, late time.Duration, err error) {
-	began := time.Now()
-	total := int(float64(rate) * duration.Seconds())
-	for sent < total {
-		due := began.Add(time.Duration(float64(sent) / float64(rate) * float64(time.Second)))
-		switch wait := time.Until(due); {
-		case wait > 0:
-			time.Sleep(wait)
-		case -wait > late:
-			late = -wait
-		}
-		if err := pubs[sent%len(pubs)].publish(due); err != nil {
-			return sent, late, err
-		}
-		sent++
-	}
-	return sent, late, nil
 }
 
 // at is a part of a thousand of what was measured.
