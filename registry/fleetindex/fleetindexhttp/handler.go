@@ -8,8 +8,10 @@ package fleetindexhttp
 import (
 	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
 	"net/http"
 
@@ -136,14 +138,15 @@ func (a *api) search(c *awshttp.Call) (any, error) {
 	if limit < 1 || limit > 500 {
 		return nil, &awshttp.InputError{Field: "maxResults", Reason: fmt.Sprintf("is %d, not 1 to 500", limit)}
 	}
-	after, err := base64.RawURLEncoding.DecodeString(r.NextToken)
-	if err != nil {
-		return nil, &awshttp.InputError{Field: "nextToken", Reason: "is not one that was given out"}
+	limit = min(limit, maxPage)
+	after, ok := r.after()
+	if !ok {
+		return nil, &awshttp.InputError{Field: "nextToken", Reason: "is not one that was given out for this query"}
 	}
 	if r.IndexName == groups {
-		return a.searchGroups(c, r.QueryString, string(after), limit)
+		return a.searchGroups(c, &r, after, limit)
 	}
-	hits, next, err := a.ix.Search(c.Context(), r.QueryString, string(after), limit)
+	hits, next, err := a.ix.Search(c.Context(), r.QueryString, after, limit)
 	if err != nil {
 		return nil, queried(err)
 	}
@@ -173,14 +176,40 @@ func (a *api) search(c *awshttp.Call) (any, error) {
 	return struct {
 		Things []view `json:"things"`
 		Token  string `json:"nextToken,omitempty"`
-	}{all, token(next)}, nil
+	}{all, r.token(next)}, nil
 }
 
-func token(next string) string { return base64.RawURLEncoding.EncodeToString([]byte(next)) }
+// maxPage is how many results a page has at most, also where more are asked for, which the model allows.
+const maxPage = 100
+
+// token is the name to go on after with a sum over it and the query, so that another query's is refused; empty without.
+func (r *request) token(next string) string {
+	if next == "" {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(append(r.sum(next), next...))
+}
+
+func (r *request) sum(next string) []byte {
+	return binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(r.IndexName+"\x00"+r.QueryString+"\x00"+next)))
+}
+
+// after is the name of the request's token; ok is false if there is another token than one for this query.
+func (r *request) after() (name string, ok bool) {
+	if r.NextToken == "" {
+		return "", true
+	}
+	data, err := base64.RawURLEncoding.DecodeString(r.NextToken)
+	if err != nil || len(data) <= 4 {
+		return "", false
+	}
+	name = string(data[4:])
+	return name, string(data[:4]) == string(r.sum(name))
+}
 
 // searchGroups goes through the groups: there are few of them.
-func (a *api) searchGroups(c *awshttp.Call, query, after string, limit int) (any, error) {
-	q, err := fleet.Parse(query)
+func (a *api) searchGroups(c *awshttp.Call, r *request, after string, limit int) (any, error) {
+	q, err := fleet.Parse(r.QueryString)
 	if err != nil {
 		return nil, queried(err)
 	}
@@ -208,7 +237,7 @@ func (a *api) searchGroups(c *awshttp.Call, query, after string, limit int) (any
 	return struct {
 		Groups []view `json:"thingGroups"`
 		Token  string `json:"nextToken,omitempty"`
-	}{all, token(next)}, nil
+	}{all, r.token(next)}, nil
 }
 
 // aggregated reads the request of an aggregation, which is over things.
