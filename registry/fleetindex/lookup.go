@@ -111,7 +111,7 @@ func (l *lookup) all(ctx context.Context, plans []*fleet.Plan, from string, limi
 	var negative []*fleet.Plan
 	for _, p := range plans {
 		if p.Not != nil {
-			negative = append(negative, p.Not)
+			negative = append(negative, p)
 		} else {
 			positive = append(positive, p)
 		}
@@ -121,11 +121,11 @@ func (l *lookup) all(ctx context.Context, plans []*fleet.Plan, from string, limi
 		return found{}, false, err
 	}
 	for _, p := range negative {
-		switch without, ok, err := l.cursor(ctx, p, from, min(l.some, limit)); {
+		switch without, ok, err := l.cursor(ctx, p.Not, from, min(l.some, limit)); {
 		case err != nil:
 			return found{}, false, err
 		case ok && without.exact:
-			c.cursor = difference{c.cursor, without}
+			c = found{difference{c.cursor, without}, c.exact && p.Exact}
 		default:
 			c.exact = false
 		}
