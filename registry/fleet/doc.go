@@ -28,7 +28,11 @@
 //
 //   - AND binds closer than OR.
 //   - Behind a colon a minus belongs to the term: temp:-5 is the number.
-//   - A number equals a number of the same value however it is written.
+//   - A number equals a number of the same value however it is written. An
+//     integer beyond 2^53 is a word and no number.
+//   - White space is what Java calls so: a space that does not break is part of
+//     a word. A term with escaped spaces means the words in a row, as a phrase.
+//   - A shadow without delta has that of its desired and reported state.
 //   - Bounds in quotes are texts. A range is numeric if all its bounds that
 //     are not '*' are numbers; otherwise whole texts are compared.
 //   - '~' and '^' (fuzzy search, boosting) are refused unless escaped, and so

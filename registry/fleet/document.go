@@ -2,10 +2,13 @@ package fleet
 
 import (
 	"encoding/json"
+	"iter"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/tidwall/gjson"
 )
@@ -59,7 +62,7 @@ type Value struct {
 
 // NumberValue is the value of a number.
 func NumberValue(f float64) Value {
-	return Value{Text: strconv.FormatFloat(f, 'f', -1, 64), Number: f, Numeric: true}
+	return Value{Text: Canonical(f), Number: f, Numeric: true}
 }
 
 // Values returns the values of a field: do not modify.
@@ -132,7 +135,7 @@ func (d *Document) attributes(attrs map[string]string) {
 		}
 		v := Value{Text: strings.ToLower(s), String: true}
 		// Attributes are texts; those that read as a JSON number or Boolean are one too.
-		v.Number, v.Numeric = number(s)
+		v.Number, v.Numeric = indexedNumber(s)
 		v.Boolean = s == "true" || s == "false"
 		d.add("attributes."+name, v)
 	}
@@ -164,6 +167,31 @@ func (d *Document) shadowState(prefix string, s gjson.Result) {
 		switch k := key.String(); k {
 		case "desired", "reported", "delta", "metadata", "hasDelta":
 			d.tree(prefix+"."+k, v, maxDepth)
+		}
+		return true
+	})
+	// The text of a shadow that a search returns has no delta.
+	if d.wants(prefix+".delta") && !s.Get("delta").Exists() && s.Get("hasDelta").Type != gjson.False {
+		d.delta(prefix+".delta", s.Get("desired"), s.Get("reported"), maxDepth)
+	}
+}
+
+// delta adds what is desired and not reported so.
+func (d *Document) delta(field string, desired, reported gjson.Result, depth int) {
+	if !desired.IsObject() || depth == 0 {
+		return
+	}
+	has := map[string]gjson.Result{}
+	if reported.IsObject() {
+		has = reported.Map()
+	}
+	desired.ForEach(func(key, v gjson.Result) bool {
+		below := field + "." + key.String()
+		switch r := has[key.String()]; {
+		case v.IsObject() && r.IsObject():
+			d.delta(below, v, r, depth-1)
+		case !reflect.DeepEqual(v.Value(), r.Value()):
+			d.tree(below, v, depth-1)
 		}
 		return true
 	})
@@ -211,7 +239,7 @@ func leaf(v gjson.Result) (Value, bool) {
 		return Value{Text: strings.ToLower(v.Str), String: true}, true
 	case gjson.Number:
 		out := Value{Text: strings.ToLower(v.Raw)}
-		out.Number, out.Numeric = number(v.Raw)
+		out.Number, out.Numeric = indexedNumber(v.Raw)
 		return out, true
 	case gjson.True, gjson.False:
 		return Value{Text: v.Raw, Boolean: true}, true
@@ -227,6 +255,34 @@ func number(s string) (float64, bool) {
 	f, err := strconv.ParseFloat(s, 64)
 	return f, err == nil && !math.IsInf(f, 0)
 }
+
+// maxInteger bounds the integers that are indexed as numbers: beyond, neighbours are the same double.
+const maxInteger = 1 << 53
+
+// indexedNumber reads a JSON number literal that is indexed as a number: others are words.
+func indexedNumber(s string) (float64, bool) {
+	f, ok := number(s)
+	if ok && math.Abs(f) >= maxInteger && !strings.ContainsAny(s, ".eE") {
+		whole, err := strconv.ParseInt(s, 10, 64)
+		ok = err == nil && whole >= -maxInteger && whole <= maxInteger
+	}
+	return f, ok
+}
+
+// isSpace reports whether a character separates words: as Java's Character.isWhitespace has it, without the spaces that
+// do not break.
+func isSpace(r rune) bool {
+	switch {
+	case r <= ' ':
+		return r == ' ' || r >= '\t' && r <= '\r' || r >= 0x1c && r <= 0x1f
+	case r < 0x1680, r == 0x2007, r == 0x202f:
+		return false
+	}
+	return unicode.In(r, unicode.Z)
+}
+
+// words yields the words of a text.
+func words(s string) iter.Seq[string] { return strings.FieldsFuncSeq(s, isSpace) }
 
 // searchedByDefault reports whether queries without a field look into it.
 func searchedByDefault(field string) bool { return !strings.HasPrefix(field, "connectivity.") }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -130,6 +131,70 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+// What the language says of words, numbers and deltas at its edges.
+func TestEdges(t *testing.T) {
+	d := NewDocument(Thing{Name: "t", Attributes: map[string]string{"serial": "9007199254740993", "zero": "-0"},
+		Shadow: json.RawMessage(`{"desired": {"mode": "eco", "n": {"a": 1, "b": [1, 2]}, "gone": {"x": 1}}, "reported": {"mode": "sport", "n": {"a": 1.0, "b": [2, 1]},
+			"note": "needs\u2003oil\u00a0change now", "id": 9007199254740993, "top": 9007199254740992, "ns": 1.7e18, "low": -9007199254740993},
+			"name": {"$package": {"desired": {"v": "1.0.0"}, "hasDelta": true}, "a:b-c_$": {"desired": {"v": 1}, "reported": {"v": 2}, "delta": {"v": 7}}, "same": {"desired": {"v": 1}, "hasDelta": false}}}`)})
+	for query, want := range map[string]bool{
+		`shadow.reported.note:oil\ change`:             false, // a space that does not break is none
+		"shadow.reported.note:oil\u00a0change":         true,
+		`shadow.reported.note:change`:                  false,
+		`shadow.reported.note:needs\ oil*`:             false, // a word has no space
+		"shadow.reported.note:needs\\ oil\u00a0change": true,  // words in a row
+		`shadow.reported.note:now\ needs`:              false,
+		`shadow.reported.note:\ now\ `:                 true,
+
+		`shadow.reported.id:9007199254740993`:  true, // as a word
+		`shadow.reported.id:9007199254740992`:  false,
+		`shadow.reported.id>0`:                 false,
+		`shadow.reported.low<0`:                false,
+		`shadow.reported.top>0`:                true,
+		`shadow.reported.top:9007199254740992`: true,
+		`shadow.reported.ns>0`:                 true,
+		`attributes.serial>0`:                  false,
+		`attributes.serial:9007199254740993`:   true,
+		`attributes.zero:0`:                    true,
+		`attributes.zero:[0 TO 0]`:             true,
+		`attributes.zero:{0 TO *]`:             false,
+
+		`shadow.delta.mode:eco`:               true,
+		`shadow.delta.mode:sport`:             false,
+		`shadow.delta.n.a:*`:                  false,
+		`shadow.delta.n.b:2`:                  true,
+		`shadow.delta.gone.x:1`:               true,
+		`shadow.name.$package.delta.v:1.0.0`:  true,
+		`shadow.name.a\:b-c_$.delta.v:7`:      true, // where it is given it is not worked out
+		`shadow.name.a\:b-c_$.delta.v:1`:      false,
+		`shadow.name.a\:b-c_$.reported.v > 1`: true,
+		`shadow.name.same.delta.v:*`:          false,
+		`NOT shadow.name.same.delta.v:*`:      true,
+	} {
+		q, err := Parse(query)
+		if err != nil {
+			t.Errorf("%s: %v", query, err)
+			continue
+		}
+		if got := q.Match(d); got != want {
+			t.Errorf("%s: got %v", query, got)
+		}
+	}
+}
+
+// Equal numbers are written alike, and as people mostly write them.
+func TestCanonical(t *testing.T) {
+	for f, want := range map[float64]string{0: "0", math.Copysign(0, -1): "0", 12: "12", -5.5: "-5.5", 1e20: "100000000000000000000", 1e21: "1e+21",
+		1e-6: "0.000001", 5e-324: "5e-324", 1 << 53: "9007199254740992"} {
+		if got := Canonical(f); got != want {
+			t.Errorf("%v: got %s, want %s", f, got, want)
+		}
+		if n, ok := number(Canonical(f)); !ok || n != f {
+			t.Errorf("%v: %s is read as %v, %v", f, Canonical(f), n, ok)
+		}
+	}
+}
+
 func TestSyntaxErrors(t *testing.T) {
 	for query, want := range map[string]struct {
 		column int
@@ -145,6 +210,7 @@ func TestSyntaxErrors(t *testing.T) {
 		`a)`:                             {2, "not expected"},
 		`a:"b`:                           {3, "not closed"},
 		`a:""`:                           {3, "empty phrase"},
+		`a:\ `:                           {3, "spaces alone"},
 		`a:[1 TO 2`:                      {3, "not closed"},
 		`a:[1 2]`:                        {6, "TO is expected"},
 		`a:[1* TO 2]`:                    {4, "no wildcard"},

@@ -3,7 +3,6 @@ package fleet
 import (
 	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -77,7 +76,7 @@ func (p *parser) errorAt(pos int, format string, args ...any) error {
 func (p *parser) space() {
 	for p.pos < len(p.src) {
 		r, size := utf8.DecodeRuneInString(p.src[p.pos:])
-		if !unicode.IsSpace(r) {
+		if !isSpace(r) {
 			return
 		}
 		p.pos += size
@@ -105,7 +104,7 @@ func (p *parser) keyword(w string) bool {
 // isEnd reports whether a word cannot go on with s.
 func isEnd(s string) bool {
 	r, _ := utf8.DecodeRuneInString(s)
-	return unicode.IsSpace(r) || strings.ContainsRune(`()[]{}"`, r)
+	return isSpace(r) || strings.ContainsRune(`()[]{}"`, r)
 }
 
 // or reads alternatives. field is that of the parenthesis around, if any.
@@ -246,7 +245,7 @@ func (p *parser) value(field string) (node, error) {
 			return nil, err
 		}
 		p.terms++
-		return leafNode{field, phrase(strings.Fields(strings.ToLower(text)))}, nil
+		return leafNode{field, phraseOf(text)}, nil
 	}
 	w, err := p.word()
 	if err != nil {
@@ -268,7 +267,7 @@ func (p *parser) word() (rawWord, error) {
 	var b strings.Builder
 	for p.pos < len(p.src) {
 		r, size := utf8.DecodeRuneInString(p.src[p.pos:])
-		if unicode.IsSpace(r) || strings.ContainsRune(`()[]{}":<>`, r) {
+		if isSpace(r) || strings.ContainsRune(`()[]{}":<>`, r) {
 			break
 		}
 		switch r {
@@ -312,6 +311,13 @@ func (p *parser) term(field string, w rawWord) (node, error) {
 	}
 	t := &word{plain: strings.ToLower(w.text), wild: len(w.wildcards) > 0}
 	if !t.wild {
+		if strings.ContainsFunc(w.text, isSpace) { // which was escaped: words in a row, as no word has a space
+			words := phraseOf(w.text)
+			if len(words) == 0 {
+				return nil, p.errorAt(w.at, "a term of spaces alone")
+			}
+			return leafNode{field, words}, nil
+		}
 		t.number, t.isNumber = number(w.text)
 		return leafNode{field, t}, nil
 	}
@@ -331,6 +337,8 @@ func (p *parser) term(field string, w rawWord) (node, error) {
 	return leafNode{field, t}, nil
 }
 
+func phraseOf(text string) phrase { return strings.FieldsFunc(strings.ToLower(text), isSpace) }
+
 // quoted reads a phrase.
 func (p *parser) quoted() (string, error) {
 	open := p.pos
@@ -341,7 +349,7 @@ func (p *parser) quoted() (string, error) {
 		p.pos++
 		switch {
 		case c == '"':
-			if strings.TrimSpace(b.String()) == "" {
+			if strings.TrimFunc(b.String(), isSpace) == "" {
 				return "", p.errorAt(open, "an empty phrase")
 			}
 			if p.peek() == '~' || p.peek() == '^' {

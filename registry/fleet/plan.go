@@ -4,6 +4,7 @@ import (
 	"iter"
 	"maps"
 	"math"
+	"strconv"
 	"strings"
 )
 
@@ -13,18 +14,32 @@ func (d *Document) Fields() iter.Seq2[string, []Value] { return maps.All(d.field
 // SearchedByDefault reports whether queries without a field look into it.
 func SearchedByDefault(field string) bool { return searchedByDefault(field) }
 
+// Words yields the words of a value.
+func (v *Value) Words() iter.Seq[string] { return words(v.Text) }
+
+// Canonical is the one way to write a number: what is equal is written alike.
+func Canonical(f float64) string {
+	if f == 0 {
+		f = 0 // not -0
+	}
+	if a := math.Abs(f); a != 0 && (a < 1e-6 || a >= 1e21) {
+		return strconv.FormatFloat(f, 'e', -1, 64)
+	}
+	return strconv.FormatFloat(f, 'f', -1, 64)
+}
+
 // A Term is a condition that an index can answer: which documents have such a
-// value. What it finds holds all documents that the query matches, and maybe
-// others: they are matched one by one.
+// value.
 type Term struct {
 	Kind  TermKind
 	Field string // empty is every field that is searched by default
-	Text  string // lower case: of Word the word, of Prefix its beginning, of TextRange the low end
-	High  string // of TextRange; both ends belong to it
+	Text  string // lower case: of Word and Number the word, of Prefix its beginning, of TextRange the low end
+	High  string // of TextRange
 	Low   float64
-	Up    float64 // of Number both are the number, of NumberRange the ends, which belong to it
+	Up    float64 // of NumberRange both ends, which belong to it
 
-	NoLow, NoHigh bool // of TextRange: that end is open
+	NoLow, NoHigh   bool // of TextRange: that end is open
+	LowOut, HighOut bool // of TextRange: that end does not belong to it
 }
 
 // A TermKind says what a Term asks for.
@@ -33,124 +48,143 @@ type TermKind byte
 // The kinds.
 const (
 	Word        TermKind = iota // a value with that word
+	Number                      // a value that is the number of which Text is the canonical form
 	Prefix                      // a value with a word that begins so
-	Number                      // a value that is that number
 	NumberRange                 // a value that is a number between two
 	TextRange                   // a value whose whole text is between two
 	Exists                      // any value
 )
 
-// A Plan is how an index finds the documents of a query: those of all Any, or
-// where Terms is set, those of one of them. Each is itself a Plan.
-//
-// A leaf has Terms: the documents of any of them. An inner node has All: the
-// documents of each of them, so that the one with the fewest is enough; or Any: the
-// documents of all together. A nil Plan means all documents there are.
+// A Plan is how an index finds the documents of a query. One of Terms, All, Any, Not and Every is set; where there
+// are several of them, each of All and Any is itself a Plan.
 type Plan struct {
-	Terms []Term
-	All   []*Plan
-	Any   []*Plan
+	Terms []Term  // those with any of them
+	All   []*Plan // those of each
+	Any   []*Plan // those of any
+	Not   *Plan   // all but those of a Plan that is Exact
+	Every bool    // all there are
+
+	// Exact is set if the query matches all that is found. Otherwise the query matches some of them, which tell only when
+	// they are read.
+	Exact bool
 }
 
-// Plan returns how to find the documents that q matches, nil if an index is of no
-// use for it.
+// Plan returns how to find the documents that q matches.
 func (q *Query) Plan() *Plan { return planOf(q.root) }
 
 func planOf(n node) *Plan {
 	switch n := n.(type) {
+	case all:
+		return &Plan{Every: true, Exact: true}
+	case not:
+		if of := planOf(n.of); of.Exact {
+			return &Plan{Not: of, Exact: true}
+		}
 	case and:
-		var p Plan
-		for _, one := range n {
-			if sub := planOf(one); sub != nil {
-				p.All = append(p.All, sub)
-			}
-		}
-		switch len(p.All) {
-		case 0:
-			return nil
-		case 1:
-			return p.All[0]
-		}
-		return &p
+		return planOfAll(n)
 	case or:
-		var p Plan
+		p := &Plan{Exact: true}
 		for _, one := range n {
 			sub := planOf(one)
-			if sub == nil {
-				return nil
+			if sub.Every {
+				return sub
 			}
-			p.Any = append(p.Any, sub)
+			p.Any, p.Exact = append(p.Any, sub), p.Exact && sub.Exact
 		}
-		return &p
+		return p
 	case leafNode:
-		if terms := n.terms(); terms != nil {
-			return &Plan{Terms: terms}
-		}
+		return n.plan()
 	}
-	return nil // all, not
+	return &Plan{Every: true}
 }
 
-// terms are those of a leaf, nil if it has none.
-func (n leafNode) terms() []Term {
+func planOfAll(n and) *Plan {
+	p := &Plan{Exact: true}
+	for _, one := range n {
+		sub := planOf(one)
+		if p.Exact = p.Exact && sub.Exact; !sub.Every {
+			p.All = append(p.All, sub)
+		}
+	}
+	switch len(p.All) {
+	case 0:
+		return &Plan{Every: true, Exact: p.Exact}
+	case 1:
+		only := *p.All[0]
+		only.Exact = p.Exact
+		return &only
+	}
+	return p
+}
+
+// plan is that of a leaf.
+func (n leafNode) plan() *Plan {
+	term := func(kind TermKind, text string) Term { return Term{Kind: kind, Field: n.field, Text: text} }
 	switch t := n.test.(type) {
 	case exists:
 		if n.field != "" {
-			return []Term{{Kind: Exists, Field: n.field}}
+			return &Plan{Terms: []Term{term(Exists, "")}, Exact: true}
 		}
 	case *word:
-		var terms []Term
 		if !t.wild {
-			terms = []Term{{Kind: Word, Field: n.field, Text: t.plain}}
-		} else if head := literalHead(t.pattern); head != "" || n.field != "" {
-			terms = []Term{{Kind: Prefix, Field: n.field, Text: head}}
-		} else {
-			return nil
-		}
-		if t.isNumber {
-			terms = append(terms, Term{Kind: Number, Field: n.field, Low: t.number, Up: t.number})
-		}
-		return terms
-	case phrase:
-		if len(t) > 0 {
-			terms := []Term{{Kind: Word, Field: n.field, Text: t[0]}}
-			if f, ok := number(t[0]); ok && len(t) == 1 {
-				terms = append(terms, Term{Kind: Number, Field: n.field, Low: f, Up: f})
+			terms := []Term{term(Word, t.plain)}
+			if t.isNumber {
+				terms = append(terms, term(Number, Canonical(t.number)))
 			}
-			return terms
+			return &Plan{Terms: terms, Exact: true}
 		}
+		head, whole := literalHead(t.pattern)
+		if head != "" || n.field != "" {
+			return &Plan{Terms: []Term{term(Prefix, head)}, Exact: whole}
+		}
+	case phrase:
+		p := &Plan{Exact: len(t) == 1}
+		for _, one := range t {
+			p.All = append(p.All, &Plan{Terms: []Term{term(Word, one)}, Exact: true})
+		}
+		if len(t) == 1 {
+			return p.All[0]
+		}
+		return p
 	case *interval:
-		return n.between(t)
+		if n.field != "" {
+			return &Plan{Terms: []Term{t.term(n.field)}, Exact: true}
+		}
 	}
-	return nil
+	return &Plan{Every: true}
 }
 
-func (n leafNode) between(r *interval) []Term {
+// term is how a range is looked up.
+func (r *interval) term(field string) Term {
 	switch {
-	case n.field == "":
-		return nil
 	case r.anything:
-		return []Term{{Kind: Exists, Field: n.field}}
-	case r.numeric:
-		t := Term{Kind: NumberRange, Field: n.field, Low: r.low.number, Up: r.high.number}
-		if r.low.open {
-			t.Low = math.Inf(-1)
-		}
-		if r.high.open {
-			t.Up = math.Inf(1)
-		}
-		return []Term{t}
+		return Term{Kind: Exists, Field: field}
+	case !r.numeric:
+		return Term{Kind: TextRange, Field: field, Text: r.low.text, High: r.high.text, NoLow: r.low.open, NoHigh: r.high.open,
+			LowOut: r.low.exclusive, HighOut: r.high.exclusive}
 	}
-	return []Term{{Kind: TextRange, Field: n.field, Text: r.low.text, High: r.high.text, NoLow: r.low.open, NoHigh: r.high.open}}
+	t := Term{Kind: NumberRange, Field: field, Low: math.Inf(-1), Up: math.Inf(1)}
+	if !r.low.open {
+		if t.Low = r.low.number; r.low.exclusive {
+			t.Low = math.Nextafter(t.Low, math.Inf(1))
+		}
+	}
+	if !r.high.open {
+		if t.Up = r.high.number; r.high.exclusive {
+			t.Up = math.Nextafter(t.Up, math.Inf(-1))
+		}
+	}
+	return t
 }
 
-// literalHead is what stands before the first wildcard.
-func literalHead(pattern []rune) string {
+// literalHead is what stands before the first wildcard; whole is set if that is a * and nothing follows.
+func literalHead(pattern []rune) (head string, whole bool) {
 	var b strings.Builder
-	for _, r := range pattern {
+	for i, r := range pattern {
 		if r == anyRun || r == anyOne {
-			break
+			return b.String(), r == anyRun && i == len(pattern)-1
 		}
 		b.WriteRune(r)
 	}
-	return b.String()
+	return b.String(), false
 }

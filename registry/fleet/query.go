@@ -150,7 +150,7 @@ func (w *word) match(v *Value) bool {
 	if w.isNumber && v.Numeric {
 		return w.number == v.Number
 	}
-	for part := range strings.FieldsSeq(v.Text) {
+	for part := range words(v.Text) {
 		if w.wild {
 			if matchRunes(w.pattern, part) {
 				return true
@@ -192,10 +192,10 @@ func matchRunes(p []rune, s string) bool {
 }
 
 func (p phrase) match(v *Value) bool {
-	words := strings.Fields(v.Text)
-	for at := 0; at+len(p) <= len(words); at++ {
+	of := strings.FieldsFunc(v.Text, isSpace)
+	for at := 0; at+len(p) <= len(of); at++ {
 		i := 0
-		for i < len(p) && words[at+i] == p[i] {
+		for i < len(p) && of[at+i] == p[i] {
 			i++
 		}
 		if i == len(p) {

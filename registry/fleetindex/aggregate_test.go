@@ -87,3 +87,28 @@ func TestAggregations(t *testing.T) {
 		}
 	}
 }
+
+// What the index cannot decide beside a negation is decided by documents.
+func TestAggregationBesideWildcard(t *testing.T) {
+	ix, ctx := open(t), t.Context()
+	for i := range 20 {
+		if err := ix.PutThing(ctx, registry.Thing{Name: fmt.Sprint("t", i), Type: []string{"alpha", "beta", "gamme"}[i%3], Attributes: map[string]string{"v": fmt.Sprint(i % 2)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for query, want := range map[string]string{
+		"NOT attributes.v:1 AND *a":                        "[{alpha 4} {beta 3}] 7",
+		"*a AND NOT attributes.v:1":                        "[{alpha 4} {beta 3}] 7",
+		"(-attributes.v:1 *a) thingName:t*":                "[{alpha 4} {beta 3}] 7",
+		"NOT (attributes.v:1 OR *a)":                       "[{gamme 3}] 3",
+		"NOT attributes.v:1":                               "[{alpha 4} {beta 3} {gamme 3}] 10",
+		"NOT NOT attributes.v:1":                           "[{beta 4} {alpha 3} {gamme 3}] 10",
+		"NOT *":                                            "[] 0",
+		"NOT attributes.v:1 AND NOT attributes.v:[0 TO 1]": "[] 0",
+		"thingTypeName:*a":                                 "[{alpha 7} {beta 7}] 14",
+	} {
+		if b, total, err := ix.Buckets(ctx, query, "thingTypeName", 10); err != nil || fmt.Sprint(b, total) != want {
+			t.Errorf("%s: %v %d, %v, want %s", query, b, total, err, want)
+		}
+	}
+}

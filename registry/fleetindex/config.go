@@ -195,7 +195,8 @@ func (ix *Index) empty(ctx context.Context) error {
 		ix.things[i].Lock()
 		defer ix.things[i].Unlock()
 	}
-	for _, kind := range []string{keyDoc, keyWord, keyNumber, keyText, keyAnyWord, keyAnyNumber} {
+	// w/ and b/ are kinds of format 2.
+	for _, kind := range []string{keyDoc, keyRegistered, keyText, keyNumber, keyAnyText, "w/", "b/"} {
 		if err := ix.clear(ctx, kind); err != nil {
 			return err
 		}

@@ -15,10 +15,11 @@ type cursor interface {
 	seek(ctx context.Context, name string) (string, error)
 }
 
-// A keys walks keys that are a prefix and a name: of documents, or the entries of one value.
+// A keys walks keys that are a prefix and a name: of all things, or the entries of one value.
 type keys struct {
 	store  registry.Store
 	prefix string
+	roles  role     // of which an entry has one; none is any
 	page   []string // names that were read and not passed
 	seeks  int      // that the page has answered
 	size   int      // of the page, one of pages
@@ -58,7 +59,7 @@ func (k *keys) read(ctx context.Context, name string) error {
 		if err != nil {
 			return fmt.Errorf("fleetindex: search: %w", err)
 		}
-		if at := e.Key[len(k.prefix):]; at >= name {
+		if at := e.Key[len(k.prefix):]; at >= name && in(e, k.roles) {
 			k.page = append(k.page, at)
 		}
 		if len(k.page) == pages[k.size] {
@@ -67,6 +68,11 @@ func (k *keys) read(ctx context.Context, name string) error {
 	}
 	k.end = true
 	return nil
+}
+
+// in reports whether an entry has one of some roles.
+func in(e registry.Entry, roles role) bool {
+	return roles == 0 || len(e.Value) > 0 && role(e.Value[0])&roles != 0
 }
 
 // before is a text with no name between it and the given one: names are UTF-8.
@@ -145,5 +151,22 @@ func (s intersection) seek(ctx context.Context, name string) (string, error) {
 				return name, nil
 			}
 		}
+	}
+}
+
+// A difference walks the names of one that another does not have.
+type difference struct{ of, without cursor }
+
+func (d difference) seek(ctx context.Context, name string) (string, error) {
+	for {
+		at, err := d.of.seek(ctx, name)
+		if err != nil || at == "" {
+			return "", err
+		}
+		not, err := d.without.seek(ctx, at)
+		if err != nil || not != at {
+			return at, err
+		}
+		name = next(at)
 	}
 }

@@ -15,8 +15,15 @@
 // equalities, also several of them joined by AND and OR, as many are read as a
 // page needs. The names that a range or a beginning finds are collected first;
 // beside an equality they are not if they are many, and documents are read
-// instead. What has nothing to look up, as NOT alone, * alone and a range
-// without a field, goes through all documents.
+// instead. NOT walks the names of all things, or of what it is joined to by AND,
+// and leaves out those that it finds, without reading their documents. What has
+// nothing to look up, as a leading wildcard without a field, wildcards in
+// the middle behind what they begin with, and a range without a field, is found by
+// reading documents.
+//
+// An aggregation walks the entries of its field, for all things or those that
+// the query finds, and reads no documents; where few things match it reads theirs, and
+// where only documents tell what matches, it reads what may.
 //
 // # Read your writes
 //
@@ -34,13 +41,15 @@
 // The store is a registry.Store of its own: registry.NewMemStore, or
 // registrypebble below a prefix. Keys, of which zero bytes separate the parts:
 //
-//	d/ thing                     Known, JSON
-//	w/ field 0 word 0 thing      a value of the field has the word, and more
+//	d/ thing                     Known, in parts
+//	g/ thing                     the registry has it
+//	t/ field 0 text 0 thing      a value of the field is the text, has it as a word, or is the number that it writes
 //	n/ field 0 number 0 thing    a value of the field is the number: 16 hexadecimal digits that sort as numbers do
-//	t/ field 0 text 0 thing      a value of the field is the text, at most its first 256 bytes
-//	a/ word 0 thing              a value that is no number, of a field that is searched by default, has the word
-//	b/ number 0 thing            the same for numbers
+//	a/ text 0 thing              a value of a field that is searched by default has the word, or is the number
 //	s                            set while the index is open
 //	c                            Config
 //	f                            the version of this format; an index of another one is built anew
+//
+// The value of t/ and a/ is a byte that says which of these it is, and of what types the values are. Texts are cut after
+// 256 bytes: what that finds too much, or with a zero byte, is matched again.
 package fleetindex

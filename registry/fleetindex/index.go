@@ -121,12 +121,12 @@ func (ix *Index) Close(ctx context.Context) error {
 // Known is what the index knows of one thing. What is nil is not there.
 type Known struct {
 	// Thing is what the registry has; without it the thing is not found, whatever else is known.
-	Thing *registry.Thing `json:"thing,omitempty"`
+	Thing *registry.Thing
 	// Shadows are by name, the classic one under the empty name: each a JSON object with desired, reported, delta,
 	// metadata, hasDelta and version, as far as it has them.
-	Shadows      map[string]json.RawMessage `json:"shadows,omitempty"`
-	Defender     json.RawMessage            `json:"defender,omitempty"` // violations, a JSON object
-	Connectivity *fleet.Connectivity        `json:"connectivity,omitempty"`
+	Shadows      map[string]json.RawMessage
+	Defender     json.RawMessage // violations, a JSON object
+	Connectivity *fleet.Connectivity
 }
 
 // PutThing takes what the registry has of a thing.
@@ -196,7 +196,7 @@ func (ix *Index) Change(ctx context.Context, thing string, f func(*Known) error)
 	if k.empty() {
 		ops = append(ops, registry.Op{Kind: registry.Delete, Key: keyDoc + thing, Prev: registry.Any})
 	} else {
-		value, err := json.Marshal(&k)
+		value, err := k.encode()
 		if err != nil {
 			return fmt.Errorf("fleetindex: thing %s: %w", thing, err)
 		}
@@ -235,15 +235,18 @@ func (k *Known) check(c Config) error {
 	return nil
 }
 
-// differences are what makes the keys of after from those of before, both in order.
-func differences(before, after []string) (ops []registry.Op) {
+// differences are what makes the entries of after from those of before, both in order.
+func differences(before, after []entry) (ops []registry.Op) {
 	for len(before) > 0 || len(after) > 0 {
 		switch {
-		case len(after) == 0 || len(before) > 0 && before[0] < after[0]:
-			ops = append(ops, registry.Op{Kind: registry.Delete, Key: before[0], Prev: registry.Any})
+		case len(after) == 0 || len(before) > 0 && before[0].key < after[0].key:
+			ops = append(ops, registry.Op{Kind: registry.Delete, Key: before[0].key, Prev: registry.Any})
 			before = before[1:]
-		case len(before) == 0 || after[0] < before[0]:
-			ops = append(ops, registry.Op{Key: after[0], Prev: registry.Any})
+		case len(before) == 0 || before[0] != after[0]:
+			ops = append(ops, registry.Op{Key: after[0].key, Value: []byte{byte(after[0].roles)}, Prev: registry.Any})
+			if len(before) > 0 && before[0].key == after[0].key {
+				before = before[1:]
+			}
 			after = after[1:]
 		default:
 			before, after = before[1:], after[1:]
@@ -272,7 +275,7 @@ func (ix *Index) load(ctx context.Context, thing string, k *Known) (found bool, 
 		return false, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(e.Value, k)
+		err = k.decode(e.Value)
 	}
 	if err != nil {
 		return false, fmt.Errorf("fleetindex: thing %s: %w", thing, err)

@@ -16,7 +16,7 @@ func TestOtherFormat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		store := registry.NewMemStore()
-		for _, key := range []string{keyDoc + "old", keyWord + "f\x00w\x00old"} {
+		for _, key := range []string{keyDoc + "old", keyText + "f\x00w\x00old"} {
 			if err := store.Apply(ctx, registry.Op{Key: key, Value: []byte("not JSON"), Prev: registry.Any}); err != nil {
 				t.Fatal(err)
 			}

@@ -5,19 +5,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/tidwall/gjson"
 
 	"github.com/thingloom/thingloom/registry"
 	"github.com/thingloom/thingloom/registry/fleet"
 	"github.com/thingloom/thingloom/registry/registrypebble"
 )
 
-var words = []string{"alpha", "beta", "lamp", "lamp-7", "10", "1e1", "-3", "2.5", "true", "north pole", " lamp  pole", "x y z", "ÄÖ", "10 lamps", ""}
+var words = []string{"alpha", "beta", "lamp", "lamp-7", "10", "1e1", "-3", "2.5", "true", "north pole", " lamp  pole", "x y z", "ÄÖ", "10 lamps", "", long, long + "1", long + " 10", "a\x00b", "a\x01b", "no\u00a0break", "-0", "1.0e1", "9007199254740993", "TRUE"}
+
+var long = strings.Repeat("x", maxText)
 
 // A world is a fleet with its index, and the oracle: what is known of each thing.
 type world struct {
@@ -123,7 +128,8 @@ func (w *world) query(depth int) string {
 		"shadow.reported.deep.l", "shadow.reported.on", "shadow.desired.n", "shadow.hasDelta", "shadow.metadata.reported.n.timestamp",
 		"shadow.name.cfg.reported.n", "shadow.name.cfg.reported.s", "shadow.name.net.hasDelta", "connectivity.connected", "connectivity.timestamp",
 		"connectivity.disconnectReason", "deviceDefender.violationCount", "deviceDefender.p.b.inViolation", "none")
-	value := w.pick("lamp", "lamp*", "l?mp", "*a", "10", "1*", "1e1", "-3", "true", "TRUE", `"north pole"`, `"x y"`, `"10"`, `"lamp pole"`, "pole", "pol*", "t1*", "*", "g1", "none", "1700000002")
+	value := w.pick("lamp", "lamp*", "l?mp", "*a", "10", "1*", "1e1", "-3", "true", "TRUE", `"north pole"`, `"x y"`, `"10"`, `"lamp pole"`, "pole", "pol*", "t1*", "*", "g1", "none", "1700000002",
+		long, long+"1", long+"*", "a\x00b", "a\x01b", "a\x00*", "1.0e1", "0", "-0", "9007199254740993", `north\\ pole`, `"10 lamps"`, "no\u00a0break", "break", "1?", "*p*")
 	n := w.rng.IntN(20) - 5
 	switch k := w.rng.IntN(13); {
 	case k < 4 || depth == 0:
@@ -135,7 +141,8 @@ func (w *world) query(depth int) string {
 	case k == 6:
 		return fmt.Sprintf("%s:%s%d TO %d%s", field, w.pick("[", "{"), n, n+5, w.pick("]", "}"))
 	case k == 7:
-		return field + ":" + w.pick("[alpha TO lamp]", "{alpha TO lamp}", "[* TO lamp]", "[lamp TO *]", "[* TO *]", "[* TO 3}", "[3 TO *]")
+		return field + ":" + w.pick("[alpha TO lamp]", "{alpha TO lamp}", "[* TO lamp]", "[lamp TO *]", "[* TO *]", "[* TO 3}", "[3 TO *]",
+			"{10 TO 10.5}", "[-0 TO 0]", "{-3 TO 2.5}", "{"+long+" TO *]", "["+long+" TO "+long+"}", "{alpha TO alpha]", "[a\x01b TO lamp}", `["10" TO "10 lamps"}`, `{"" TO x}`, `{"10" TO *}`)
 	case k == 8:
 		return "NOT (" + w.query(depth-1) + ")"
 	case k < 11:
@@ -175,14 +182,19 @@ func (w *world) pages(text string, limit int) []string {
 // changes, in pages of any size, in memory and on disk, whatever it collects at once.
 func TestAgainstFullScan(t *testing.T) {
 	ctx := context.Background()
-	asked, found := 0, 0
+	asked, found, exact := 0, 0, 0
 	for seed := range uint64(16) {
 		w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), known: map[string]*fleet.Thing{}}
 		if w.ix = open(t); seed%4 == 3 {
 			w.ix = onDisk(t)
 		}
 		if seed%2 == 1 { // so few that all ways of looking up are gone
-			w.ix.bounds = bounds{few: 1 + w.rng.IntN(4), many: 1 + w.rng.IntN(30), some: 1 + w.rng.IntN(10), dense: w.rng.IntN(20)}
+			w.ix.bounds = bounds{read: w.rng.IntN(30), few: 1 + w.rng.IntN(4), many: 1 + w.rng.IntN(30), some: 1 + w.rng.IntN(10), dense: w.rng.IntN(20)}
+		}
+		c := Everything
+		c.CustomFields = []Field{{"attributes.a", String}, {"attributes.b", Number}, {"shadow.reported.on", Boolean}, {"shadow.reported.deep.l", Number}, {"shadow.name.cfg.reported.s", String}}
+		if err := w.ix.SetConfig(ctx, c); err != nil {
+			t.Fatal(err)
 		}
 		for step := range 300 {
 			if w.step(); step%5 != 0 {
@@ -199,6 +211,16 @@ func TestAgainstFullScan(t *testing.T) {
 			if got := w.pages(text, limit); !slices.Equal(got, want) {
 				t.Fatalf("seed %d, step %d: %s in pages of %d, %+v: got %q, want %q", seed, step, text, limit, w.ix.bounds, got, want)
 			}
+			l := lookup{w.ix.store, w.ix.bounds}
+			if c, _, err := l.cursor(ctx, q.Plan(), next(""), unlimited); err != nil {
+				t.Fatal(err)
+			} else if c.exact {
+				exact++
+				if got := walked(t, c); !slices.Equal(got, want) {
+					t.Fatalf("seed %d, step %d: the index decides alone on %q, %+v: got %q, want %q", seed, step, text, w.ix.bounds, got, want)
+				}
+			}
+			w.aggregate(text, want)
 			all := []string{}
 			for hit, err := range w.ix.All(ctx, text) {
 				if err != nil {
@@ -212,8 +234,69 @@ func TestAgainstFullScan(t *testing.T) {
 		}
 		w.nothingIsLeft(seed)
 	}
-	if asked < 400 || found < asked/3 {
-		t.Errorf("of %d queries %d found something: the test has become blunt", asked, found)
+	if asked < 400 || found < asked/3 || exact < asked/2 {
+		t.Errorf("of %d queries %d found something, %d were decided by the index alone: the test has become blunt", asked, found, exact)
+	}
+}
+
+// walked are the names of a cursor.
+func walked(t *testing.T, c cursor) []string {
+	t.Helper()
+	got := []string{}
+	for name, err := c.seek(t.Context(), next("")); ; name, err = c.seek(t.Context(), next(name)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == "" {
+			return got
+		}
+		got = append(got, name)
+	}
+}
+
+// aggregate holds an aggregation of a random field over what a query matches against one of the documents.
+func (w *world) aggregate(query string, matched []string) {
+	w.t.Helper()
+	fields := append(w.ix.Config().CustomFields, Field{"thingName", String}, Field{"thingGroupNames", String}, Field{"registry.version", Number},
+		Field{"shadow.version", Number}, Field{"shadow.name.cfg.version", Number}, Field{"connectivity.connected", Boolean}, Field{"connectivity.disconnectReason", String})
+	f := fields[w.rng.IntN(len(fields))]
+	want := map[string]int{}
+	for _, name := range matched {
+		k := w.known[name]
+		seen := map[string]bool{}
+		var values []fleet.Value
+		if name, ok := strings.CutSuffix(f.Name, ".version"); ok {
+			v := gjson.GetBytes(k.Shadow, strings.TrimPrefix(strings.TrimPrefix(f.Name, "shadow."), "registry."))
+			if name == "registry" {
+				values = []fleet.Value{fleet.NumberValue(1)}
+			} else if v.Exists() {
+				values = []fleet.Value{fleet.NumberValue(v.Num)}
+			}
+		} else {
+			values = fleet.NewDocument(*k).Values(f.Name)
+		}
+		for _, v := range values {
+			text := v.Text
+			switch {
+			case f.Type == Number && v.Numeric:
+				text = fleet.Canonical(v.Number)
+			case f.Type == String && v.String, f.Type == Boolean && v.Boolean:
+			default:
+				continue
+			}
+			if !seen[text] {
+				seen[text] = true
+				want[text]++
+			}
+		}
+	}
+	buckets, total, err := w.ix.Buckets(w.t.Context(), query, f.Name, 10_000)
+	got := map[string]int{}
+	for _, b := range buckets {
+		got[b.Value] += b.Count
+	}
+	if err != nil || total != len(matched) || !maps.Equal(got, want) || len(got) != len(buckets) {
+		w.t.Fatalf("%q of %+v by %+v: got %v of %d, %v, want %v of %d", f, query, w.ix.bounds, buckets, total, err, want, len(matched))
 	}
 }
 

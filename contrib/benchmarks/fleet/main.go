@@ -102,7 +102,10 @@ func open(ctx context.Context, dir string, block int) (*fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.index, err = fleetindex.Open(ctx, entries, &fleetindex.Options{Config: fleetindex.Everything, Feed: f.feed})
+	config := fleetindex.Everything
+	config.CustomFields = []fleetindex.Field{{Name: "attributes.site", Type: fleetindex.String}, {Name: "attributes.floor", Type: fleetindex.Number},
+		{Name: "shadow.reported.battery", Type: fleetindex.Number}, {Name: "shadow.reported.on", Type: fleetindex.Boolean}}
+	f.index, err = fleetindex.Open(ctx, entries, &fleetindex.Options{Config: config, Feed: f.feed})
 	return f, err
 }
 
@@ -121,7 +124,7 @@ func run(ctx context.Context, dir string, things, block int, rebuild bool) (err 
 		return err
 	}
 	memory("loaded")
-	if rebuild {
+	if rebuild || f.index.Status() != fleetindex.Active { // the last build was cut off
 		began, cpu := time.Now(), cpuTime()
 		if err := f.index.Rebuild(ctx); err != nil {
 			return err
@@ -130,7 +133,16 @@ func run(ctx context.Context, dir string, things, block int, rebuild bool) (err 
 		fmt.Printf("index built by one call: %v, %.0f things/s, CPU time %v\n", took.Round(100*time.Millisecond), float64(things)/took.Seconds(), (cpuTime() - cpu).Round(100*time.Millisecond))
 		memory("index built")
 	}
+	if s, err := f.index.Statistics(ctx, "*", "thingName"); err != nil || s.Count != things {
+		return errors.Join(fmt.Errorf("the index has %d of %d things", s.Count, things), err)
+	}
 	if err := f.search(ctx, things); err != nil {
+		return err
+	}
+	if err := f.pages(ctx); err != nil {
+		return err
+	}
+	if err := f.aggregate(ctx); err != nil {
 		return err
 	}
 	if err := f.update(ctx, things); err != nil {

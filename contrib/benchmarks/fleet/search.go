@@ -20,6 +20,7 @@ var searches = []struct {
 	{"equality, text, 1 hit", "attributes.serial:s%d", 100, 500},
 	{"equality, number, 1 hit", "shadow.reported.battery:%d", 100, 500},
 	{"equality, thingName", "thingName:thing-%07d", 100, 500},
+	{"equality, number, not as it is written", "shadow.reported.battery:%d.0", 100, 500},
 	{"equality, text, 1 % of all, first 100", "attributes.site:site7", 100, 50},
 	{"equality, number, 2.5 % of all, first 100", "attributes.floor:7", 100, 50},
 	{"equality, Boolean, all, first 100", "shadow.reported.on:true", 100, 50},
@@ -29,6 +30,13 @@ var searches = []struct {
 	{"range, 1 hit", "shadow.reported.battery:[%d TO %[1]d]", 100, 200},
 	{"range, 1,000 hits, first 100", "shadow.reported.battery:[2000 TO 2999]", 100, 50},
 	{"range, half of all, first 100", "shadow.reported.temperature<20", 100, 10},
+	{"range of texts, 10 hits", `attributes.serial:["s12345" TO "s1234509"]`, 100, 50},
+	{"NOT of 1 %, first 100", "NOT attributes.site:site7", 100, 50},
+	{"1 % NOT what all are: nothing", "attributes.site:site7 NOT shadow.reported.on:true", 100, 10},
+	{"NOT of what all are: nothing", "NOT shadow.reported.on:true", 100, 3},
+	{"all, first 100", "*", 100, 50},
+	{"a word in any field, 1 hit", "s%d", 100, 200},
+	{"a number in any field, 1 hit", "%d", 100, 200},
 	{"beginning, 1 to 1,111 hits, first 100", "attributes.serial:s%d*", 100, 100},
 }
 
@@ -60,6 +68,71 @@ func (f *fleet) search(ctx context.Context, things int) error {
 		}
 		cpu = (cpuTime() - cpu) / time.Duration(s.times)
 		fmt.Printf("| %s | %s | %s | %s | %d |\n", s.title, at(took, 50), at(took, 99), cpu.Round(time.Microsecond), hits)
+	}
+	return nil
+}
+
+// pages measures the pages of 100 of one search, to the end.
+func (f *fleet) pages(ctx context.Context) error {
+	for _, query := range []string{"attributes.site:site7", "shadow.reported.battery<5000", "attributes.serial:s77*", "attributes.site:site7 AND shadow.reported.temperature<20"} {
+		var took []time.Duration
+		hits, after := 0, ""
+		for {
+			began := time.Now()
+			found, next, err := f.index.Search(ctx, query, after, 100)
+			if err != nil {
+				return fmt.Errorf("%s: %w", query, err)
+			}
+			took, hits = append(took, time.Since(began)), hits+len(found)
+			if after = next; next == "" {
+				break
+			}
+		}
+		fmt.Printf("%d pages of %s, %d hits: a page p50 %s, p99 %s\n", len(took), query, hits, at(took, 50), at(took, 99))
+	}
+	return nil
+}
+
+// aggregate measures aggregations, each three times.
+func (f *fleet) aggregate(ctx context.Context) error {
+	fmt.Println("| aggregation | median | answer |")
+	fmt.Println("|---|---|---|")
+	for _, query := range []string{"*", "thingTypeName:lamp", "shadow.reported.temperature<20", "attributes.site:site7", "NOT attributes.site:site7"} {
+		for _, a := range []struct {
+			title string
+			do    func() (any, error)
+		}{
+			{"statistics of the battery", func() (any, error) {
+				s, err := f.index.Statistics(ctx, query, "shadow.reported.battery")
+				return fmt.Sprintf("%d, average %.1f", s.Count, s.Average), err
+			}},
+			{"percentiles of the battery", func() (any, error) {
+				p, err := f.index.Percentiles(ctx, query, "shadow.reported.battery", []float64{50, 99})
+				return p, err
+			}},
+			{"cardinality of the battery", func() (any, error) { return f.index.Cardinality(ctx, query, "shadow.reported.battery") }},
+			{"buckets of the site", func() (any, error) {
+				b, total, err := f.index.Buckets(ctx, query, "attributes.site", 10)
+				return fmt.Sprintf("%d of %d", len(b), total), err
+			}},
+			{"statistics of a Boolean", func() (any, error) {
+				s, err := f.index.Statistics(ctx, query, "shadow.reported.on")
+				return s.Sum, err
+			}},
+			{"statistics of the version", func() (any, error) { s, err := f.index.Statistics(ctx, query, ""); return s.Count, err }},
+		} {
+			var took []time.Duration
+			var answer any
+			for range 3 {
+				began := time.Now()
+				var err error
+				if answer, err = a.do(); err != nil {
+					return err
+				}
+				took = append(took, time.Since(began))
+			}
+			fmt.Printf("| %s where %s | %s | %v |\n", a.title, query, at(took, 50), answer)
+		}
 	}
 	return nil
 }

@@ -136,6 +136,7 @@ func (a *api) search(c *awshttp.Call) (any, error) {
 	if limit < 1 || limit > 500 {
 		return nil, &awshttp.InputError{Field: "maxResults", Reason: fmt.Sprintf("is %d, not 1 to 500", limit)}
 	}
+	limit = min(limit, maxPage)
 	after, ok := awshttp.OpenToken(r.search(), r.NextToken)
 	if !ok {
 		return nil, &awshttp.InputError{Field: "nextToken", Reason: "is not one that was given out"}
@@ -175,6 +176,9 @@ func (a *api) search(c *awshttp.Call) (any, error) {
 		Token  string `json:"nextToken,omitempty"`
 	}{all, r.token(next)}, nil
 }
+
+// maxPage is how many results a page has at most, also where more are asked for, which the model allows.
+const maxPage = 100
 
 // search names what is paged through: a token is of one search.
 func (r *request) search() string { return "SearchIndex " + r.IndexName + " " + r.QueryString }

@@ -2,6 +2,7 @@ package fleetindexhttp_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -65,6 +66,12 @@ func TestOperations(t *testing.T) {
 		{"POST", "/indices/search", `{"queryString":"thingTypeName:lamp","maxResults":2}`, 200, "", `"thingName":"lamp-0".*"thingName":"lamp-1".*"nextToken":"(.*)"`},
 		{"POST", "/indices/search", `{"queryString":"thingTypeName:lamp","maxResults":2,"nextToken":"TOKEN"}`, 200, "", `"thingName":"lamp-2".*"thingName":"lamp-3".*"nextToken":"(.*)"`},
 		{"POST", "/indices/search", `{"queryString":"thingTypeName:lamp","maxResults":2,"nextToken":"TOKEN"}`, 200, "", `^{"things":\[{"thingName":"lamp-4",[^}]*}}\]}$`},
+		{"POST", "/indices/search", `{"queryString":"thingTypeName:lamp","maxResults":2,"nextToken":"bGFtcC0x"}`, 400, "InvalidRequestException", "nextToken"},
+		{"POST", "/indices/search", `{"queryString":"thingTypeName:lamp","maxResults":2,"nextToken":"?"}`, 400, "InvalidRequestException", "nextToken"},
+		{"POST", "/indices/search", `{"queryString":"thingTypeName:lamp","maxResults":2}`, 200, "", `"nextToken":"(.*)"`},
+		{"POST", "/indices/search", `{"queryString":"thingTypeName:Lamp","maxResults":2,"nextToken":"TOKEN"}`, 400, "InvalidRequestException", "nextToken"},
+		{"POST", "/indices/search", `{"queryString":"thingTypeName:lamp","indexName":"AWS_ThingGroups","nextToken":"TOKEN"}`, 400, "InvalidRequestException", "nextToken"},
+		{"POST", "/indices/search", `{"queryString":"*","maxResults":0}`, 400, "InvalidRequestException", "maxResults"},
 		{"POST", "/indices/search", `{"queryString":"a:b:c"}`, 400, "InvalidQueryException", "column"},
 		{"POST", "/indices/search", `{}`, 400, "InvalidRequestException", "queryString"},
 		{"POST", "/indices/search", `{"queryString":"*","indexName":"x"}`, 404, "ResourceNotFoundException", ""},
@@ -135,5 +142,51 @@ func TestOperations(t *testing.T) {
 	}
 	if len(fleetindexhttp.Operations()) != 10 {
 		t.Errorf("%q", fleetindexhttp.Operations())
+	}
+}
+
+// A page has at most 100 results, and its token goes on behind them.
+func TestPages(t *testing.T) {
+	ctx := t.Context()
+	reg, err := registry.New(registry.NewMemStore(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ix, err := fleetindex.Open(ctx, registry.NewMemStore(), &fleetindex.Options{Config: fleetindex.Everything})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 250 {
+		if err := ix.PutThing(ctx, registry.Thing{Name: fmt.Sprintf("t%03d", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mux := http.NewServeMux()
+	fleetindexhttp.Mount(mux, ix, reg, nil)
+	for _, asked := range []int{100, 101, 500} {
+		var pages []int
+		seen, token := map[string]bool{}, ""
+		for {
+			body := fmt.Sprintf(`{"queryString":"*","maxResults":%d,"nextToken":%q}`, asked, token)
+			w := httptest.NewRecorder()
+			mux.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "POST", "/indices/search", strings.NewReader(body)))
+			var out struct {
+				Things    []struct{ ThingName string }
+				NextToken string
+			}
+			if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil || w.Code != 200 {
+				t.Fatal(w.Code, w.Body, err)
+			}
+			for _, thing := range out.Things {
+				seen[thing.ThingName] = true
+			}
+			pages = append(pages, len(out.Things))
+			if token = out.NextToken; token == "" {
+				break
+			}
+		}
+		if fmt.Sprint(pages) != "[100 100 50]" || len(seen) != 250 {
+			t.Errorf("pages of %d: %v, %d things", asked, pages, len(seen))
+		}
 	}
 }
