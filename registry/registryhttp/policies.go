@@ -235,8 +235,11 @@ func listPolicyPrincipals(c *call) (any, error) {
 }
 
 func getEffectivePolicies(c *call) (any, error) {
-	var in struct{ Principal string }
+	var in struct{ Principal, CognitoIdentityPoolId string }
 	if err := c.Body(&in); err != nil {
+		return nil, err
+	}
+	if err := noCognito(in.CognitoIdentityPoolId); err != nil {
 		return nil, err
 	}
 	list, err := c.reg.EffectivePolicies(c.Context(), in.Principal, c.Query("thingName"))
