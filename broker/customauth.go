@@ -98,6 +98,10 @@ type CustomAuthOptions struct {
 	// Region and Account stand in the ARNs that policies are judged by. Empty means
 	// us-east-1 and 123456789012.
 	Region, Account string
+	// Lookup finds authorizers that were not given to NewCustomAuth, by name, whenever a client connects;
+	// ErrNotFound says that there is none. For an empty name it gives the default one, which is that
+	// of the clients that name none and show no certificate. Nil knows none.
+	Lookup func(ctx context.Context, name string) (CustomAuthorizer, error)
 	// Timeout is how long a function may take. Zero means 5 s.
 	Timeout time.Duration
 }
@@ -127,14 +131,10 @@ func NewCustomAuth(next Authenticator, opts *CustomAuthOptions, authorizers ...C
 	}
 	var errs []error
 	for _, one := range authorizers {
-		switch {
-		case one.Name == "" || one.Invoke == nil:
-			errs = append(errs, fmt.Errorf("broker: custom authorizer %q: a name and a function are needed", one.Name))
-		case a.authorizers[one.Name] != nil:
+		if a.authorizers[one.Name] != nil {
 			errs = append(errs, fmt.Errorf("broker: two custom authorizers %q", one.Name))
-		case len(one.Keys) > 0 && one.TokenKeyName == "":
-			errs = append(errs, fmt.Errorf("broker: custom authorizer %q: signing needs a token key name", one.Name))
 		}
+		errs = append(errs, one.check())
 		a.authorizers[one.Name] = &one
 	}
 	if a.opts.Default != "" && a.authorizers[a.opts.Default] == nil {
@@ -146,6 +146,46 @@ func NewCustomAuth(next Authenticator, opts *CustomAuthOptions, authorizers ...C
 	return a, errors.Join(errs...)
 }
 
+func (o *CustomAuthorizer) check() error {
+	switch {
+	case o.Name == "" || o.Invoke == nil:
+		return fmt.Errorf("broker: custom authorizer %q: a name and a function are needed", o.Name)
+	case len(o.Keys) > 0 && o.TokenKeyName == "":
+		return fmt.Errorf("broker: custom authorizer %q: signing needs a token key name", o.Name)
+	}
+	return nil
+}
+
+// find returns the authorizer of that name, or nil.
+func (a *CustomAuth) find(ctx context.Context, name string) (*CustomAuthorizer, error) {
+	if one := a.authorizers[name]; one != nil || a.opts.Lookup == nil {
+		return one, nil
+	}
+	one, err := a.opts.Lookup(ctx, name)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err == nil {
+		err = one.check()
+	}
+	return &one, err
+}
+
+// choose returns the authorizer of a client, nil if it is next's.
+func (a *CustomAuth) choose(ctx context.Context, name string, c *Credentials) (*CustomAuthorizer, error) {
+	if name == "" {
+		name = a.opts.Default
+	}
+	if name == "" && c.TLS != nil && len(c.TLS.PeerCertificates) > 0 {
+		return nil, nil
+	}
+	one, err := a.find(ctx, name)
+	if err == nil && one == nil && name != "" {
+		err = fmt.Errorf("%w: no custom authorizer %q", ErrNotAuthorized, name)
+	}
+	return one, err
+}
+
 // Authenticate implements [Authenticator]; the broker calls Admit.
 func (a *CustomAuth) Authenticate(ctx context.Context, c Credentials) (string, error) {
 	admission, err := a.Admit(ctx, c)
@@ -155,41 +195,73 @@ func (a *CustomAuth) Authenticate(ctx context.Context, c Credentials) (string, e
 // Admit implements [Admitter].
 func (a *CustomAuth) Admit(ctx context.Context, c Credentials) (Admission, error) {
 	in, say := customAuthRequest(&c)
-	name := say(customAuthName)
-	if name == "" {
-		name = a.opts.Default
+	one, err := a.choose(ctx, say(customAuthName), &c)
+	if err != nil {
+		return Admission{}, err
 	}
-	if name == "" {
+	if one == nil {
 		if next, ok := a.next.(Admitter); ok {
 			return next.Admit(ctx, c)
 		}
 		principal, err := a.next.Authenticate(ctx, c)
 		return Admission{Principal: principal}, err
 	}
-	one := a.authorizers[name]
-	if one == nil {
-		return Admission{}, fmt.Errorf("%w: no custom authorizer %q", ErrNotAuthorized, name)
-	}
 	if one.TokenKeyName != "" {
 		in.Token = say(one.TokenKeyName)
 	}
 	if len(one.Keys) > 0 {
 		if !signedBy(one.Keys, in.Token, say(customAuthSignature)) {
-			return Admission{}, fmt.Errorf("%w: custom authorizer %q: signature of the token", ErrBadCredentials, name)
+			return Admission{}, fmt.Errorf("%w: custom authorizer %q: signature of the token", ErrBadCredentials, one.Name)
 		}
 		in.SignatureVerified = true
 	}
 	return a.invoke(ctx, one, &in)
 }
 
-// invoke asks the function, now and for each refresh.
-func (a *CustomAuth) invoke(ctx context.Context, one *CustomAuthorizer, in *CustomAuthRequest) (Admission, error) {
+// Test asks the function of one authorizer, also one that Lookup does not give, as for a client that has
+// shown what is in the request: Token, TLS, HTTP and MQTT; the rest of it is filled in. A token without
+// a good signature is not authenticated where signing is on, and the function is not asked. An error is that
+// of the function, or says what is wrong with its answer.
+func (a *CustomAuth) Test(ctx context.Context, one CustomAuthorizer, in CustomAuthRequest, signature string) (CustomAuthResult, error) {
+	if err := one.check(); err != nil {
+		return CustomAuthResult{}, err
+	}
+	in.ConnectionMetadata.ID = textOfUUID(newUUID())
+	in.Protocols = nil
+	for _, p := range []struct {
+		name  string
+		shown bool
+	}{{"tls", in.ProtocolData.TLS != nil}, {"http", in.ProtocolData.HTTP != nil}, {"mqtt", in.ProtocolData.MQTT != nil}} {
+		if p.shown {
+			in.Protocols = append(in.Protocols, p.name)
+		}
+	}
+	if len(one.Keys) > 0 {
+		if in.SignatureVerified = signedBy(one.Keys, in.Token, signature); !in.SignatureVerified {
+			return CustomAuthResult{}, nil
+		}
+	}
+	out, err := a.call(ctx, &one, &in)
+	if err == nil && out.IsAuthenticated {
+		_, err = out.check()
+	}
+	return out, err
+}
+
+// call asks the function.
+func (a *CustomAuth) call(ctx context.Context, one *CustomAuthorizer, in *CustomAuthRequest) (CustomAuthResult, error) {
 	limited, cancel := context.WithTimeout(ctx, a.opts.Timeout)
 	defer cancel()
 	out, err := one.Invoke(limited, *in)
 	if err == nil && limited.Err() != nil {
 		err = limited.Err()
 	}
+	return out, err
+}
+
+// invoke admits by what the function says, now and for each refresh.
+func (a *CustomAuth) invoke(ctx context.Context, one *CustomAuthorizer, in *CustomAuthRequest) (Admission, error) {
+	out, err := a.call(ctx, one, in)
 	if err != nil {
 		return Admission{}, fmt.Errorf("broker: custom authorizer %q: %w", one.Name, err)
 	}

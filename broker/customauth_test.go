@@ -6,8 +6,12 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"reflect"
@@ -272,5 +276,94 @@ func TestNewCustomAuthChecks(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %s", err, want)
 		}
+	}
+}
+
+// Authorizers that are looked up count from one connect to the next; a default among them is for clients without a
+// certificate.
+func TestCustomAuthLookup(t *testing.T) {
+	known := map[string]CustomAuthorizer{}
+	var failing error
+	auth, err := NewCustomAuth(AllowAll{}, &CustomAuthOptions{Lookup: func(_ context.Context, name string) (CustomAuthorizer, error) {
+		one, ok := known[name]
+		switch {
+		case failing != nil:
+			return CustomAuthorizer{}, failing
+		case !ok:
+			return CustomAuthorizer{}, fmt.Errorf("%q: %w", name, ErrNotFound)
+		}
+		return one, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	admit := func(c Credentials) string {
+		a, err := auth.Admit(t.Context(), c)
+		switch {
+		case errors.Is(err, ErrNotAuthorized):
+			return "not authorized"
+		case err != nil:
+			return err.Error()
+		}
+		return a.Principal
+	}
+	named, plain := Credentials{Username: "u?x-amz-customauthorizer-name=own"}, Credentials{Username: "u"}
+	certified := Credentials{Username: "u", TLS: &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{}}}}
+	for _, step := range []struct {
+		what                    string
+		do                      func()
+		named, plain, certified string
+	}{
+		{"nobody knows it", func() {}, "not authorized", "u", "u"},
+		{"it is made", func() { known["own"] = CustomAuthorizer{Name: "own", Invoke: answer(good())} }, "ann1", "u", "u"},
+		{"it is the default", func() { known[""] = known["own"] }, "ann1", "ann1", "u"},
+		{"it is gone", func() { clear(known) }, "not authorized", "u", "u"},
+		{"it cannot be used", func() { known["own"] = CustomAuthorizer{Name: "own"} }, `broker: custom authorizer "own": a name and a function are needed`, "u", "u"},
+		{"the store fails", func() { failing = errors.New("disk") }, "disk", "disk", "u"},
+	} {
+		step.do()
+		if got := [3]string{admit(named), admit(plain), admit(certified)}; got != [3]string{step.named, step.plain, step.certified} {
+			t.Errorf("%s: %q", step.what, got)
+		}
+	}
+}
+
+func TestCustomAuthTest(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked []CustomAuthRequest
+	result := good()
+	one := CustomAuthorizer{Name: "own", TokenKeyName: "t", Keys: []*rsa.PublicKey{&key.PublicKey}, Invoke: func(_ context.Context, in CustomAuthRequest) (CustomAuthResult, error) {
+		asked = append(asked, in)
+		return result, nil
+	}}
+	auth, err := NewCustomAuth(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := CustomAuthRequest{Token: "tok"}
+	in.ProtocolData.MQTT = &CustomAuthMQTT{ClientID: "c"}
+	out, err := auth.Test(t.Context(), one, in, "bm8=")
+	if err != nil || out.IsAuthenticated || len(asked) != 0 {
+		t.Errorf("a wrong signature: %+v, %v, asked %v", out, err, asked)
+	}
+	sum := sha256.Sum256([]byte("tok"))
+	signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err = auth.Test(t.Context(), one, in, base64.StdEncoding.EncodeToString(signature))
+	if err != nil || out.PrincipalID != "ann1" || len(asked) != 1 || !asked[0].SignatureVerified || !reflect.DeepEqual(asked[0].Protocols, []string{"mqtt"}) || asked[0].ConnectionMetadata.ID == "" {
+		t.Errorf("%+v, %v, asked %+v", out, err, asked)
+	}
+	result.PrincipalID = "no-dash"
+	if _, err := auth.Test(t.Context(), one, in, base64.StdEncoding.EncodeToString(signature)); err == nil {
+		t.Error("an answer that no authorizer may give is taken")
+	}
+	result.IsAuthenticated = false
+	if out, err := auth.Test(t.Context(), one, in, base64.StdEncoding.EncodeToString(signature)); err != nil || out.IsAuthenticated {
+		t.Errorf("says no: %+v, %v", out, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
 	"time"
 	"unicode/utf8"
 )
@@ -16,6 +17,8 @@ type BillingGroup struct {
 	Description string    `json:"description,omitempty"`
 	Version     int64     `json:"version"`
 	Created     time.Time `json:"created"`
+	// Tags are set at creation and by ChangeTags.
+	Tags map[string]string `json:"tags,omitempty"`
 }
 
 func (g *BillingGroup) check() error {
@@ -25,11 +28,11 @@ func (g *BillingGroup) check() error {
 	if n := utf8.RuneCountInString(g.Description); n > maxDescription {
 		return invalid("billingGroupDescription", "has %d characters, more than %d", n, maxDescription)
 	}
-	return nil
+	return checkTags(g.Tags)
 }
 
-// CreateBillingGroup adds a billing group with Name and Description of g.
-// Creating the same again returns what is there; with another description the
+// CreateBillingGroup adds a billing group with Name, Description and Tags of g.
+// Creating the same again returns what is there; with another description or tags the
 // error is ErrExists.
 func (r *Registry) CreateBillingGroup(ctx context.Context, g BillingGroup) (BillingGroup, error) {
 	if err := g.check(); err != nil {
@@ -43,13 +46,13 @@ func (r *Registry) CreateBillingGroup(ctx context.Context, g BillingGroup) (Bill
 			return err
 		}
 		if found {
-			if old.Description == g.Description {
+			if old.Description == g.Description && maps.Equal(old.Tags, g.Tags) {
 				made = old
 				return nil
 			}
 			return &ExistsError{Kind: "billing group", ID: g.Name, ARN: r.ARN("billinggroup/" + g.Name)}
 		}
-		made = BillingGroup{Name: g.Name, ID: newID(), Description: g.Description, Version: 1, Created: r.opts.Now().UTC()}
+		made = BillingGroup{Name: g.Name, ID: newID(), Description: g.Description, Version: 1, Created: r.opts.Now().UTC(), Tags: g.Tags}
 		return x.put(keyBillingGroup+g.Name, made)
 	})
 	return made, err

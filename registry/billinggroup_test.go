@@ -3,6 +3,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +19,7 @@ func TestBillingGroups(t *testing.T) {
 	}
 	again, err := f.CreateBillingGroup(ctx, BillingGroup{Name: "north", Description: "d"})
 	f.ok(err)
-	if again != made {
+	if !reflect.DeepEqual(again, made) {
 		t.Errorf("the same again is %+v, want %+v", again, made)
 	}
 	_, err = f.CreateBillingGroup(ctx, BillingGroup{Name: "north"})
@@ -58,7 +59,7 @@ func TestBillingGroups(t *testing.T) {
 	f.ok(err)
 	got, err := f.BillingGroup(ctx, "north")
 	f.ok(err)
-	if got != now || got.Description != "e" || got.Version != 2 || got.ID != made.ID {
+	if !reflect.DeepEqual(got, now) || got.Description != "e" || got.Version != 2 || got.ID != made.ID {
 		t.Errorf("updated %+v, stored %+v", now, got)
 	}
 }

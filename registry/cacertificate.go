@@ -28,6 +28,8 @@ type CACertificate struct {
 	// Registration says how certificates are provisioned that connect for the
 	// first time. The registry only keeps it.
 	Registration RegistrationConfig `json:"registration,omitzero"`
+	// Tags are set at registration and by ChangeTags.
+	Tags map[string]string `json:"tags,omitempty"`
 }
 
 // A RegistrationConfig names a provisioning template, or has its body.
@@ -61,6 +63,7 @@ type CARegistration struct {
 	Active          bool
 	AutoRegister    bool
 	Registration    RegistrationConfig
+	Tags            map[string]string
 }
 
 // RegistrationCode returns the code that verification certificates name. It
@@ -113,13 +116,13 @@ func (r *Registry) RegisterCACertificate(ctx context.Context, in CARegistration)
 			return CACertificate{}, err
 		}
 	}
-	if err := in.Registration.check(); err != nil {
+	if err := errors.Join(in.Registration.check(), checkTags(in.Tags)); err != nil {
 		return CACertificate{}, err
 	}
 	now := r.opts.Now().UTC()
 	ca := CACertificate{ID: CertificateID(cert), PEM: string(encodeCert(cert.Raw)), Status: StatusInactive, AutoRegister: in.AutoRegister,
 		Mode: in.Mode, Created: now, Modified: now, NotBefore: cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(), Version: 1,
-		Registration: in.Registration}
+		Registration: in.Registration, Tags: in.Tags}
 	if in.Active {
 		ca.Status = StatusActive
 	}

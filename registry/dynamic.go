@@ -32,7 +32,7 @@ const maxDynamic = 100
 // keyDynamic holds the names of the dynamic groups, the oldest first.
 const keyDynamic = "gd"
 
-// CreateDynamicGroup adds a group with Name, Description and Attributes of g for what query finds. Above 100 dynamic
+// CreateDynamicGroup adds a group with Name, Description, Attributes and Tags of g for what query finds. Above 100 dynamic
 // groups it is ErrLimit.
 func (r *Registry) CreateDynamicGroup(ctx context.Context, g Group, query string) (Group, error) {
 	if err := g.check(); err != nil {

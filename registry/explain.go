@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/thingloom/thingloom/internal/policy"
 )
@@ -14,7 +15,8 @@ type EffectivePolicy struct {
 
 // EffectivePolicies returns the policies, in their default version, of the
 // principal and, if a thing is named, of its groups and their ancestors.
-// Either may be empty.
+// Either may be empty. The ARN of a thing group is a principal too: its
+// policies and those of the groups above.
 func (r *Registry) EffectivePolicies(ctx context.Context, principal, thing string) ([]EffectivePolicy, error) {
 	list, err := r.collect(ctx, r.principalName(principal), thing)
 	if err != nil {
@@ -41,12 +43,12 @@ func (r *Registry) collect(ctx context.Context, principal, thing string) ([]poli
 			return nil, err
 		}
 	}
-	var list []policy.Policy
-	var err error
-	if principal != "" {
-		if list, err = r.policiesOf(ctx, principal, nil); err != nil {
-			return nil, err
-		}
+	list, group, err := r.policiesOfGroup(ctx, principal)
+	if err == nil && !group && principal != "" {
+		list, err = r.policiesOf(ctx, principal, nil)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if thing == "" {
 		return list, nil
@@ -56,6 +58,20 @@ func (r *Registry) collect(ctx context.Context, principal, thing string) ([]poli
 		return nil, err
 	}
 	return r.groupPolicies(ctx, &t, list)
+}
+
+// policiesOfGroup returns the policies of the group and of those above it, if
+// that is what the principal is.
+func (r *Registry) policiesOfGroup(ctx context.Context, principal string) (list []policy.Policy, group bool, err error) {
+	name, group := strings.CutPrefix(principal, r.arns+"thinggroup/")
+	if !group {
+		return nil, false, nil
+	}
+	if _, err := r.Group(ctx, name); err != nil {
+		return nil, true, err
+	}
+	list, err = r.groupPolicies(ctx, &Thing{Groups: []string{name}}, nil)
+	return list, true, err
 }
 
 // A Decision is the outcome of TestAuthorization for one access.
@@ -85,7 +101,7 @@ type StatementRef struct {
 // It does not ask for the status of a certificate.
 func (r *Registry) TestAuthorization(ctx context.Context, a Access, add, skip []string) (Decision, error) {
 	a.Principal = r.principalName(a.Principal)
-	p, t, err := r.stateFor(ctx, a.Principal, a.thing())
+	p, t, err := r.stateToTest(ctx, &a)
 	if err != nil {
 		return Decision{}, err
 	}
@@ -135,6 +151,15 @@ func (r *Registry) TestAuthorization(ctx context.Context, a Access, add, skip []
 		}
 	}
 	return out, nil
+}
+
+// stateToTest is stateFor for principals that may be groups.
+func (r *Registry) stateToTest(ctx context.Context, a *Access) (*principalState, *thingState, error) {
+	list, group, err := r.policiesOfGroup(ctx, a.Principal)
+	if group {
+		return &principalState{}, &thingState{set: policy.NewSet(list...)}, err
+	}
+	return r.stateFor(ctx, a.Principal, a.thing())
 }
 
 func refOf(d policy.Decision) StatementRef {

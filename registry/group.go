@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,8 @@ type Group struct {
 	Version  int64     `json:"version"`
 	Created  time.Time `json:"created"`
 	Dynamic  *Dynamic  `json:"dynamic,omitempty"` // nil of a static group
+	// Tags are set at creation and by ChangeTags.
+	Tags map[string]string `json:"tags,omitempty"`
 }
 
 // Parent returns the name of the group above, or "".
@@ -49,10 +52,13 @@ func (g *Group) check() error {
 	if n := utf8.RuneCountInString(g.Description); n > maxDescription {
 		return invalid("thingGroupDescription", "has %d characters, more than %d", n, maxDescription)
 	}
+	if err := checkTags(g.Tags); err != nil {
+		return err
+	}
 	return checkAttributes(g.Attributes, maxAttributes)
 }
 
-// CreateGroup adds a group with Name, Description and Attributes of g below
+// CreateGroup adds a group with Name, Description, Attributes and Tags of g below
 // parent, or as a root if parent is empty. The parent cannot change later.
 func (r *Registry) CreateGroup(ctx context.Context, g Group, parent string) (Group, error) {
 	if err := g.check(); err != nil {
@@ -106,7 +112,7 @@ func (r *Registry) CreateGroup(ctx context.Context, g Group, parent string) (Gro
 	return made, err
 }
 
-// newGroup makes a group with Name, Description and Attributes of g, without storing it. Where there is one of that name, it is
+// newGroup makes a group with Name, Description, Attributes and Tags of g, without storing it. Where there is one of that name, it is
 // returned if it is the same, also by what same says.
 func (t *tx) newGroup(g *Group, same func(old *Group) bool) (made Group, there bool, err error) {
 	var old Group
@@ -114,13 +120,13 @@ func (t *tx) newGroup(g *Group, same func(old *Group) bool) (made Group, there b
 	switch {
 	case err != nil:
 		return Group{}, false, err
-	case there && same(&old) && old.Description == g.Description && sameAttributes(old.Attributes, g.Attributes):
+	case there && same(&old) && old.Description == g.Description && sameAttributes(old.Attributes, g.Attributes) && maps.Equal(old.Tags, g.Tags):
 		return old, true, nil
 	case there:
 		return Group{}, false, &ExistsError{Kind: "thing group", ID: g.Name, ARN: t.r.ARN("thinggroup/" + g.Name)}
 	}
 	return Group{Name: g.Name, ID: newID(), Description: g.Description, Attributes: mergeAttributes(nil, g.Attributes, false),
-		Version: 1, Created: t.r.opts.Now().UTC()}, false, nil
+		Version: 1, Created: t.r.opts.Now().UTC(), Tags: g.Tags}, false, nil
 }
 
 func sameAttributes(a, b map[string]string) bool {

@@ -18,6 +18,9 @@ import "strings"
 //	px/{principal}             the thing that the principal is tied to exclusively
 //	e                          which events are on
 //	r                          the registration code
+//	az/{authorizer}            Authorizer
+//	ad                         the name of the default authorizer
+//	ra/{role alias}            RoleAlias
 //
 // and indexes, whose value is empty unless said:
 //
@@ -40,6 +43,8 @@ const (
 	keyThingPrincipal                  = "tp/"
 	keyExclusive                       = "px/"
 	keyEvents, keyRegistration         = "e", "r"
+	keyAuthorizer, keyDefaultAuth      = "az/", "ad"
+	keyRoleAlias                       = "ra/"
 	keyByType, keyByAttr, keyByBilling = "ty/", "ta/", "tb/"
 	keyMember, keyChild                = "gm/", "gc/"
 	keyPrincipalThing                  = "pt/"

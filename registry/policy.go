@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -20,6 +21,8 @@ type Policy struct {
 	Modified time.Time       `json:"modified"`
 	Versions []PolicyVersion `json:"versions"` // oldest first
 	Next     int             `json:"next"`     // number of the next version
+	// Tags are set at creation and by ChangeTags.
+	Tags map[string]string `json:"tags,omitempty"`
 }
 
 // A PolicyVersion is one document of a policy.
@@ -56,14 +59,19 @@ func parsePolicy(document string) (*policy.Document, error) {
 
 // CreatePolicy adds a policy whose version 1 is the document.
 func (r *Registry) CreatePolicy(ctx context.Context, name, document string) (Policy, error) {
-	if err := checkPolicyName(name); err != nil {
+	return r.CreateTaggedPolicy(ctx, name, document, nil)
+}
+
+// CreateTaggedPolicy is CreatePolicy with tags.
+func (r *Registry) CreateTaggedPolicy(ctx context.Context, name, document string, tags map[string]string) (Policy, error) {
+	if err := errors.Join(checkPolicyName(name), checkTags(tags)); err != nil {
 		return Policy{}, err
 	}
 	if _, err := parsePolicy(document); err != nil {
 		return Policy{}, err
 	}
 	now := r.opts.Now().UTC()
-	p := Policy{Name: name, Default: "1", Created: now, Modified: now, Next: 2,
+	p := Policy{Name: name, Default: "1", Created: now, Modified: now, Next: 2, Tags: tags,
 		Versions: []PolicyVersion{{ID: "1", Document: document, Created: now}}}
 	err := r.update(ctx, func(x *tx) error {
 		found, err := x.get(keyPolicy+name, nil)

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ type ThingType struct {
 	Propagating []PropagatingAttribute `json:"propagating,omitempty"`
 	Created     time.Time              `json:"created"`
 	Deprecated  time.Time              `json:"deprecated,omitzero"` // zero: not deprecated
+	Tags        map[string]string      `json:"tags,omitempty"`      // see ChangeTags
 }
 
 // A PropagatingAttribute names a user property and where its value is from:
@@ -63,15 +65,15 @@ func (t *ThingType) check() error {
 			return invalid("connectionAttribute", "%q is unknown", p.Connection)
 		}
 	}
-	return nil
+	return checkTags(t.Tags)
 }
 
 func (t *ThingType) same(u *ThingType) bool {
-	return t.Description == u.Description && slices.Equal(t.Searchable, u.Searchable) && slices.Equal(t.Propagating, u.Propagating)
+	return maps.Equal(t.Tags, u.Tags) && t.Description == u.Description && slices.Equal(t.Searchable, u.Searchable) && slices.Equal(t.Propagating, u.Propagating)
 }
 
 // CreateThingType adds a type. Creating the same again returns what is there;
-// with other properties the error is ErrExists.
+// with other properties or tags the error is ErrExists.
 func (r *Registry) CreateThingType(ctx context.Context, t ThingType) (ThingType, error) {
 	if err := t.check(); err != nil {
 		return ThingType{}, err

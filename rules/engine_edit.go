@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"maps"
 
 	"github.com/thingloom/thingloom/internal/sql"
 )
@@ -58,6 +59,17 @@ func checkVersion(want, have int64) error {
 	return nil
 }
 
+// ChangeTags lets change put and delete tags of a rule, which is a new version
+// of it. Its error ends the call; it may be called more than once.
+func (e *Engine) ChangeTags(ctx context.Context, name string, change func(tags map[string]string) error) error {
+	return e.edit(ctx, name, func(r *Rule, _ *Info) (bool, error) {
+		if r.Tags == nil {
+			r.Tags = map[string]string{}
+		}
+		return true, change(r.Tags)
+	})
+}
+
 // Enable lets messages reach the rule, Disable keeps them from it, also after
 // a restart. Both are a new version, unless the rule is in that state already.
 // A broken rule can be disabled; enabling it compiles it anew and fails as
@@ -72,16 +84,25 @@ func (e *Engine) Disable(ctx context.Context, name string) error {
 }
 
 func (e *Engine) setDisabled(ctx context.Context, name string, disabled bool) error {
+	return e.edit(ctx, name, func(r *Rule, info *Info) (bool, error) {
+		changes := r.Disabled != disabled || !disabled && info.Broken != nil
+		r.Disabled = disabled
+		return changes, nil
+	})
+}
+
+// edit lets change make a new version of a rule, unless it says that nothing changes. It is called
+// again where another edit came between.
+func (e *Engine) edit(ctx context.Context, name string, change func(*Rule, *Info) (bool, error)) error {
 	for {
 		info, err := e.Rule(name)
 		if err != nil {
 			return err
 		}
-		if info.Disabled == disabled && (disabled || info.Broken == nil) {
-			return nil
-		}
 		next := info.Rule
-		next.Disabled = disabled
+		if changes, err := change(&next, &info); err != nil || !changes {
+			return err
+		}
 		conflict := false
 		_, err = e.set(ctx, next, func(old Rule, exists bool) error {
 			switch {
@@ -178,6 +199,9 @@ func (e *Engine) install(ctx context.Context, en *entry, admit func(Rule, bool) 
 		}
 		r.ID, r.Version, r.CreatedAt = old.rule.ID, old.rule.Version+1, old.rule.CreatedAt
 		en.counts(old.ledger)
+		if r.Tags == nil {
+			r.Tags = maps.Clone(old.rule.Tags)
+		}
 	} else {
 		if err := admit(Rule{}, false); err != nil {
 			return err

@@ -74,7 +74,7 @@ func isPermanent(err error) bool {
 // binder's own error where the parameters of an action are wrong.
 type RuleError struct {
 	Rule  string // its name
-	Field string // "ruleName", "sql", "actions", "actions[2]", "errorAction" or "rule"
+	Field string // "ruleName", "sql", "actions", "actions[2]", "errorAction", "tags" or "rule"
 	Err   error
 }
 

@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
+
+	"github.com/thingloom/thingloom/internal/tagset"
 )
 
 // A Rule is one topic rule: a statement, and what to do with what it selects.
@@ -38,6 +41,11 @@ type Rule struct {
 	// Actions has finally failed. It gets an [ErrorDocument].
 	ErrorAction *ActionSpec `json:"errorAction,omitempty"`
 
+	// Tags are labels that mean nothing to the Engine: at most 50, keys of 1 to
+	// 128 and values of at most 256 characters. A replacement without any (nil)
+	// keeps those that the rule has.
+	Tags map[string]string `json:"tags,omitempty"`
+
 	// The rest is set by the Engine. ID is made at creation and stays until
 	// the rule is deleted; Version is 1 at creation and grows by one with each
 	// edit. Put and Replace compare a Version that is not 0 with the stored
@@ -50,6 +58,7 @@ type Rule struct {
 
 // clone shares no memory with r.
 func (r Rule) clone() Rule {
+	r.Tags = maps.Clone(r.Tags)
 	r.Actions = slices.Clone(r.Actions)
 	for i := range r.Actions {
 		r.Actions[i].Params = bytes.Clone(r.Actions[i].Params)
@@ -131,6 +140,9 @@ func (o *options) check(r *Rule) error {
 		if err := checkSpec(r.ErrorAction); err != nil {
 			return &RuleError{Rule: r.Name, Field: actionField(ErrorAction), Err: err}
 		}
+	}
+	if err := tagset.Check(r.Tags); err != nil {
+		return &RuleError{Rule: r.Name, Field: "tags", Err: err}
 	}
 	if n := r.size(); o.MaxRuleBytes >= 0 && n > o.MaxRuleBytes {
 		return &RuleError{Rule: r.Name, Field: "rule", Err: fmt.Errorf("%d bytes, at most %d", n, o.MaxRuleBytes)}

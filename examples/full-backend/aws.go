@@ -41,6 +41,8 @@ func (b *backend) awsHandler() (http.Handler, error) {
 			}
 			return "", &registry.InvalidError{Field: "endpointType", Reason: fmt.Sprintf("%q is none of iot:Data-ATS, iot:Data, iot:Jobs", kind)}
 		},
+		Taggers:           b.taggers(),
+		TestAuthorizer:    b.testAuthorizer,
 		CheckRegistration: provisionhttp.CheckRegistration(b.provisioning),
 		Logger:            b.log,
 	})

@@ -17,6 +17,7 @@ import (
 type awsCLI struct {
 	p       *process
 	program string
+	url     string // endpoint
 	env     []string
 }
 
@@ -25,7 +26,7 @@ func (p *process) aws() *awsCLI {
 	if _, err := os.Stat(program); err != nil {
 		program = foreign.Need(p.t, "aws")
 	}
-	return &awsCLI{p, program, append(os.Environ(), "AWS_SHARED_CREDENTIALS_FILE="+filepath.Join(p.data, "aws-credentials"),
+	return &awsCLI{p, program, p.http, append(os.Environ(), "AWS_SHARED_CREDENTIALS_FILE="+filepath.Join(p.data, "aws-credentials"),
 		"AWS_CONFIG_FILE="+os.DevNull, "AWS_DEFAULT_REGION=us-east-1", "AWS_PAGER=", "AWS_EC2_METADATA_DISABLED=true",
 		"AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "PYTHONWARNINGS=ignore")}
 }
@@ -33,7 +34,7 @@ func (p *process) aws() *awsCLI {
 // run returns what the command printed, and whether it succeeded.
 func (a *awsCLI) run(args ...string) (out string, ok bool) {
 	a.p.t.Helper()
-	cmd := exec.CommandContext(a.p.t.Context(), a.program, append([]string{"--endpoint-url", a.p.http, "--output", "json"}, args...)...)
+	cmd := exec.CommandContext(a.p.t.Context(), a.program, append([]string{"--endpoint-url", a.url, "--output", "json"}, args...)...)
 	for _, e := range a.env { // an empty variable is not the same as none
 		if !strings.HasSuffix(e, "_KEY=") && !strings.HasSuffix(e, "_ID=") {
 			cmd.Env = append(cmd.Env, e)

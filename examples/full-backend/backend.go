@@ -47,6 +47,7 @@ type backend struct {
 	watcher      *watcher
 	index        *fleetindex.Index
 	dynamic      *dynamicgroup.Service
+	custom       *broker.CustomAuth
 	broker       *broker.Broker
 	shadows      *shadow.Service
 	topics       *shadowmqtt.Endpoint
@@ -144,7 +145,10 @@ func (b *backend) openDevices(ctx context.Context) error {
 	if b.cfg.AWSLimits {
 		opts = broker.AWSProfile()
 	}
-	opts.Authenticator, opts.Authorizer = authenticator{b.registry, b.cfg.Plain, b.cfg.Unix}, policy{b.registry, b.watcher.denied}
+	if b.custom, err = b.customAuth(authenticator{b.registry, b.cfg.Plain, b.cfg.Unix}); err != nil {
+		return err
+	}
+	opts.Authenticator, opts.Authorizer = b.custom, policy{b.registry, b.watcher.denied}
 	opts.Trace = &broker.Trace{Connected: b.watcher.connected, Disconnected: b.watcher.disconnected, Refused: b.watcher.refused,
 		Published: b.watcher.sent, Delivered: b.watcher.received}
 	opts.Hooks = &broker.Hooks{OnPublish: b.propagate}
@@ -173,6 +177,7 @@ func (b *backend) openRules(ctx context.Context) (err error) {
 	b.notifier = newNotifier(b.tables)
 	b.functions, err = function.New(map[string]function.Func{
 		"check-threshold": b.checkThreshold,
+		"check-user":      b.checkUser,
 		"check-config":    func(_ context.Context, event []byte) ([]byte, error) { return checkConfig(event) },
 	}, nil)
 	if err != nil {

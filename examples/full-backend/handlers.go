@@ -13,6 +13,7 @@ import (
 	"github.com/thingloom/thingloom/broker"
 	"github.com/thingloom/thingloom/broker/brokerhttp"
 	"github.com/thingloom/thingloom/registry"
+	"github.com/thingloom/thingloom/registry/awsauth"
 	"github.com/thingloom/thingloom/rules/ruleshttp"
 	"github.com/thingloom/thingloom/shadow"
 	"github.com/thingloom/thingloom/shadow/shadowhttp"
@@ -89,10 +90,14 @@ func (b *backend) adminHandler() (http.Handler, error) {
 	}), nil
 }
 
-// deviceHandler is what devices reach over mutual TLS: MQTT over WebSocket,
-// publishing and their shadows over HTTPS. The registry's policies decide.
+// deviceHandler is what devices reach over TLS: MQTT over WebSocket, publishing, their shadows and jobs over HTTPS. The
+// registry's policies decide. Who shows no certificate signs requests with the access key, and may then do everything; over
+// MQTT custom authorizers may let it in.
 func (b *backend) deviceHandler(ws http.Handler) http.Handler {
 	allowed := func(r *http.Request, action, resource string) (string, error) {
+		if len(r.TLS.PeerCertificates) == 0 {
+			return awsauth.Principal(r.Context()), nil // the signature is verified
+		}
 		principal, err := b.registry.PrincipalOf(r.Context(), r.TLS.PeerCertificates[0])
 		if err != nil {
 			return "", err
@@ -125,16 +130,34 @@ func (b *backend) deviceHandler(ws http.Handler) http.Handler {
 	}})
 	mux := http.NewServeMux()
 	deviceJobs := b.deviceJobs(allowed)
-	mux.Handle("/mqtt", ws)
 	mux.Handle("/things/{thing}/jobs", deviceJobs)
 	mux.Handle("/things/{thing}/jobs/{job}", deviceJobs)
 	mux.Handle("/", shadows)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	data := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if brokerhttp.Serves(r) {
 			publish.ServeHTTP(w, r)
 			return
 		}
 		mux.ServeHTTP(w, r)
+	})
+	signedData := b.ids.admin.signed.Handler(data)
+	signedWS := b.ids.admin.signed.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Set(signedHeader, awsauth.Principal(r.Context()))
+		ws.ServeHTTP(w, r)
+	}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del(signedHeader) // is nobody's to say
+		certified := len(r.TLS.PeerCertificates) > 0
+		switch {
+		case r.URL.Path == "/mqtt" && !certified && r.URL.Query().Has("X-Amz-Signature"):
+			signedWS.ServeHTTP(w, r)
+		case r.URL.Path == "/mqtt":
+			ws.ServeHTTP(w, r)
+		case certified:
+			data.ServeHTTP(w, r)
+		default:
+			signedData.ServeHTTP(w, r)
+		}
 	})
 }
 

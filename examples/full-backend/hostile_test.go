@@ -320,7 +320,7 @@ func TestTruncatedRequests(t *testing.T) {
 		return w, err
 	}
 	for _, line := range []string{"POST /things/t", "PATCH /things/t", "POST /policies/p", "POST /thing-groups/g", "POST /things/t/shadow", "POST /topics/a", "POST /rules/r",
-		"PUT /jobs/j", "POST /indices/search", "POST /provisioning-templates", "POST /dynamic-thing-groups/g", "POST /security-profiles/p"} {
+		"PUT /jobs/j", "POST /indices/search", "POST /provisioning-templates", "POST /dynamic-thing-groups/g", "POST /security-profiles/p", "POST /authorizer/a", "POST /role-aliases/r", "POST /tags", "POST /untag"} {
 		c, err := p.dial()
 		if err != nil {
 			t.Fatal(err)

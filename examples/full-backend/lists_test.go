@@ -76,6 +76,9 @@ func TestEveryListRefusesOddPages(t *testing.T) {
 					t.Fatal(err)
 				}
 				asked++
+				if w.Header.Get("x-amzn-RequestId") == "" {
+					t.Errorf("%s: the answer names no request", op.Name)
+				}
 				if got := w.Header.Get("x-amzn-ErrorType"); w.StatusCode != http.StatusBadRequest || got != "InvalidRequestException" || !strings.Contains(string(text), name) {
 					t.Errorf("%s with %s=%.20s: %d %s %s", op.Name, name, value, w.StatusCode, got, text)
 				}

@@ -113,7 +113,10 @@ func (b *backend) listen() (all []*listener, err error) {
 			return b.broker.Serve(ctx, tls.NewListener(broker.ForTLS(l), b.tlsConfig()))
 		}),
 		add("https", b.cfg.HTTPS, b.listenBehindProxy, func(ctx context.Context, l net.Listener) error {
-			mux, err := brokernet.NewMux(broker.ForTLS(l), b.tlsConfig(), &brokernet.MuxOptions{Logger: b.log})
+			// Who shows no certificate needs a signature or a custom authorizer.
+			config := b.tlsConfig()
+			config.ClientAuth = tls.RequestClientCert
+			mux, err := brokernet.NewMux(broker.ForTLS(l), config, &brokernet.MuxOptions{Logger: b.log})
 			if err != nil {
 				return err
 			}

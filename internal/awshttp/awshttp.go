@@ -4,6 +4,7 @@
 package awshttp
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,7 +73,19 @@ func Mount(mux *http.ServeMux, operations []Operation, opts Options) {
 
 type server struct{ opts Options }
 
+// RequestID is the header that names a request: clients show it with an error,
+// and what is logged of an internal failure has it.
+const RequestID = "x-amzn-RequestId"
+
+// identify names the request.
+func identify(w http.ResponseWriter) {
+	if w.Header().Get(RequestID) == "" {
+		w.Header().Set(RequestID, rand.Text())
+	}
+}
+
 func (s *server) serve(w http.ResponseWriter, r *http.Request, op Operation) {
+	identify(w)
 	if s.opts.Authorize != nil {
 		if err := s.opts.Authorize(r, op.Name); err != nil {
 			if status, _ := s.classify(err); status == http.StatusInternalServerError {
@@ -131,7 +144,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		members = s.opts.Members(err)
 	}
 	if status == http.StatusInternalServerError {
-		s.opts.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		s.opts.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "request_id", w.Header().Get(RequestID), "err", err)
 		message, members = "internal failure", nil
 	}
 	writeError(w, status, name, message, members)
@@ -156,6 +169,7 @@ func writeError(w http.ResponseWriter, status int, name, message string, members
 	if err != nil {
 		body = []byte(`{}`)
 	}
+	identify(w)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("x-amzn-ErrorType", name)
 	w.WriteHeader(status)

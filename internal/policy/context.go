@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // A Context is what variables and condition keys are answered from. It is
@@ -113,8 +114,8 @@ func parseKey(name string) key {
 	if i := strings.LastIndexByte(rest, '.'); i >= 0 {
 		if strings.EqualFold(rest[i+1:], "List") {
 			k.name, k.index = rest[:i], allValues
-		} else if n, err := strconv.Atoi(rest[i+1:]); err == nil && n >= 0 {
-			k.name, k.index = rest[:i], n
+		} else if n := rest[i+1:]; len(n) == 1 && n[0] >= '1' && n[0] <= '9' { // the plain name is the first
+			k.name, k.index = rest[:i], int(n[0]-'0')
 		}
 	}
 	if canonical, ok := certificateNames[strings.ToLower(k.name)]; ok {
@@ -206,7 +207,7 @@ func (c *Context) list(k *key) []string {
 	return values[:min(len(values), maxCertificateValues)]
 }
 
-// maxSubstituted is the longest certificate value that is substituted.
+// maxSubstituted is the longest certificate value that is substituted, in characters.
 const maxSubstituted = 1024
 
 // substitute returns the value that stands for a variable.
@@ -215,7 +216,7 @@ func (c *Context) substitute(k *key) (string, bool) {
 		return "", false
 	}
 	v, ok := c.single(k)
-	if ok && k.kind == certificateValue && (len(v) > maxSubstituted || strings.ContainsAny(v, "*$+?#")) {
+	if ok && k.kind == certificateValue && (utf8.RuneCountInString(v) > maxSubstituted || strings.ContainsAny(v, "*$+?#")) {
 		return "", false
 	}
 	return v, ok

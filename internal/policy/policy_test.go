@@ -152,6 +152,71 @@ func TestUnresolvedVariables(t *testing.T) {
 	}
 }
 
+// Certificate attributes with several values, and with characters that mean
+// something elsewhere.
+func TestCertificateValues(t *testing.T) {
+	c := &Context{Certificate: &Certificate{ID: "c0ffee", SerialNumber: "7f", Values: map[string][]string{
+		"Subject.CommonName":         {"one", "two", "three", "four", "five", "six"},
+		"Subject.Organization":       {`Lamps, "Light" \ + Co; <x>=y`},
+		"Subject.Country":            {"a*b"},
+		"Subject.State":              {"$x"},
+		"Subject.Title":              {"a+b"},
+		"Subject.Surname":            {"a?b"},
+		"Subject.GivenName":          {"a#b"},
+		"Subject.Initials":           {strings.Repeat("ä", 1024)},
+		"Subject.Pseudonym":          {strings.Repeat("ä", 1025)},
+		"Issuer.CommonName":          {"ca"},
+		"Subject.OrganizationalUnit": {"a.b [c] (d)"},
+	}}}
+	c.Certificate.SetKeys()
+	for _, row := range []struct {
+		statement string // what follows the action
+		resource  string // the end
+		want      bool
+	}{
+		{`"Resource": "arn:x/${iot:Certificate.Subject.CommonName}"`, "one", true},
+		{`"Resource": "arn:x/${iot:Certificate.Subject.CommonName.1}"`, "two", true},
+		{`"Resource": "arn:x/${iot:Certificate.Subject.CommonName.4}"`, "five", true},
+		{`"Resource": "arn:x/${iot:Certificate.Subject.CommonName.5}"`, "six", false},
+		{`"Resource": "arn:x/${iot:Certificate.Subject.CommonName.0}"`, "one", false},
+		{`"Resource": "arn:x/${iot:Certificate.Subject.CommonName.+1}"`, "two", false},
+		{`"Resource": "arn:x/${iot:Certificate.Subject.CommonName.List}"`, "one", false},
+		{`"Resource": "arn:x/${iot:certificate.issuer.commonname}"`, "ca", true},
+		{`"Resource": "arn:x/${iot:CertificateId}/${iot:Certificate.SerialNumber}"`, "c0ffee/7f", true},
+		{`"Resource": "arn:x/${iot:Certificate.Subject.Organization}"`, `Lamps, "Light" \ + Co; <x>=y`, false}, // has a plus
+		{`"Resource": "arn:x/${iot:Certificate.Subject.OrganizationalUnit}"`, "a.b [c] (d)", true},
+		{`"Resource": "arn:x/${iot:Certificate.Subject.Country}"`, "a*b", false},
+		{`"Resource": "arn:x/${iot:Certificate.Subject.State}"`, "$x", false},
+		{`"Resource": "arn:x/${iot:Certificate.Subject.Title}"`, "a+b", false},
+		{`"Resource": "arn:x/${iot:Certificate.Subject.Surname}"`, "a?b", false},
+		{`"Resource": "arn:x/${iot:Certificate.Subject.GivenName}"`, "a#b", false},
+		{`"Resource": "arn:x/${iot:Certificate.Subject.Initials}"`, strings.Repeat("ä", 1024), true},
+		{`"Resource": "arn:x/${iot:Certificate.Subject.Pseudonym}"`, strings.Repeat("ä", 1025), false},
+		{`"Resource": "*", "Condition": {"StringEquals": {"iot:Certificate.Subject.CommonName": "two"}}`, "", false},
+		{`"Resource": "*", "Condition": {"StringEquals": {"iot:Certificate.Subject.CommonName.1": "two"}}`, "", true},
+		{`"Resource": "*", "Condition": {"ForAnyValue:StringEquals": {"iot:Certificate.Subject.CommonName.List": "three"}}`, "", true},
+		{`"Resource": "*", "Condition": {"ForAnyValue:StringEquals": {"iot:Certificate.Subject.CommonName.List": "six"}}`, "", false},
+		{`"Resource": "*", "Condition": {"ForAllValues:StringEquals": {"iot:Certificate.Subject.CommonName.List": ["one", "two", "three", "four"]}}`, "", false},
+		{`"Resource": "*", "Condition": {"ForAllValues:StringEquals": {"iot:Certificate.Subject.CommonName.List": ["five", "one", "two", "three", "four"]}}`, "", true},
+		{`"Resource": "*", "Condition": {"StringEquals": {"iot:Certificate.Subject.Organization": "Lamps\\, \\\"Light\\\" \\\\ \\+ Co\\; \\<x\\>\\=y"}}`, "", true},
+		{`"Resource": "*", "Condition": {"StringEquals": {"iot:Certificate.Subject.Country": "a*b"}}`, "", true},
+		{`"Resource": "*", "Condition": {"ForAnyValue:StringEquals": {"iot:Certificate.AvailableKeys": "iot:Certificate.Subject.Country"}}`, "", true},
+		{`"Resource": "*", "Condition": {"ForAnyValue:StringEquals": {"iot:Certificate.AvailableKeys": "iot:Certificate.Issuer.Country"}}`, "", false},
+		{`"Resource": "*", "Condition": {"Null": {"iot:Certificate.Issuer.Country": "true"}}`, "", true},
+		{`"Resource": "*", "Condition": {"Null": {"iot:Certificate.Subject.CommonName.List": "false"}}`, "", true},
+	} {
+		doc, err := Parse([]byte(`{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "iot:Publish", ` + row.statement + `}}`))
+		if err != nil {
+			t.Errorf("%s: %v", row.statement, err)
+			continue
+		}
+		d := NewSet(Policy{Doc: doc}).Decide(&Request{Action: "iot:Publish", Resource: "arn:x/" + row.resource, Context: c})
+		if got := d.Effect == Allow; got != row.want {
+			t.Errorf("%s on %.40s: got %v", row.statement, row.resource, got)
+		}
+	}
+}
+
 func TestDecisionNamesTheStatement(t *testing.T) {
 	parse := func(s string) *Document {
 		d, err := Parse([]byte(s))

@@ -47,6 +47,7 @@ func TestVectorsPolicy(t *testing.T) {
 			for k, list := range p.Certificate.Issuer {
 				c.Certificate.Values["Issuer."+k] = list
 			}
+			c.Certificate.SetKeys()
 		}
 		d := NewSet(policies...).Decide(&Request{Action: in.Action, Resource: in.Resource, Context: c})
 		got := "deny"

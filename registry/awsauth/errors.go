@@ -1,6 +1,7 @@
 package awsauth
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -121,6 +122,7 @@ func answer(w http.ResponseWriter, err error) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("x-amzn-ErrorType", name)
+	w.Header().Set("x-amzn-RequestId", rand.Text())
 	// The body may not have been read: a client that goes on sending is cut off.
 	w.Header().Set("Connection", "close")
 	w.WriteHeader(status)

@@ -30,7 +30,7 @@ func oneOf[T comparable](field string, v T, all ...T) error {
 }
 
 func (p *Profile) check(c *config) error {
-	errs := []error{checkName("securityProfileName", p.Name)}
+	errs := []error{checkName("securityProfileName", p.Name), checkTags(p.Tags)}
 	if utf8.RuneCountInString(p.Description) > 1000 {
 		errs = append(errs, invalid("securityProfileDescription", "has more than 1000 characters"))
 	}
@@ -152,7 +152,7 @@ func (cr *Criteria) check(field string, kind kind, metric string) error {
 }
 
 func (d *TopicDimension) check() error {
-	if err := checkName("name", d.Name); err != nil {
+	if err := errors.Join(checkName("name", d.Name), checkTags(d.Tags)); err != nil {
 		return err
 	}
 	if len(d.Filters) < 1 || len(d.Filters) > 5 {

@@ -229,7 +229,7 @@ func (s *Service) ValidateBehaviors(all []Behavior) []error {
 
 // CreateMetric defines a custom metric.
 func (s *Service) CreateMetric(ctx context.Context, m CustomMetric) error {
-	if err := errors.Join(checkName("metricName", m.Name), oneOf("metricType", m.Type, "string-list", "ip-address-list", "number-list", "number")); err != nil {
+	if err := errors.Join(checkName("metricName", m.Name), oneOf("metricType", m.Type, "string-list", "ip-address-list", "number-list", "number"), checkTags(m.Tags)); err != nil {
 		return err
 	}
 	if strings.HasPrefix(m.Name, "aws:") {

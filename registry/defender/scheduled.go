@@ -16,12 +16,14 @@ type ScheduledAudit struct {
 	Checks     []string  `json:"checks"`
 	Created    time.Time `json:"created"`
 	Last       time.Time `json:"last,omitzero"`
+	// Tags are set at creation and by ChangeTags.
+	Tags map[string]string `json:"tags,omitempty"`
 }
 
 var weekdays = []string{"SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"}
 
 func (a *ScheduledAudit) check() error {
-	errs := []error{checkName("scheduledAuditName", a.Name), oneOf("frequency", a.Frequency, "DAILY", "WEEKLY", "BIWEEKLY", "MONTHLY")}
+	errs := []error{checkName("scheduledAuditName", a.Name), oneOf("frequency", a.Frequency, "DAILY", "WEEKLY", "BIWEEKLY", "MONTHLY"), checkTags(a.Tags)}
 	switch a.Frequency {
 	case "WEEKLY", "BIWEEKLY":
 		errs = append(errs, oneOf("dayOfWeek", a.DayOfWeek, weekdays...))

@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -168,16 +169,8 @@ func (r *Retry) check() error {
 }
 
 func checkTags(tags map[string]string) error {
-	if len(tags) > 50 {
-		return invalid("tags", "has %d entries, more than 50", len(tags))
-	}
-	for key, value := range tags {
-		if key == "" {
-			return invalid("tags", "has an empty key")
-		}
-		if err := errors.Join(checkText("tags", key, 128), checkText("tags."+key, value, 256)); err != nil {
-			return err
-		}
+	if err := tagset.Check(tags); err != nil {
+		return invalid("tags", "%v", err)
 	}
 	return nil
 }

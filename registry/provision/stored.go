@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -48,6 +49,8 @@ type StoredTemplate struct {
 	Modified    time.Time `json:"modified"`
 	Versions    []Version `json:"versions"` // by ID
 	Next        int       `json:"next"`     // ID of the next version
+	// Tags are set at creation and by ChangeTags.
+	Tags map[string]string `json:"tags,omitempty"`
 }
 
 // A Version is one body of a template.
@@ -96,6 +99,9 @@ func (s *Service) CreateTemplate(ctx context.Context, t StoredTemplate, body str
 	}
 	if len(t.Description) > 500 {
 		return t, fmt.Errorf("%w: description has %d bytes, more than 500", ErrInvalid, len(t.Description))
+	}
+	if err := tagset.Check(t.Tags); err != nil {
+		return t, fmt.Errorf("%w: tags %w", ErrInvalid, err)
 	}
 	if _, err := Parse([]byte(body)); err != nil {
 		return t, err
@@ -163,7 +169,6 @@ func (s *Service) change(ctx context.Context, name string, f func(*StoredTemplat
 		if err := f(&t); err != nil {
 			return err
 		}
-		t.Modified = s.opts.Now().UTC()
 		err = s.put(ctx, t, version)
 		if !errors.Is(err, registry.ErrVersionConflict) || ctx.Err() != nil {
 			return err
@@ -198,6 +203,7 @@ func (s *Service) UpdateTemplate(ctx context.Context, name string, u TemplateUpd
 		set(&t.Hook, u.Hook)
 		set(&t.HookVersion, u.HookVersion)
 		set(&t.Enabled, u.Enabled)
+		t.Modified = s.opts.Now().UTC()
 		return nil
 	})
 }
@@ -207,6 +213,33 @@ func set[T any](to, from *T) {
 		*to = *from
 	}
 }
+
+// Tags returns the tags of a template, which is named by the last part of its
+// ARN: provisioningtemplate/{name}.
+func (s *Service) Tags(ctx context.Context, resource string) (map[string]string, error) {
+	t, err := s.Template(ctx, strings.TrimPrefix(resource, kindTemplate))
+	return t.Tags, err
+}
+
+// ChangeTags lets change put and delete tags of a template, named as for Tags.
+// Its error ends the call; it may be called more than once.
+func (s *Service) ChangeTags(ctx context.Context, resource string, change func(tags map[string]string) error) error {
+	return s.change(ctx, strings.TrimPrefix(resource, kindTemplate), func(t *StoredTemplate) error {
+		if t.Tags == nil {
+			t.Tags = map[string]string{}
+		}
+		if err := change(t.Tags); err != nil {
+			return err
+		}
+		if err := tagset.Check(t.Tags); err != nil {
+			return fmt.Errorf("%w: tags %w", ErrInvalid, err)
+		}
+		return nil
+	})
+}
+
+// kindTemplate begins the last part of the ARN of a template.
+const kindTemplate = "provisioningtemplate/"
 
 // DeleteTemplate removes a template with all of its versions, or ErrNotFound.
 func (s *Service) DeleteTemplate(ctx context.Context, name string) error {
@@ -232,6 +265,7 @@ func (s *Service) CreateVersion(ctx context.Context, name, body string, setDefau
 		if setDefault {
 			t.Default = v.ID
 		}
+		t.Modified = v.Created
 		return nil
 	})
 	return v, err
@@ -247,12 +281,13 @@ func (s *Service) DeleteVersion(ctx context.Context, name string, id int) error 
 			return fmt.Errorf("%w: version %d of template %s", ErrInUse, id, name)
 		}
 		t.Versions = slices.DeleteFunc(t.Versions, func(v Version) bool { return v.ID == id })
+		t.Modified = s.opts.Now().UTC()
 		return nil
 	})
 }
 
 // ARN is the ARN of a template.
-func (s *Service) ARN(name string) string { return s.reg.ARN("provisioningtemplate/" + name) }
+func (s *Service) ARN(name string) string { return s.reg.ARN(kindTemplate + name) }
 
 // lastPart is what follows the last '/' of a key.
 func lastPart(key string) string { return key[strings.LastIndexByte(key, '/')+1:] }

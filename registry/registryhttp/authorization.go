@@ -34,11 +34,14 @@ type authResult struct {
 
 func testAuthorization(c *call) (any, error) {
 	var in struct {
-		Principal                           string
+		Principal, CognitoIdentityPoolId    string
 		AuthInfos                           []authInfo
 		PolicyNamesToAdd, PolicyNamesToSkip []string
 	}
 	if err := c.Body(&in); err != nil {
+		return nil, err
+	}
+	if err := noCognito(in.CognitoIdentityPoolId); err != nil {
 		return nil, err
 	}
 	if len(in.AuthInfos) < 1 || len(in.AuthInfos) > 10 {
@@ -60,6 +63,15 @@ func testAuthorization(c *call) (any, error) {
 	return struct {
 		Results []authResult `json:"authResults"`
 	}{results}, nil
+}
+
+// noCognito refuses the pools of another service, which would count for
+// nothing.
+func noCognito(pool string) error {
+	if pool != "" {
+		return &awshttp.InputError{Field: "cognitoIdentityPoolId", Reason: "is not supported: there are no Cognito identities here"}
+	}
+	return nil
 }
 
 // authorize decides one entry: it is allowed if all of its resources are.

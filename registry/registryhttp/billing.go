@@ -4,6 +4,7 @@ import (
 	"iter"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
+	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -16,11 +17,18 @@ func (c *call) billingARN(name string) string { return c.reg.ARN("billinggroup/"
 func (c *call) billingName() string           { return c.PathValue("billingGroupName") }
 
 func createBillingGroup(c *call) (any, error) {
-	var in struct{ BillingGroupProperties billingProperties }
+	var in struct {
+		BillingGroupProperties billingProperties
+		Tags                   tagset.List
+	}
 	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
-	g, err := c.reg.CreateBillingGroup(c.Context(), registry.BillingGroup{Name: c.billingName(), Description: in.BillingGroupProperties.Description})
+	tags, err := awshttp.Tags(in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	g, err := c.reg.CreateBillingGroup(c.Context(), registry.BillingGroup{Name: c.billingName(), Description: in.BillingGroupProperties.Description, Tags: tags})
 	return struct {
 		Name string `json:"billingGroupName"`
 		ARN  string `json:"billingGroupArn"`

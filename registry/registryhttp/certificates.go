@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
+	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -167,6 +168,7 @@ func registerCACertificate(c *call) (any, error) {
 	var in struct {
 		CaCertificate, VerificationCertificate, CertificateMode string
 		RegistrationConfig                                      registrationConfig
+		Tags                                                    tagset.List
 	}
 	active, err := c.Flag("setAsActive")
 	if err != nil {
@@ -179,12 +181,16 @@ func registerCACertificate(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	tags, err := awshttp.Tags(in.Tags)
+	if err != nil {
+		return nil, err
+	}
 	config, err := c.registration(in.RegistrationConfig)
 	if err != nil {
 		return nil, err
 	}
 	ca, err := c.reg.RegisterCACertificate(c.Context(), registry.CARegistration{PEM: []byte(in.CaCertificate),
-		VerificationPEM: []byte(in.VerificationCertificate), Mode: in.CertificateMode, Active: active, AutoRegister: auto, Registration: config})
+		VerificationPEM: []byte(in.VerificationCertificate), Mode: in.CertificateMode, Active: active, AutoRegister: auto, Registration: config, Tags: tags})
 	return issued{ARN: c.reg.ARN("cacert/" + ca.ID), ID: ca.ID}, err
 }
 

@@ -31,6 +31,7 @@ var errorRows = []awshttp.ErrorRow{
 	{Err: registry.ErrCertificateValidation, Status: http.StatusBadRequest, Name: "CertificateValidationException"},
 	{Err: registry.ErrRegistrationCode, Status: http.StatusBadRequest, Name: "RegistrationCodeValidationException"},
 	{Err: registry.ErrNoCA, Status: http.StatusBadRequest, Name: "InvalidRequestException"},
+	{Err: ErrAuthorizerResponse, Status: http.StatusBadRequest, Name: "InvalidResponseException"},
 	{Err: errNotImplemented, Status: http.StatusNotImplemented, Name: "NotImplementedException"},
 }
 

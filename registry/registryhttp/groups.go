@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
+	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -26,18 +27,23 @@ func createThingGroup(c *call) (any, error) {
 	var in struct {
 		ParentGroupName      string
 		ThingGroupProperties groupProperties
+		Tags                 tagset.List
 	}
 	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
-	g := registry.Group{Name: c.PathValue("thingGroupName")}
+	tags, err := awshttp.Tags(in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	g := registry.Group{Name: c.PathValue("thingGroupName"), Tags: tags}
 	if p := in.ThingGroupProperties; p.Description != nil {
 		g.Description = *p.Description
 	}
 	if p := in.ThingGroupProperties; p.Attributes != nil {
 		g.Attributes = p.Attributes.Attributes
 	}
-	g, err := c.reg.CreateGroup(c.Context(), g, in.ParentGroupName)
+	g, err = c.reg.CreateGroup(c.Context(), g, in.ParentGroupName)
 	return struct {
 		Name string `json:"thingGroupName"`
 		ARN  string `json:"thingGroupArn"`

@@ -25,6 +25,15 @@ type Options struct {
 	// certificate is to have. Nil refuses registration configurations.
 	CheckRegistration func(ctx context.Context, c registry.RegistrationConfig) error
 
+	// Taggers have the tags of what other packages keep, by the kind that its
+	// ARNs have: "job", "rule" and so on. Nil means that only what the registry
+	// keeps has tags.
+	Taggers map[string]Tagger
+
+	// TestAuthorizer asks the function of an authorizer, as it would be for a
+	// client. Nil leaves TestInvokeAuthorizer out.
+	TestAuthorizer func(ctx context.Context, a registry.Authorizer, t AuthorizerTest) (AuthorizerResult, error)
+
 	// MaxBodyBytes is the largest body accepted. Zero means 1 MiB.
 	MaxBodyBytes int64
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
+	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -20,25 +21,25 @@ func (c *call) policyRef(name string) policyRef { return policyRef{name, c.polic
 func (c *call) policyName() string              { return c.PathValue("policyName") }
 func policyNameOf(p registry.Policy) string     { return p.Name }
 
-// document reads the body of the two operations that bring a document.
-func (c *call) document() (string, error) {
-	var in struct{ PolicyDocument string }
-	err := c.Body(&in)
-	return in.PolicyDocument, err
-}
-
 func createPolicy(c *call) (any, error) {
-	text, err := c.document()
+	var in struct {
+		PolicyDocument string
+		Tags           tagset.List
+	}
+	if err := c.Body(&in); err != nil {
+		return nil, err
+	}
+	tags, err := awshttp.Tags(in.Tags)
 	if err != nil {
 		return nil, err
 	}
-	p, err := c.reg.CreatePolicy(c.Context(), c.policyName(), text)
+	p, err := c.reg.CreateTaggedPolicy(c.Context(), c.policyName(), in.PolicyDocument, tags)
 	return struct {
 		Name     string `json:"policyName"`
 		ARN      string `json:"policyArn"`
 		Document string `json:"policyDocument"`
 		Version  string `json:"policyVersionId"`
-	}{p.Name, c.policyARN(p.Name), text, p.Default}, err
+	}{p.Name, c.policyARN(p.Name), in.PolicyDocument, p.Default}, err
 }
 
 func getPolicy(c *call) (any, error) {
@@ -79,17 +80,17 @@ func createPolicyVersion(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := c.document()
-	if err != nil {
+	var in struct{ PolicyDocument string }
+	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
-	v, err := c.reg.CreatePolicyVersion(c.Context(), c.policyName(), text, setDefault)
+	v, err := c.reg.CreatePolicyVersion(c.Context(), c.policyName(), in.PolicyDocument, setDefault)
 	return struct {
 		ARN      string `json:"policyArn"`
 		Document string `json:"policyDocument"`
 		Version  string `json:"policyVersionId"`
 		Default  bool   `json:"isDefaultVersion"`
-	}{c.policyARN(c.policyName()), text, v.ID, setDefault}, err
+	}{c.policyARN(c.policyName()), in.PolicyDocument, v.ID, setDefault}, err
 }
 
 func getPolicyVersion(c *call) (any, error) {
@@ -234,8 +235,11 @@ func listPolicyPrincipals(c *call) (any, error) {
 }
 
 func getEffectivePolicies(c *call) (any, error) {
-	var in struct{ Principal string }
+	var in struct{ Principal, CognitoIdentityPoolId string }
 	if err := c.Body(&in); err != nil {
+		return nil, err
+	}
+	if err := noCognito(in.CognitoIdentityPoolId); err != nil {
 		return nil, err
 	}
 	list, err := c.reg.EffectivePolicies(c.Context(), in.Principal, c.Query("thingName"))

@@ -4,6 +4,7 @@ import (
 	"iter"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
+	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -43,10 +44,16 @@ func metadataOf(t registry.ThingType) typeMetadata {
 }
 
 func (c *call) thingType() (registry.ThingType, error) {
-	var in struct{ ThingTypeProperties typeProperties }
-	err := c.Body(&in)
+	var in struct {
+		ThingTypeProperties typeProperties
+		Tags                tagset.List // of CreateThingType
+	}
+	if err := c.Body(&in); err != nil {
+		return registry.ThingType{}, err
+	}
 	p := in.ThingTypeProperties
-	t := registry.ThingType{Name: c.PathValue("thingTypeName"), Description: p.Description, Searchable: p.Searchable}
+	tags, err := awshttp.Tags(in.Tags)
+	t := registry.ThingType{Name: c.PathValue("thingTypeName"), Description: p.Description, Searchable: p.Searchable, Tags: tags}
 	if p.MQTT5 != nil {
 		t.Propagating = p.MQTT5.Propagating
 	}

@@ -19,7 +19,7 @@
 //
 // A payload is decoded strictly: an unknown member is an
 // InvalidRequestException rather than a setting that is silently without
-// effect. Tags (x-amz-tagging) are the exception: they are taken and not kept.
+// effect. Tags come in the header x-amz-tagging; they are part of the rule.
 //
 // Who may do what is decided by Options.Authorize, and who is asking by
 // whatever the program wraps around the handler. Without Authorize everybody

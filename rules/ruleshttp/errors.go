@@ -2,11 +2,13 @@ package ruleshttp
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 
+	"github.com/thingloom/thingloom/internal/awshttp"
 	"github.com/thingloom/thingloom/rules"
 )
 
@@ -114,6 +116,7 @@ func (h *handler) write(w http.ResponseWriter, status int, body any) {
 		panic("ruleshttp: " + err.Error())
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set(awshttp.RequestID, rand.Text())
 	w.WriteHeader(status)
 	_, _ = w.Write(text) // the client has gone: nobody is left to tell
 }

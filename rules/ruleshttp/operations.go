@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
+	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/internal/topic"
 	"github.com/thingloom/thingloom/rules"
 )
@@ -56,6 +57,9 @@ func create(h *handler, r *http.Request, name string, body []byte) (any, error) 
 	rule, err := h.decode(name, body)
 	if err != nil {
 		return nil, err
+	}
+	if rule.Tags, err = tagset.Parse(r.Header.Get("x-amz-tagging")); err != nil {
+		return nil, requestError{fmt.Errorf("x-amz-tagging %w", err)}
 	}
 	_, err = h.engine.Create(r.Context(), rule)
 	return nil, err

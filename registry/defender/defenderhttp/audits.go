@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
+	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry/defender"
 )
 
@@ -199,16 +200,21 @@ func listFindings(c *call) (any, error) {
 
 func createScheduledAudit(c *call) (any, error) {
 	var in struct {
-		Frequency  string   `json:"frequency"`
-		DayOfMonth string   `json:"dayOfMonth"`
-		DayOfWeek  string   `json:"dayOfWeek"`
-		Checks     []string `json:"targetCheckNames"`
+		Frequency  string      `json:"frequency"`
+		DayOfMonth string      `json:"dayOfMonth"`
+		DayOfWeek  string      `json:"dayOfWeek"`
+		Checks     []string    `json:"targetCheckNames"`
+		Tags       tagset.List `json:"tags"`
 	}
 	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
+	tags, err := awshttp.Tags(in.Tags)
+	if err != nil {
+		return nil, err
+	}
 	name := c.PathValue("scheduledAuditName")
-	err := c.svc.CreateScheduledAudit(c.Context(), defender.ScheduledAudit{Name: name, Frequency: in.Frequency, DayOfMonth: in.DayOfMonth, DayOfWeek: in.DayOfWeek, Checks: in.Checks})
+	err = c.svc.CreateScheduledAudit(c.Context(), defender.ScheduledAudit{Name: name, Frequency: in.Frequency, DayOfMonth: in.DayOfMonth, DayOfWeek: in.DayOfWeek, Checks: in.Checks, Tags: tags})
 	return struct {
 		ARN string `json:"scheduledAuditArn"`
 	}{c.svc.ARN("scheduledaudit/" + name)}, err

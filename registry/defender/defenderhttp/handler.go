@@ -111,20 +111,6 @@ type call struct {
 	svc *defender.Service
 }
 
-// A tag is one tag on the wire.
-type tag struct{ Key, Value string }
-
-func tagMap(tags []tag) map[string]string {
-	if len(tags) == 0 {
-		return nil
-	}
-	out := map[string]string{}
-	for _, t := range tags {
-		out[t.Key] = t.Value
-	}
-	return out
-}
-
 // time reads a time of the query: RFC 3339 as clients send it, or seconds since 1970.
 func (c *call) time(name string) (time.Time, error) {
 	s := c.Query(name)

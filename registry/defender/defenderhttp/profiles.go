@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
+	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry/defender"
 )
 
@@ -23,7 +24,7 @@ type profileRequest struct {
 	AlertTargets map[string]defender.AlertTarget `json:"alertTargets"`
 	Retain       []string                        `json:"additionalMetricsToRetain"`
 	RetainV2     []defender.Retained             `json:"additionalMetricsToRetainV2"`
-	Tags         []tag                           `json:"tags"`
+	Tags         tagset.List                     `json:"tags"`
 	NoBehaviors  bool                            `json:"deleteBehaviors"`
 	NoAlerts     bool                            `json:"deleteAlertTargets"`
 	NoRetain     bool                            `json:"deleteAdditionalMetricsToRetain"`
@@ -65,7 +66,11 @@ func createProfile(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := defender.Profile{Name: c.PathValue("securityProfileName"), Tags: tagMap(r.Tags)}
+	tags, err := awshttp.Tags(r.Tags)
+	if err != nil {
+		return nil, err
+	}
+	p := defender.Profile{Name: c.PathValue("securityProfileName"), Tags: tags}
 	r.apply(&p)
 	p, err = c.svc.CreateProfile(c.Context(), p)
 	return struct {
@@ -198,16 +203,20 @@ func validateBehaviors(c *call) (any, error) {
 
 func createMetric(c *call) (any, error) {
 	var in struct {
-		DisplayName string `json:"displayName"`
-		Type        string `json:"metricType"`
-		Tags        []tag  `json:"tags"`
-		Token       string `json:"clientRequestToken"`
+		DisplayName string      `json:"displayName"`
+		Type        string      `json:"metricType"`
+		Tags        tagset.List `json:"tags"`
+		Token       string      `json:"clientRequestToken"`
 	}
 	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
+	tags, err := awshttp.Tags(in.Tags)
+	if err != nil {
+		return nil, err
+	}
 	name := c.PathValue("metricName")
-	err := c.svc.CreateMetric(c.Context(), defender.CustomMetric{Name: name, DisplayName: in.DisplayName, Type: in.Type, Tags: tagMap(in.Tags), Token: in.Token})
+	err = c.svc.CreateMetric(c.Context(), defender.CustomMetric{Name: name, DisplayName: in.DisplayName, Type: in.Type, Tags: tags, Token: in.Token})
 	return struct {
 		Name string `json:"metricName"`
 		ARN  string `json:"metricArn"`
@@ -216,10 +225,10 @@ func createMetric(c *call) (any, error) {
 
 func createDimension(c *call) (any, error) {
 	var in struct {
-		Type   string   `json:"type"`
-		Values []string `json:"stringValues"`
-		Tags   []tag    `json:"tags"`
-		Token  string   `json:"clientRequestToken"`
+		Type   string      `json:"type"`
+		Values []string    `json:"stringValues"`
+		Tags   tagset.List `json:"tags"`
+		Token  string      `json:"clientRequestToken"`
 	}
 	if err := c.Body(&in); err != nil {
 		return nil, err
@@ -227,7 +236,11 @@ func createDimension(c *call) (any, error) {
 	if in.Type != "TOPIC_FILTER" {
 		return nil, &awshttp.InputError{Field: "type", Reason: "is not TOPIC_FILTER"}
 	}
+	tags, err := awshttp.Tags(in.Tags)
+	if err != nil {
+		return nil, err
+	}
 	name := c.PathValue("name")
-	err := c.svc.CreateDimension(c.Context(), defender.TopicDimension{Name: name, Filters: in.Values, Tags: tagMap(in.Tags), Token: in.Token})
+	err = c.svc.CreateDimension(c.Context(), defender.TopicDimension{Name: name, Filters: in.Values, Tags: tags, Token: in.Token})
 	return identifier{name, c.svc.ARN("dimension/" + name)}, err
 }

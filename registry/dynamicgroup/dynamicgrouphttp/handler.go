@@ -10,6 +10,7 @@ import (
 	"net/http"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
+	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry"
 	"github.com/thingloom/thingloom/registry/dynamicgroup"
 )
@@ -79,6 +80,7 @@ type request struct {
 	ExpectedVersion         int64
 	IndexName, QueryVersion string
 	QueryString             *string
+	Tags                    tagset.List
 }
 
 func read(c *awshttp.Call) (r request, err error) {
@@ -102,7 +104,11 @@ func (a *api) create(c *awshttp.Call) (any, error) {
 	if r.QueryString == nil {
 		return nil, &awshttp.InputError{Field: "queryString", Reason: "is required"}
 	}
-	g := registry.Group{Name: c.PathValue("thingGroupName")}
+	tags, err := awshttp.Tags(r.Tags)
+	if err != nil {
+		return nil, err
+	}
+	g := registry.Group{Name: c.PathValue("thingGroupName"), Tags: tags}
 	if p := r.ThingGroupProperties; p != nil {
 		if p.ThingGroupDescription != nil {
 			g.Description = *p.ThingGroupDescription

@@ -5,24 +5,9 @@ import (
 	"iter"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
+	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry/jobs"
 )
-
-// A tag is one tag on the wire.
-type tag struct {
-	Key, Value string
-}
-
-func tagMap(tags []tag) map[string]string {
-	if len(tags) == 0 {
-		return nil
-	}
-	out := map[string]string{}
-	for _, t := range tags {
-		out[t.Key] = t.Value
-	}
-	return out
-}
 
 // made is the answer of operations that make or change a job.
 type made struct {
@@ -42,7 +27,7 @@ func createJob(c *call) (any, error) {
 		Document           string            `json:"document"`
 		Description        string            `json:"description"`
 		TargetSelection    jobs.Selection    `json:"targetSelection"`
-		Tags               []tag             `json:"tags"`
+		Tags               tagset.List       `json:"tags"`
 		NamespaceID        string            `json:"namespaceId"`
 		JobTemplateARN     string            `json:"jobTemplateArn"`
 		DocumentParameters map[string]string `json:"documentParameters"`
@@ -56,9 +41,13 @@ func createJob(c *call) (any, error) {
 	if len(in.Packages) > 0 {
 		return nil, &awshttp.InputError{Field: "destinationPackageVersions", Reason: "are not supported"}
 	}
+	tags, err := awshttp.Tags(in.Tags)
+	if err != nil {
+		return nil, err
+	}
 	return c.made(c.svc.CreateJob(c.Context(), jobs.Job{ID: c.PathValue("jobId"), Targets: in.Targets, Selection: in.TargetSelection,
 		Description: in.Description, Document: in.Document, DocumentSource: in.DocumentSource, Template: in.JobTemplateARN,
-		Parameters: in.DocumentParameters, Tags: tagMap(in.Tags), Schedule: in.Schedule, Config: in.Config}))
+		Parameters: in.DocumentParameters, Tags: tags, Schedule: in.Schedule, Config: in.Config}))
 }
 
 // details are the jobProcessDetails.

@@ -16,6 +16,7 @@ import (
 	"strconv"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
+	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry"
 	"github.com/thingloom/thingloom/registry/provision"
 )
@@ -97,15 +98,20 @@ func (a *api) create(c *awshttp.Call) (any, error) {
 		TemplateName, Description, TemplateBody, ProvisioningRoleArn, Type string
 		Enabled                                                            bool
 		PreProvisioningHook                                                hook
+		Tags                                                               tagset.List
 	}
 	if err := c.Body(&in); err != nil {
+		return nil, err
+	}
+	tags, err := awshttp.Tags(in.Tags)
+	if err != nil {
 		return nil, err
 	}
 	if in.TemplateBody == "" {
 		return nil, &awshttp.InputError{Field: "templateBody", Reason: "is required"}
 	}
 	t, err := a.s.CreateTemplate(c.Context(), provision.StoredTemplate{Name: in.TemplateName, Description: in.Description, Enabled: in.Enabled,
-		Type: in.Type, Role: in.ProvisioningRoleArn, Hook: in.PreProvisioningHook.TargetArn, HookVersion: in.PreProvisioningHook.PayloadVersion}, in.TemplateBody)
+		Type: in.Type, Role: in.ProvisioningRoleArn, Hook: in.PreProvisioningHook.TargetArn, HookVersion: in.PreProvisioningHook.PayloadVersion, Tags: tags}, in.TemplateBody)
 	return struct {
 		ARN     string `json:"templateArn"`
 		Name    string `json:"templateName"`
