@@ -1,6 +1,7 @@
 package shadow
 
 import (
+	"errors"
 	"fmt"
 	"unicode/utf8"
 )
@@ -52,8 +53,23 @@ func ParseRequest(payload []byte, limits Limits) (*Request, error) {
 	return r, nil
 }
 
-// ParseToken reads the client token of a get or delete request: an empty
-// payload has none. Errors are *RequestError.
+// ParseDelete reads the client token of a delete request, of which all other
+// content is ignored, also one that is no JSON. Errors are *RequestError: a
+// payload that is too large, and a client token that is none.
+func ParseDelete(payload []byte, limits Limits) (clientToken string, err error) {
+	root, err := parseObject(payload, limits.filled())
+	switch {
+	case errors.Is(err, ErrTooLarge):
+		return "", err
+	case err != nil:
+		return "", nil
+	}
+	clientToken, _, err = token(root)
+	return clientToken, err
+}
+
+// ParseToken reads the client token of a get request: an empty payload has
+// none. Errors are *RequestError.
 func ParseToken(payload []byte, limits Limits) (clientToken string, err error) {
 	if len(payload) == 0 {
 		return "", nil

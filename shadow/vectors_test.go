@@ -70,7 +70,11 @@ func check(svc *shadow.Service, s step, w want) error {
 		}
 	case "get", "delete":
 		var token string
-		if token, err = shadow.ParseToken(s.payload(), svc.Limits()); err != nil {
+		parse := shadow.ParseToken
+		if s.Op == "delete" {
+			parse = shadow.ParseDelete
+		}
+		if token, err = parse(s.payload(), svc.Limits()); err != nil {
 			break
 		}
 		if s.Op == "delete" {

@@ -37,6 +37,7 @@ type place struct {
 	broker *broker.Broker
 	addr   string
 	conns  []net.Conn
+	gate   chan struct{} // closed when clients may connect; nil is always
 	stop   func()
 }
 
@@ -91,6 +92,16 @@ func (p *place) cut() {
 }
 
 func (p *place) dial(ctx context.Context, _ autopaho.ClientConfig, _ *url.URL) (net.Conn, error) {
+	p.mu.Lock()
+	gate := p.gate
+	p.mu.Unlock()
+	if gate != nil {
+		select {
+		case <-gate:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	p.mu.Lock()
 	addr := p.addr
 	p.mu.Unlock()

@@ -37,6 +37,9 @@
 // those of others by client tokens. A request without an answer is sent again;
 // what became of the first one is asked for before the next write.
 //
+// What others write to reported is found when the document is next asked for:
+// on a new connection, and every Options.Refresh.
+//
 // A delta that remains after the device has reported, because it cannot do what
 // is desired, is not applied again until it changes.
 //

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -200,4 +202,83 @@ func TestWaitersOutliveWhatComes(t *testing.T) {
 	if d.up != waiting {
 		t.Error("those who waited are forgotten")
 	}
+}
+
+// A service that fails is asked again after pauses that grow, not at once.
+func TestFailingServiceIsLeftInPeace(t *testing.T) {
+	for name, answer := range map[string][2]string{
+		"a fault":          {"update/rejected", `{"code":500,"message":"Internal service failure","clientToken":"TOKEN"}`},
+		"too many":         {"update/rejected", `{"code":429,"message":"Too many requests","clientToken":"TOKEN"}`},
+		"an odd answer":    {"update/accepted", `{"version":"x","clientToken":"TOKEN"}`},
+		"an unknown code":  {"update/rejected", `{"code":799,"clientToken":"TOKEN"}`},
+		"a late conflict":  {"update/rejected", `{"code":409,"message":"Version conflict","clientToken":"TOKEN"}`},
+		"no answer at all": {"", ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var updates atomic.Int32
+			var healthy atomic.Bool
+			stats, _ := play(t, func(operation, payload string) (string, string) {
+				if operation == "update" && !healthy.Load() {
+					updates.Add(1)
+					return answer[0], answer[1]
+				}
+				return good(operation, payload)
+			}, func(s *script) {
+				s.device.Set(state{Level: 9})
+				time.Sleep(time.Minute) // of the bubble
+				synctest.Wait()
+				s.mu.Lock()
+				asked := len(s.requests)
+				s.mu.Unlock()
+				if updates.Load() < 3 || asked > 30 {
+					t.Errorf("%s: %d updates and %d requests in a minute", name, updates.Load(), asked)
+				}
+				healthy.Store(true)
+				time.Sleep(time.Minute)
+			})
+			if stats.Reports != 1 || stats.Refused != 0 {
+				t.Errorf("%s: %+v", name, stats)
+			}
+		})
+	}
+}
+
+// A connection that goes while the subscriptions are made has them made again
+// on the next, at once: no request is sent whose answer could not come.
+func TestReconnectWhileSubscribing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d *Device[state]
+		d, err := New(shadow.Ref{Thing: "t"}, func(_ context.Context, want state, _ json.RawMessage) (state, error) { return want, nil }, &Options{Refresh: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &flaky{script: script{device: d, answer: good}}
+		ctx, cancel := context.WithCancel(t.Context())
+		began := time.Now()
+		var running sync.WaitGroup
+		running.Go(func() {
+			if err := d.Run(ctx, c); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		if s := d.Stats(); s.Syncs != 1 || c.subscribed != 3 || !slices.Equal(c.requests, []string{"get"}) || time.Since(began) != 0 {
+			t.Errorf("%+v after %d subscriptions and %q, in %v", s, c.subscribed, c.requests, time.Since(began))
+		}
+		cancel()
+		running.Wait()
+	})
+}
+
+// A flaky connection is another one twice before its subscriptions count.
+type flaky struct {
+	script
+	subscribed int
+}
+
+func (f *flaky) Subscribe(ctx context.Context, s *paho.Subscribe) (*paho.Suback, error) {
+	if f.subscribed++; f.subscribed < 3 {
+		f.device.Connected()
+	}
+	return f.script.Subscribe(ctx, s)
 }

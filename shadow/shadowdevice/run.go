@@ -124,7 +124,10 @@ func (d *Device[T]) subscribe(ctx context.Context) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.fresh = lost == d.lost // it may be another connection's by now
+	if lost != d.lost { // the subscriptions are those of a connection that is gone
+		return fmt.Errorf("%w: subscribe: the connection was lost", ErrUnanswered)
+	}
+	d.fresh = true
 	return nil
 }
 
@@ -232,7 +235,7 @@ func (d *Device[T]) tell(ctx context.Context) error {
 	payload, err := d.requestAs(ctx, token, "update", append(append([]byte(`{"state":{"reported":`), patch...), `}`...))
 	if err != nil {
 		if unknown(err) {
-			d.restart() // the document tells whether it had its effect
+			d.doubt() // the document tells whether it had its effect
 		}
 		if final(err) {
 			return d.end(number, err)
@@ -241,7 +244,7 @@ func (d *Device[T]) tell(ctx context.Context) error {
 	}
 	var ack struct{ Version int64 }
 	if err := json.Unmarshal(payload, &ack); err != nil {
-		d.restart()
+		d.doubt()
 		return fmt.Errorf("shadowdevice: report: unreadable answer: %w", err)
 	}
 	if ack.Version <= known {
@@ -256,6 +259,14 @@ func (d *Device[T]) tell(ctx context.Context) error {
 	d.reported = next
 	d.mu.Unlock()
 	return d.end(number, nil)
+}
+
+// doubt has the document asked for again by the next step. Unlike restart it
+// does not rouse Run, which pauses after what failed.
+func (d *Device[T]) doubt() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.forget()
 }
 
 // restart has the document asked for again. Deltas are taken as before.

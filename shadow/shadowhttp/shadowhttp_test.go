@@ -138,6 +138,21 @@ func TestPages(t *testing.T) {
 	if len(all) != 30 || all[0] != "n00" || all[29] != "n29" {
 		t.Errorf("got %v", all)
 	}
+	for query, want := range map[string]int{"": 25, "?pageSize=1": 1, "?pageSize=30": 30, "?pageSize=100": 30, "?pageSize=101": -1, "?pageSize=-1": -1, "?pageSize=x": -1} {
+		code, exception, body := do(t, "GET", server.URL+"/api/things/shadow/ListNamedShadowsForThing/t"+query, "")
+		var page struct {
+			Results   []string
+			NextToken string
+			Timestamp int64
+		}
+		if err := json.Unmarshal([]byte(body), &page); err != nil {
+			t.Fatal(err)
+		}
+		if want < 0 && (code != 400 || exception != "InvalidRequestException") ||
+			want > 0 && (len(page.Results) != want || (page.NextToken == "") != (want == 30) || page.Timestamp == 0) {
+			t.Errorf("%q: %d %s %s", query, code, exception, body)
+		}
+	}
 }
 
 // Every sentinel of the package has an exception.

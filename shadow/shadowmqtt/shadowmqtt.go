@@ -154,15 +154,17 @@ func (e *Endpoint) update(ctx context.Context, ref shadow.Ref, topic string, pay
 		if re := (*shadow.RequestError)(nil); errors.As(err, &re) {
 			token = re.ClientToken
 		}
+		if token == "" && !errors.Is(err, shadow.ErrInvalidRequest) { // which knows all there is to know
+			token, _ = shadow.ParseToken(payload, e.svc.Limits())
+		}
 		return e.reject(ctx, topic, err, token)
 	}
 	return nil
 }
 
 func (e *Endpoint) delete(ctx context.Context, ref shadow.Ref, topic string, payload []byte) error {
-	// Content that is no request is ignored; only a token is looked for.
-	token, err := shadow.ParseToken(payload, e.svc.Limits())
-	if err != nil && errors.Is(err, shadow.ErrTooLarge) {
+	token, err := shadow.ParseDelete(payload, e.svc.Limits())
+	if err != nil {
 		return e.reject(ctx, topic, err, "")
 	}
 	if _, err := e.svc.DeleteToken(ctx, ref, token); err != nil {
