@@ -3,10 +3,10 @@ package actions
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"math"
-	"time"
+
+	"github.com/thingloom/thingloom/internal/record"
 )
 
 // The stored form of a Request, as queues on disk keep it:
@@ -68,33 +68,32 @@ func (r *Request) AppendBinary(b []byte) ([]byte, error) {
 		}
 	}
 	b = append(b, codecVersion, flags)
-	b = binary.AppendVarint(b, r.Time.Unix())
-	b = binary.AppendUvarint(b, uint64(r.Time.Nanosecond()))
+	b = record.AppendTime(b, r.Time)
 	for _, s := range [...]string{r.ID, r.Rule, r.Topic, r.ClientID, r.Principal, r.SourceIP, r.TraceID} {
-		b = appendBytes(b, s)
+		b = record.AppendBytes(b, s)
 	}
 	b = binary.AppendUvarint(b, uint64(len(r.Vars)))
 	for i := range r.Vars {
-		b = appendBytes(b, r.Vars[i].Name)
+		b = record.AppendBytes(b, r.Vars[i].Name)
 		if r.Vars[i].Value == nil {
 			b = append(b, 0)
 		} else {
-			b = appendBytes(append(b, 1), r.Vars[i].Value)
+			b = record.AppendBytes(append(b, 1), r.Vars[i].Value)
 		}
 	}
 	if p := r.Properties; p != nil {
-		b = appendBytes(b, p.ContentType)
-		b = appendBytes(b, p.ResponseTopic)
-		b = appendBytes(b, p.CorrelationData)
+		b = record.AppendBytes(b, p.ContentType)
+		b = record.AppendBytes(b, p.ResponseTopic)
+		b = record.AppendBytes(b, p.CorrelationData)
 		b = binary.AppendUvarint(b, uint64(len(p.User)))
 		for i := range p.User {
-			b = appendBytes(b, p.User[i].Name)
-			b = appendBytes(b, p.User[i].Value)
+			b = record.AppendBytes(b, p.User[i].Name)
+			b = record.AppendBytes(b, p.User[i].Value)
 		}
 	}
-	b = appendBytes(b, r.Source)
+	b = record.AppendBytes(b, r.Source)
 	if !same {
-		b = appendBytes(b, r.Payload)
+		b = record.AppendBytes(b, r.Payload)
 	}
 	if r.Hops > 0 {
 		b = binary.AppendUvarint(b, uint64(r.Hops))
@@ -102,55 +101,53 @@ func (r *Request) AppendBinary(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-func appendBytes[T string | []byte | json.RawMessage](b []byte, s T) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
 // UnmarshalBinary reads what AppendBinary wrote; anything else is ErrCorrupt.
 // It shares no memory with b.
 func (r *Request) UnmarshalBinary(b []byte) error {
-	d := decoder{b: b}
-	if v := d.byte(); d.err == nil && v != codecVersion {
-		return fmt.Errorf("%w: version %d", ErrCorrupt, v)
+	d := record.NewReader(b)
+	if v := d.Byte(); d.Fault() == nil && v != codecVersion {
+		d.Fail(fmt.Sprintf("version %d", v))
 	}
-	flags := d.byte()
+	flags := d.Byte()
 	if flags&^flagsAll != 0 {
-		return fmt.Errorf("%w: flags %#x", ErrCorrupt, flags)
+		d.Fail(fmt.Sprintf("flags %#x", flags))
 	}
-	sec := d.varint()
-	nsec := d.uvarint(1e9 - 1)
-	q := Request{Time: time.Unix(sec, int64(nsec)).UTC()}
+	q := Request{Time: d.Time()}
 	for _, s := range [...]*string{&q.ID, &q.Rule, &q.Topic, &q.ClientID, &q.Principal, &q.SourceIP, &q.TraceID} {
-		*s = string(d.bytes())
+		*s = d.String()
 	}
-	for n := d.count(2); n > 0 && d.err == nil; n-- {
-		v := Var{Name: string(d.bytes())}
-		switch d.byte() {
+	for n := d.Count(2); n > 0 && d.Fault() == nil; n-- {
+		v := Var{Name: d.String()}
+		switch d.Byte() {
 		case 0:
 		case 1:
-			v.Value = append(json.RawMessage{}, d.bytes()...)
+			v.Value = d.Bytes()
 		default:
-			d.fail("variable")
+			d.Fail("a variable that has neither a value nor none")
 		}
 		q.Vars = append(q.Vars, v)
 	}
 	if flags&flagProperties != 0 {
 		p := &Properties{UTF8: flags&flagUTF8 != 0}
-		p.ContentType, p.ResponseTopic = string(d.bytes()), string(d.bytes())
-		p.CorrelationData = bytes.Clone(d.bytes())
-		for n := d.count(2); n > 0 && d.err == nil; n-- {
-			p.User = append(p.User, UserProperty{string(d.bytes()), string(d.bytes())})
+		p.ContentType, p.ResponseTopic = d.String(), d.String()
+		p.CorrelationData = bytes.Clone(d.View())
+		for n := d.Count(2); n > 0 && d.Fault() == nil; n-- {
+			p.User = append(p.User, UserProperty{d.String(), d.String()})
 		}
 		q.Properties = p
 	}
-	q.Source = append([]byte{}, d.bytes()...)
+	q.Source = d.Bytes()
 	if flags&flagSame != 0 {
 		q.Payload = q.Source
 	} else {
-		q.Payload = append([]byte{}, d.bytes()...)
+		q.Payload = d.Bytes()
 	}
 	if flags&flagHops != 0 {
-		q.Hops = int(d.uvarint(math.MaxInt32))
+		hops := d.Uvarint()
+		if hops > math.MaxInt32 {
+			d.Fail("hops out of range")
+		}
+		q.Hops = int(hops)
 	}
 	if flags&flagNilPayload != 0 {
 		q.Payload = nil
@@ -158,69 +155,9 @@ func (r *Request) UnmarshalBinary(b []byte) error {
 	if flags&flagNilSource != 0 {
 		q.Source = nil
 	}
-	if d.err == nil && len(d.b) > 0 {
-		d.fail("bytes left over")
-	}
-	if d.err != nil {
-		return d.err
+	if f := d.End(); f != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, f)
 	}
 	*r = q
 	return nil
-}
-
-// A decoder reads a stored form; after the first error it yields zeros.
-type decoder struct {
-	b   []byte
-	err error
-}
-
-func (d *decoder) fail(what string) {
-	if d.err == nil {
-		d.err = fmt.Errorf("%w: %s", ErrCorrupt, what)
-	}
-	d.b = nil
-}
-
-func (d *decoder) byte() byte {
-	if len(d.b) == 0 {
-		d.fail("truncated")
-		return 0
-	}
-	c := d.b[0]
-	d.b = d.b[1:]
-	return c
-}
-
-func (d *decoder) varint() int64 {
-	v, n := binary.Varint(d.b)
-	if n <= 0 {
-		d.fail("number")
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) uvarint(most uint64) uint64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 || v > most {
-		d.fail("number")
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-// count reads how many items of at least size bytes follow; a claim beyond the input is refused.
-func (d *decoder) count(size int) uint64 { return d.uvarint(uint64(len(d.b) / size)) }
-
-func (d *decoder) bytes() []byte {
-	n := d.uvarint(uint64(len(d.b)))
-	if n > uint64(len(d.b)) { // uvarint counted its own bytes as well
-		d.fail("truncated")
-		return nil
-	}
-	s := d.b[:n]
-	d.b = d.b[n:]
-	return s
 }
