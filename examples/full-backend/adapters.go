@@ -205,11 +205,15 @@ func (d deadLetters) Do(ctx context.Context, r *actions.Request) error {
 	return d.tables.Put(ctx, "dead-letters", record.Action, record.ID, r.Payload)
 }
 
-// publisher lets rules republish with properties.
+// publisher lets rules republish at either QoS and with properties.
 type publisher struct{ *broker.Broker }
 
-func (p publisher) PublishProperties(ctx context.Context, topic string, payload []byte, given actions.Properties, expiry time.Duration) error {
-	m := broker.Message{Topic: topic, Payload: payload, QoS: 1, Properties: broker.Properties{Expiry: expiry, ContentType: given.ContentType,
+func (p publisher) PublishQoS(ctx context.Context, topic string, payload []byte, qos byte) error {
+	return p.PublishMessage(ctx, broker.Message{Topic: topic, Payload: payload, QoS: qos})
+}
+
+func (p publisher) PublishProperties(ctx context.Context, topic string, payload []byte, qos byte, given actions.Properties, expiry time.Duration) error {
+	m := broker.Message{Topic: topic, Payload: payload, QoS: qos, Properties: broker.Properties{Expiry: expiry, ContentType: given.ContentType,
 		ResponseTopic: given.ResponseTopic, CorrelationData: given.CorrelationData}}
 	if given.UTF8 {
 		m.Properties.PayloadFormat = new(byte)
