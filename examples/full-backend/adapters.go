@@ -132,17 +132,23 @@ func newTrace() string {
 }
 
 // binder lets rules fire actions, each behind a queue of its own.
-type binder struct{ *actions.Dispatcher }
+type binder struct {
+	*actions.Dispatcher
+	batches *batches
+}
 
 func (b binder) Bind(ctx context.Context, s rules.ActionSpec) (rules.Action, error) {
 	a, err := b.OpenFor(ctx, rules.BoundRule(ctx), s.Type, s.Params)
 	if err != nil {
 		return nil, err
 	}
-	return firing{a}, nil
+	return firing{a, b.batches}, nil
 }
 
-type firing struct{ actions.Action }
+type firing struct {
+	actions.Action
+	batches *batches
+}
 
 // Invoke hands a firing over. The outcome comes by Done, also for inline
 // actions, which call it before Do returns.
@@ -150,7 +156,7 @@ func (f firing) Invoke(ctx context.Context, r rules.Firing) error {
 	m := r.Message
 	request := &actions.Request{ID: r.ID(), Rule: r.Rule, Topic: m.Topic, ClientID: m.ClientID, Principal: m.Principal,
 		SourceIP: m.SourceIP, TraceID: r.Trace, Time: m.Time, Payload: r.Output, Source: m.Payload,
-		Done: func(err error) { r.Done(outcome(err)) }}
+		Done: func(err error) { f.batches.done(r, err) }}
 	if p := &m.Properties; p.UTF8 || p.ContentType != "" || p.ResponseTopic != "" || p.CorrelationData != nil || p.User != nil {
 		request.Properties = &actions.Properties{UTF8: p.UTF8, ContentType: p.ContentType, ResponseTopic: p.ResponseTopic, CorrelationData: p.CorrelationData}
 		for _, u := range p.User {
