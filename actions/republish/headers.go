@@ -17,8 +17,9 @@ import (
 type PropertyPublisher interface {
 	Publisher
 
-	// PublishProperties is Publish with properties. An expiry of zero is none.
-	PublishProperties(ctx context.Context, topic string, payload []byte, p actions.Properties, expiry time.Duration) error
+	// PublishProperties is Publish at a QoS, 0 or 1, and with properties. An
+	// expiry of zero is none.
+	PublishProperties(ctx context.Context, topic string, payload []byte, qos byte, p actions.Properties, expiry time.Duration) error
 }
 
 // Headers are the properties that the message gets. What is empty after

@@ -3,6 +3,9 @@
 //
 //	{"republish": {"topic": "alerts/${topic(2)}", "qos": 1}}
 //
+// As with AWS IoT a message is published at QoS 0 unless the rule says 1: who
+// is not connected then misses it, whatever its session.
+//
 // A topic that begins with "$$" after substitution means one "$", which is how
 // a rule reaches reserved topics ("$$aws/things/${topic(2)}/shadow/update"), as
 // with AWS IoT; a single "$" at the beginning is refused, and so are the topics of
@@ -24,12 +27,21 @@ type Publisher interface {
 	Publish(ctx context.Context, topic string, payload []byte) error
 }
 
+// A QoSPublisher is a Publisher that can also publish at QoS 0. Without it all
+// messages are published as Publish does it, which should be at least once.
+type QoSPublisher interface {
+	Publisher
+
+	// PublishQoS is Publish at a QoS, 0 or 1.
+	PublishQoS(ctx context.Context, topic string, payload []byte, qos byte) error
+}
+
 // Params are the parameters of the action.
 type Params struct {
 	Topic   actions.Template `json:"topic" required:"true" doc:"topic to publish on; $$ at the beginning stands for $"`
-	QoS     int              `json:"qos" doc:"0 or 1; in-process publishing is at least once either way"`
+	QoS     int              `json:"qos" default:"0" doc:"0 or 1"`
 	Headers *Headers         `json:"headers" doc:"properties of MQTT 5"`
-	RoleARN string           `json:"roleArn" doc:"accepted and ignored"`
+	RoleARN actions.RoleARN  `json:"roleArn" doc:"kept with the rule, and not required here; nobody assumes it"`
 }
 
 // Spec returns the plugin. It runs inline, before the publisher of the
@@ -42,6 +54,7 @@ func Spec(p Publisher) actions.Spec {
 			return nil, &actions.ParamError{Path: "qos", Err: fmt.Errorf("%d is neither 0 nor 1", params.QoS)}
 		}
 		a := &action{publisher: p, params: params}
+		a.qos, _ = p.(QoSPublisher)
 		if h := params.Headers; h != nil {
 			if err := h.check(); err != nil {
 				return nil, err
@@ -64,6 +77,7 @@ func Spec(p Publisher) actions.Spec {
 
 type action struct {
 	publisher  Publisher
+	qos        QoSPublisher      // nil if the publisher is none
 	properties PropertyPublisher // nil without headers
 	params     *Params
 }
@@ -89,14 +103,17 @@ func (a *action) Do(ctx context.Context, r *actions.Request) error {
 }
 
 func (a *action) publish(ctx context.Context, to string, r *actions.Request) (err error) {
-	if a.properties == nil {
+	switch {
+	case a.properties == nil && a.qos != nil:
+		err = a.qos.PublishQoS(ctx, to, r.Payload, byte(a.params.QoS))
+	case a.properties == nil:
 		err = a.publisher.Publish(ctx, to, r.Payload)
-	} else {
+	default:
 		p, life, bad := a.params.Headers.expand(ctx, r)
 		if bad != nil {
 			return bad
 		}
-		err = a.properties.PublishProperties(ctx, to, r.Payload, p, life)
+		err = a.properties.PublishProperties(ctx, to, r.Payload, byte(a.params.QoS), p, life)
 	}
 	if err != nil {
 		return fmt.Errorf("republish %s: %w", to, err)

@@ -61,7 +61,7 @@ func TestPublish(t *testing.T) {
 }
 
 func TestWrongParams(t *testing.T) {
-	for _, params := range []string{`{}`, `{"topic":"a","qos":2}`, `{"topic":"a","retain":true}`, `{"topic":"${"}`,
+	for _, params := range []string{`{}`, `{"topic":"a","qos":2}`, `{"topic":"a","retain":true}`, `{"topic":"a","roleArn":"${topic()}"}`, `{"topic":"${"}`,
 		`{"topic":"$aws/things/x/shadow/update"}`, `{"topic":"$$aws/things/x/jobs"}`, `{"topic":"$$aws/things/x/jobs/1/update"}`, `{"topic":""}`,
 		`{"topic":"a","headers":{"userProperties":[]}}`, `{"topic":"a","headers":{"userProperties":[{"key":"k"}]}}`, `{"topic":"a","headers":{"contentType":5}}`,
 		`{"topic":"a","headers":{"payloadFormatIndicator":"utf8"}}`, `{"topic":"a","headers":{"correlationData":"?"}}`, `{"topic":"a","headers":{"messageExpiry":"-1"}}`,
@@ -76,13 +76,35 @@ func TestWrongParams(t *testing.T) {
 // properties is a publisher that keeps the properties too.
 type properties struct {
 	publisher
+	qos  byte
 	p    actions.Properties
 	life time.Duration
 }
 
-func (p *properties) PublishProperties(ctx context.Context, topic string, payload []byte, all actions.Properties, life time.Duration) error {
-	p.p, p.life = all, life
+func (p *properties) PublishQoS(ctx context.Context, topic string, payload []byte, qos byte) error {
+	p.qos = qos
 	return p.Publish(ctx, topic, payload)
+}
+
+func (p *properties) PublishProperties(ctx context.Context, topic string, payload []byte, qos byte, all actions.Properties, life time.Duration) error {
+	p.qos, p.p, p.life = qos, all, life
+	return p.Publish(ctx, topic, payload)
+}
+
+func TestQoS(t *testing.T) {
+	for params, want := range map[string]byte{
+		`{"topic":"a"}`: 0, `{"topic":"a","qos":0}`: 0, `{"topic":"a","qos":1}`: 1,
+		`{"topic":"a","headers":{"contentType":"x"}}`: 0, `{"topic":"a","qos":1,"headers":{"contentType":"x"}}`: 1,
+	} {
+		p := &properties{qos: 9}
+		a, err := republish.Spec(p).Open(t.Context(), json.RawMessage(params))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Do(t.Context(), &actions.Request{}); err != nil || p.qos != want || p.topic != "a" {
+			t.Errorf("%s: QoS %d, %v", params, p.qos, err)
+		}
+	}
 }
 
 func TestHeaders(t *testing.T) {

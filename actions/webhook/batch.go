@@ -65,6 +65,19 @@ type batcher struct {
 	open map[batchKey]*batch // that take more
 }
 
+// A BatchError is what a request of several payloads met. All of its payloads
+// have the same one, found by errors.As, so that who hears of them can tell
+// them together.
+type BatchError struct {
+	Payloads int // that the request carried
+	Err      error
+}
+
+func (e *BatchError) Error() string { return e.Err.Error() }
+
+// Unwrap gives Err.
+func (e *BatchError) Unwrap() error { return e.Err }
+
 type batchKey struct{ rule, url, topic string }
 
 type batch struct {
@@ -126,7 +139,9 @@ func (b *batcher) add(ctx context.Context, u *url.URL, header http.Header, r *ac
 	// Nobody adds to it any more.
 	if err == nil {
 		one.body.WriteByte(']')
-		err = b.post(ctx, u, one.header, one.body.Bytes())
+		if err = b.post(ctx, u, one.header, one.body.Bytes()); err != nil {
+			err = &BatchError{one.n, err}
+		}
 	}
 	one.err = err
 	close(one.sent)

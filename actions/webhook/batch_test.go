@@ -145,6 +145,10 @@ func TestBatchFails(t *testing.T) {
 			tr := &transport{status: status}
 			requests := append(numbers(0, 2), &actions.Request{Rule: "r", Topic: "t", Payload: []byte("raw")})
 			errs := batches(t, tr, `{"url":"http://h/in","enableBatching":true}`, requests...)
+			var first, second *webhook.BatchError
+			if !errors.As(errs[0], &first) || !errors.As(errs[1], &second) || first != second || first.Payloads != 2 || errors.As(errs[2], &first) {
+				t.Errorf("%d: %v", status, errs)
+			}
 			for i, err := range errs {
 				var about interface{ Resource() string }
 				if err == nil || !errors.As(err, &about) || about.Resource() != "http://h/in" || actions.IsPermanent(err) != (permanent || i == 2) {

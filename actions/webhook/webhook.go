@@ -33,8 +33,8 @@
 // batchAcrossTopics is set of one topic, are one request: a JSON array of them,
 // sent when the first of the limits of batchConfig is reached. Headers are those
 // of the payload added last; there is no X-Request-Id. A payload that is not
-// JSON fails for good. What a request meets its payloads meet: each is tried
-// again by itself, in other batches perhaps.
+// JSON fails for good. What a request meets its payloads meet, as one
+// [*BatchError]: each is tried again by itself, in other batches perhaps.
 //
 // # Signatures
 //

@@ -56,7 +56,7 @@ func (p *process) records(stream string) (all []string) {
 				Base64 []byte
 			}
 		}
-		if err := json.Unmarshal([]byte(p.read(fmt.Sprintf("/streams/%s?partition=%d", stream, partition))), &page); err != nil {
+		if err := json.Unmarshal([]byte(p.read(fmt.Sprintf("/api/streams/%s?partition=%d", stream, partition))), &page); err != nil {
 			p.t.Fatal(err)
 		}
 		for _, r := range page.Records {

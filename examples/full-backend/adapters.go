@@ -144,17 +144,23 @@ func newTrace() string {
 }
 
 // binder lets rules fire actions, each behind a queue of its own.
-type binder struct{ *actions.Dispatcher }
+type binder struct {
+	*actions.Dispatcher
+	batches *batches
+}
 
 func (b binder) Bind(ctx context.Context, s rules.ActionSpec) (rules.Action, error) {
 	a, err := b.OpenFor(ctx, rules.BoundRule(ctx), s.Type, s.Params)
 	if err != nil {
 		return nil, err
 	}
-	return firing{a}, nil
+	return firing{a, b.batches}, nil
 }
 
-type firing struct{ actions.Action }
+type firing struct {
+	actions.Action
+	batches *batches
+}
 
 // Invoke hands a firing over. The outcome comes by Done, also for inline
 // actions, which call it before Do returns.
@@ -162,7 +168,7 @@ func (f firing) Invoke(ctx context.Context, r rules.Firing) error {
 	m := r.Message
 	request := &actions.Request{ID: r.ID(), Rule: r.Rule, Topic: m.Topic, ClientID: m.ClientID, Principal: m.Principal,
 		SourceIP: m.SourceIP, TraceID: r.Trace, Time: m.Time, Payload: r.Output, Source: m.Payload, Hops: r.Hops,
-		Done: func(err error) { r.Done(outcome(err)) }}
+		Done: func(err error) { f.batches.done(r, err) }}
 	if p := &m.Properties; p.UTF8 || p.ContentType != "" || p.ResponseTopic != "" || p.CorrelationData != nil || p.User != nil {
 		request.Properties = &actions.Properties{UTF8: p.UTF8, ContentType: p.ContentType, ResponseTopic: p.ResponseTopic, CorrelationData: p.CorrelationData}
 		for _, u := range p.User {
@@ -228,11 +234,15 @@ func (d deadLetters) Do(ctx context.Context, r *actions.Request) error {
 	return d.tables.Put(ctx, "dead-letters", record.Action, record.ID, r.Payload)
 }
 
-// publisher lets rules republish with properties.
+// publisher lets rules republish at either QoS and with properties.
 type publisher struct{ *broker.Broker }
 
-func (p publisher) PublishProperties(ctx context.Context, topic string, payload []byte, given actions.Properties, expiry time.Duration) error {
-	m := broker.Message{Topic: topic, Payload: payload, QoS: 1, Properties: broker.Properties{Expiry: expiry, ContentType: given.ContentType,
+func (p publisher) PublishQoS(ctx context.Context, topic string, payload []byte, qos byte) error {
+	return p.PublishMessage(ctx, broker.Message{Topic: topic, Payload: payload, QoS: qos})
+}
+
+func (p publisher) PublishProperties(ctx context.Context, topic string, payload []byte, qos byte, given actions.Properties, expiry time.Duration) error {
+	m := broker.Message{Topic: topic, Payload: payload, QoS: qos, Properties: broker.Properties{Expiry: expiry, ContentType: given.ContentType,
 		ResponseTopic: given.ResponseTopic, CorrelationData: given.CorrelationData}}
 	if given.UTF8 {
 		m.Properties.PayloadFormat = new(byte)

@@ -207,7 +207,7 @@ func (b *backend) openRules(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	b.engine, err = rules.Open(ctx, store, binder{b.dispatcher}, &rules.Options{
+	b.engine, err = rules.Open(ctx, store, binder{b.dispatcher, newBatches()}, &rules.Options{
 		Compile: &rules.CompileOptions{Funcs: b.functionsOfSQL(), AccountID: b.account()}, Logger: b.log,
 		// What a PUBACK acknowledges is not to be lost: a publisher waits for its rules' functions, each of which has a time limit.
 		Patience: time.Minute,

@@ -70,7 +70,7 @@ func TestHopsThroughQueues(t *testing.T) {
 				ran := make(chan error)
 				go func() { ran <- d.Run(ctx) }()
 				ours := func(ctx context.Context) (int64, error) { return 1, publish(ctx) }
-				e, err := rules.Open(ctx, rules.NewMemStore(), binder{d}, &rules.Options{MaxHops: maxHops, AllowCycles: true,
+				e, err := rules.Open(ctx, rules.NewMemStore(), binder{d, newBatches()}, &rules.Options{MaxHops: maxHops, AllowCycles: true,
 					Compile: &rules.CompileOptions{Funcs: &rules.Funcs{
 						Lambda: func(ctx context.Context, arn string, input json.RawMessage) (json.RawMessage, error) {
 							return fns.Invoke(ctx, arn, input)

@@ -125,9 +125,9 @@ func TestActionsOfAWS(t *testing.T) {
 		t.Fatalf("%d %s", status, answer)
 	}
 	flags := append(d.flags(), "-V", "5")
-	got := p.subFormat(flags, "%t %p F%F C%C R%R D%D E%E P%P", "devices/s1/#")
+	got := p.subFormat(flags, "%t %p Q%q F%F C%C R%R D%D E%E P%P", "devices/s1/#")
 	d.mustPub("sensors/s1/x", `{"temperature":21.50,"n":7}`)
-	if line := next(t, got); !regexp.MustCompile(`^devices/s1/out \{"temperature":21.50\} F1 Capplication/json Rr/s1 Ds1 E(60|59) Pthing:s1 ?$`).MatchString(line) {
+	if line := next(t, got); !regexp.MustCompile(`^devices/s1/out \{"temperature":21.50\} Q1 F1 Capplication/json Rr/s1 Ds1 E(60|59) Pthing:s1 ?$`).MatchString(line) {
 		t.Errorf("republished %s", line)
 	}
 	if body := next(t, posted.bodies); body != `{"temperature":21.50}` {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 )
@@ -104,4 +105,28 @@ func TestAnotherWindow(t *testing.T) {
 		}
 		return sameMetrics(got, want)
 	})
+}
+
+// A rule republishes at the QoS that it says, 0 unless it says 1.
+func TestRepublishQoS(t *testing.T) {
+	p := start(t)
+	d := p.device("s1")
+	for name, qos := range map[string]string{"default": "", "zero": `"qos":0,`, "one": `"qos":1,`} {
+		for topic, headers := range map[string]string{"plain": "", "headed": `"headers":{"contentType":"x"},`} {
+			rule := fmt.Sprintf(`{"sql":"SELECT * FROM 'sensors/s1/x'","actions":[{"republish":{"topic":"devices/s1/%s/%s",%s%s%s}}]}`, name, topic, qos, headers, roleARN)
+			if status, answer := p.curl("POST", "/rules/"+name+topic, rule); status != 200 {
+				t.Fatalf("%d %s", status, answer)
+			}
+		}
+	}
+	got := p.subFormat(d.flags(), "%t %q", "devices/s1/#")
+	d.mustPub("sensors/s1/x", "{}")
+	var all []string
+	for range 6 {
+		all = append(all, next(t, got))
+	}
+	slices.Sort(all)
+	if want := []string{"devices/s1/default/headed 0", "devices/s1/default/plain 0", "devices/s1/one/headed 1", "devices/s1/one/plain 1", "devices/s1/zero/headed 0", "devices/s1/zero/plain 0"}; !slices.Equal(all, want) {
+		t.Errorf("got %q, want %q", all, want)
+	}
 }
