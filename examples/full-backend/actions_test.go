@@ -96,6 +96,12 @@ func TestActionsByAWSCLI(t *testing.T) {
 	if status, answer := p.curl("PUT", "/tables/items", `{"hashKey":{"name":"thing"},"rangeKey":{"name":"n","type":"NUMBER"}}`); status != 200 {
 		t.Fatalf("%d %s", status, answer)
 	}
+	if got := p.read("/api/streams"); strings.TrimSpace(got) != `{"deliveryStreams":["batches","lines"],"streams":["cloudwatch","readings","telemetry"]}` {
+		t.Errorf("streams %s", got)
+	}
+	if status, _ := p.curl("GET", "/api/streams/nobody", ""); status != 404 {
+		t.Errorf("a stream that is not there: %d", status)
+	}
 	const failures = `"errorAction":{"republish":{"topic":"devices/${topic(2)}/failed/${topic(3)}",` + roleARN + `}}`
 	rule := func(name, sql, actions string) {
 		t.Helper()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -116,10 +115,17 @@ func checkStreams(list string, reserved ...string) error {
 
 // listStreams names the streams whose records can be read.
 func (b *backend) listStreams(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, map[string]any{
-		"streams":         slices.Sorted(maps.Keys(b.pipeline.streams)),
-		"deliveryStreams": slices.Sorted(maps.Keys(b.pipeline.deliveries)),
-	})
+	all := map[string][]string{"streams": {}, "deliveryStreams": {}}
+	for name := range b.pipeline.streams {
+		all["streams"] = append(all["streams"], name)
+	}
+	for name := range b.pipeline.deliveries {
+		all["deliveryStreams"] = append(all["deliveryStreams"], name)
+	}
+	for _, names := range all {
+		slices.Sort(names)
+	}
+	answer(w, http.StatusOK, all)
 }
 
 // readStream answers records of a stream, as telemetryhttp.Records has them.
