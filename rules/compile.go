@@ -112,10 +112,22 @@ func Compile(statement string, opts *CompileOptions) (*Query, error) {
 func (opts *CompileOptions) sql() (*sql.Options, error) {
 	funcs, err := opts.Funcs.functions()
 	return &sql.Options{
-		Version: opts.Version, DecimalDivision: opts.DecimalDivision, Functions: funcs,
+		Version: opts.Version, DecimalDivision: opts.DecimalDivision, Functions: funcs, Answers: answerers,
 		MaxTextBytes: opts.MaxTextBytes, MaxDepth: opts.MaxDepth, MaxQueryDepth: opts.MaxQueryDepth,
 		MaxValueBytes: opts.MaxValueBytes, MaxWork: opts.MaxWork,
 	}, err
+}
+
+// answerers are what a program lacks whose statements call a function that
+// nobody answers.
+var answerers = map[string]string{
+	"aws_lambda":              "the program to set CompileOptions.Funcs.Lambda",
+	"get_thing_shadow":        "the program to set CompileOptions.Funcs.Shadow",
+	"get_registry_data":       "the program to set CompileOptions.Funcs.Registry",
+	"get_dynamodb":            "the program to set CompileOptions.Funcs.DynamoDB",
+	"get_secret":              "the program to set CompileOptions.Funcs.Secret",
+	"machinelearning_predict": "the program to set CompileOptions.Funcs.Predict",
+	"decode_proto":            "the program to set CompileOptions.Funcs.Proto, which the module contrib/rulesproto answers",
 }
 
 func asSyntaxError(err error) error {

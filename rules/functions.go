@@ -44,6 +44,8 @@ type Funcs struct {
 	Predict func(ctx context.Context, model, role string, record json.RawMessage) (json.RawMessage, error)
 
 	// Proto answers decode(data, 'proto', bucket, key, protoName, messageType).
+	// The nested module contrib/rulesproto has one over a folder of descriptor
+	// sets; it is nested so that this one does not require protobuf.
 	Proto func(ctx context.Context, data []byte, schema ProtoSchema) (json.RawMessage, error)
 
 	// User are functions of your own.

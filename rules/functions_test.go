@@ -145,3 +145,19 @@ func TestFunctionDocs(t *testing.T) {
 		t.Error("a function that is none is documented")
 	}
 }
+
+// TestUnanswered: the error of a function that nobody answers says what is
+// missing.
+func TestUnanswered(t *testing.T) {
+	for call, missing := range map[string]string{
+		"aws_lambda('f', 1)": "Funcs.Lambda", "get_thing_shadow('t', 'r')": "Funcs.Shadow", "get_registry_data('DescribeThing', 't', 'r')": "Funcs.Registry",
+		"get_dynamodb('t', 'k', 1, 'r')": "Funcs.DynamoDB", "get_secret('i', 'SecretString', 'r')": "Funcs.Secret",
+		"machinelearning_predict('m', 'r', *)": "Funcs.Predict", "decode(*, 'proto', 'b', 'k', 'f', 'm')": "Funcs.Proto, which the module contrib/rulesproto answers",
+	} {
+		_, err := Compile("SELECT "+call+" FROM 'a'", nil)
+		var se *SyntaxError
+		if !errors.As(err, &se) || se.Offset != len("SELECT ") || se.Expected != "the program to set CompileOptions."+missing {
+			t.Errorf("%s: %v", call, err)
+		}
+	}
+}

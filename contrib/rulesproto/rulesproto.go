@@ -3,7 +3,7 @@
 //	schemas := rulesproto.New("descriptors")
 //	opts := &rules.CompileOptions{Funcs: &rules.Funcs{Proto: schemas.Decode}}
 //
-// The folder has a serialised FileDescriptorSet of at most 32 KiB for each schema, at bucket/key, as
+// It is put together with an engine in the example below. The folder has a serialised FileDescriptorSet of at most 32 KiB for each schema, at bucket/key, as
 // protoc --include_imports --descriptor_set_out makes it. It is a module of its own, so that the core does not depend on
 // protobuf.
 package rulesproto

@@ -170,9 +170,10 @@ func TestTemplatesAsk(t *testing.T) {
 // What nobody answers is refused when the rule is put, not when it fires.
 func TestUnansweredFunctionsAreRefused(t *testing.T) {
 	p := start(t)
-	for _, call := range []string{"get_secret('a', 'SecretString', 'arn:aws:iam::123456789012:role/x')", "decode(*, 'proto', 'b', 'k', 'f.proto', 'T')"} {
+	for call, missing := range map[string]string{"get_secret('a', 'SecretString', 'arn:aws:iam::123456789012:role/x')": "Funcs.Secret",
+		"decode(*, 'proto', 'b', 'k', 'f.proto', 'T')": "contrib/rulesproto"} {
 		rule, _ := json.Marshal(map[string]any{"sql": "SELECT " + call + " AS x FROM 'a'", "actions": []any{}})
-		if status, answer := p.curl("POST", "/rules/asks", string(rule)); status != 400 || !strings.Contains(answer, call[:6]) {
+		if status, answer := p.curl("POST", "/rules/asks", string(rule)); status != 400 || !strings.Contains(answer, call[:6]) || !strings.Contains(answer, missing) {
 			t.Errorf("%s: %d %s", call, status, answer)
 		}
 	}

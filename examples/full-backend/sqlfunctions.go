@@ -16,7 +16,13 @@ import (
 )
 
 // functionsOfSQL answers the functions of rule SQL that ask the outside. What
-// is not answered here fails the rule when it is put.
+// is not answered here fails the rule when it is put: that is
+// decode(.., 'proto', ..), which needs protobuf and with it another module. In
+// a program of your own it is one line here,
+//
+//	Proto: rulesproto.New("descriptors").Decode, // contrib/rulesproto
+//
+// and its example shows an engine with it.
 func (b *backend) functionsOfSQL() *rules.Funcs {
 	funcs := &rules.Funcs{
 		Lambda: func(ctx context.Context, arn string, input json.RawMessage) (json.RawMessage, error) {

@@ -171,7 +171,11 @@ func (c *compiler) outside(n *Call, x external, nodes []Node) code {
 		if name == protoName {
 			what = "decode(.., 'proto', ..)"
 		}
-		return c.fail(n.Pos(), "nothing answers %s here", what)
+		r := c.fail(n.Pos(), "nothing answers %s here", what)
+		if se, ok := c.err.(*SyntaxError); ok && se.Offset == n.Pos() {
+			se.Expected = c.opts.Answers[name]
+		}
+		return r
 	}
 	if x.role && len(nodes) > 0 {
 		c.noVariable(nodes[len(nodes)-1], "the role of "+n.Name+"()")

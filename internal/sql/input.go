@@ -87,6 +87,10 @@ type Options struct {
 	// SyntaxError.
 	Functions []Function
 
+	// Answers says what would answer a function that asks the outside and is
+	// not among Functions, for the SyntaxError; by its name there.
+	Answers map[string]string
+
 	// MaxTextBytes is the longest statement or template accepted. Zero
 	// means 131072, the limit of the service.
 	MaxTextBytes int
