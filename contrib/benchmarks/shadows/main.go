@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -32,9 +33,9 @@ import (
 
 // A bench is what the flags say.
 type bench struct {
-	rate, devices, writers, procs int
-	duration, linger              time.Duration
-	profile, trace                string
+	rate, devices, writers, procs, gogc int
+	duration, linger                    time.Duration
+	profile, trace                      string
 }
 
 func main() {
@@ -46,6 +47,7 @@ func main() {
 	flag.IntVar(&b.devices, "devices", 500, "connections that publish, each for its own thing")
 	flag.IntVar(&b.writers, "writers", 64, "goroutines that update shadows without MQTT")
 	flag.IntVar(&b.procs, "procs", runtime.NumCPU()+1, "GOMAXPROCS of the broker's process: a sync keeps one of them from Go, and so does an event loop that waits")
+	flag.IntVar(&b.gogc, "gogc", 400, "GOGC of the broker's process, which has a live heap of a few MB: at 100 it is collected eleven times a second")
 	flag.DurationVar(&b.linger, "linger", 0, "least time between two syncs")
 	flag.StringVar(&b.profile, "cpuprofile", "", "write a profile of the part over MQTT here")
 	flag.StringVar(&b.trace, "trace", "", "write an execution trace of two seconds of the part over MQTT here")
@@ -82,6 +84,7 @@ func (b *bench) run(dir string) error {
 		return err
 	}
 	runtime.GOMAXPROCS(b.procs)
+	debug.SetGCPercent(b.gogc)
 	if err := b.service(svc, syncs); err != nil {
 		return err
 	}

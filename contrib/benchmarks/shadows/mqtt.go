@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -56,32 +58,59 @@ func connect(addr, id string) (net.Conn, *bufio.Reader, error) {
 	return c, r, err
 }
 
-// A publisher sends updates of one shadow and lets acknowledgements pass.
+// A publisher sends updates of one shadow, and takes what has been acknowledged when it sends the next.
 type publisher struct {
 	net.Conn
+	raw   syscall.RawConn
 	topic []byte
 	id    uint16
+	acked int // bytes of acknowledgements
+	in    [256]byte
+	body  []byte
 }
 
 func newPublisher(addr, thing string) (*publisher, error) {
-	c, r, err := connect(addr, thing)
+	c, _, err := connect(addr, thing)
 	if err != nil {
 		return nil, err
 	}
-	go io.Copy(io.Discard, r)
-	return &publisher{c, text(nil, "$aws/things/"+thing+"/shadow/update"), 0}, nil
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	return &publisher{Conn: c, raw: raw, topic: text(nil, "$aws/things/"+thing+"/shadow/update")}, err
 }
 
 // publish sends an update at QoS 1 that says when it was due.
 func (p *publisher) publish(due time.Time) error {
+	if err := p.hear(); err != nil {
+		return err
+	}
 	if p.id++; p.id == 0 {
 		p.id = 1
 	}
-	body := binary.BigEndian.AppendUint16(bytes.Clone(p.topic), p.id)
-	body = fmt.Appendf(body, `{"state":{"desired":{"at":%d,"level":%d},"reported":{"level":%d}}}`, due.UnixNano(), p.id%9, p.id%7)
-	_, err := p.Write(packet(0x32, body))
+	p.body = binary.BigEndian.AppendUint16(append(p.body[:0], p.topic...), p.id)
+	p.body = fmt.Appendf(p.body, `{"state":{"desired":{"at":%d,"level":%d},"reported":{"level":%d}}}`, due.UnixNano(), p.id%9, p.id%7)
+	_, err := p.Write(packet(0x32, p.body))
 	return err
 }
+
+// hear takes what has come, without waiting.
+func (p *publisher) hear() (failed error) {
+	err := p.raw.Read(func(fd uintptr) bool {
+		n, err := syscall.Read(int(fd), p.in[:])
+		switch {
+		case n > 0:
+			p.acked += n
+		case err == nil:
+			failed = io.EOF
+		case err != syscall.EAGAIN:
+			failed = err
+		}
+		return true
+	})
+	return errors.Join(err, failed)
+}
+
+// acknowledged is how many of its updates were.
+func (p *publisher) acknowledged() int { return p.acked / len(packet(0x40, []byte{0, 0})) }
 
 // A subscriber hears of all deltas.
 type subscriber struct {
@@ -95,7 +124,7 @@ type latency struct {
 	took time.Duration
 }
 
-func newSubscriber(addr string) (*subscriber, error) {
+func newSubscriber(addr string, updates int) (*subscriber, error) {
 	c, r, err := connect(addr, "subscriber")
 	if err != nil {
 		return nil, err
@@ -106,7 +135,7 @@ func newSubscriber(addr string) (*subscriber, error) {
 	if kind, body, err := read(r); err != nil || kind != 0x90 || body[2] != 0 {
 		return nil, fmt.Errorf("SUBSCRIBE was answered by %x %x, %v", kind, body, err)
 	}
-	s := &subscriber{Conn: c}
+	s := &subscriber{Conn: c, took: make([]latency, 0, updates)}
 	go s.read(r)
 	return s, nil
 }
