@@ -166,8 +166,8 @@ func (b *backend) feedIndex(ctx context.Context, ix *fleetindex.Index, shadows *
 			continue
 		}
 		last = ref.Thing
-		_, known, err := ix.Thing(ctx, last)
-		if err == nil && !known {
+		_, err := b.registry.Thing(ctx, last)
+		if errors.Is(err, registry.ErrNotFound) {
 			err = b.feedThing(ctx, ix, shadows, last)
 		}
 		if err != nil {

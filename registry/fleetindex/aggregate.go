@@ -27,7 +27,7 @@ type Statistics struct {
 
 // Statistics aggregates a field, DefaultField if it is empty. Of a number or Boolean of which there is no value, all is zero.
 func (ix *Index) Statistics(ctx context.Context, query, field string) (s Statistics, err error) {
-	a, err := ix.aggregate(ctx, query, field)
+	a, err := ix.aggregate(ctx, query, field, false)
 	if err != nil {
 		return s, err
 	}
@@ -55,7 +55,7 @@ func (ix *Index) Statistics(ctx context.Context, query, field string) (s Statist
 
 // Cardinality counts the different values of a field.
 func (ix *Index) Cardinality(ctx context.Context, query, field string) (int, error) {
-	a, err := ix.aggregate(ctx, query, field)
+	a, err := ix.aggregate(ctx, query, field, false)
 	if err != nil {
 		return 0, err
 	}
@@ -71,7 +71,7 @@ func (ix *Index) Percentiles(ctx context.Context, query, field string, percents 
 	if len(percents) == 0 {
 		percents = []float64{1, 5, 25, 50, 75, 95, 99}
 	}
-	a, err := ix.aggregate(ctx, query, field)
+	a, err := ix.aggregate(ctx, query, field, false)
 	if err != nil || a.field.Type != Number || len(a.counts) == 0 {
 		return nil, err
 	}
@@ -105,11 +105,8 @@ type Bucket struct {
 // Buckets counts the things by the values of a field, most first, most at
 // most; total is how many things match.
 func (ix *Index) Buckets(ctx context.Context, query, field string, most int) (buckets []Bucket, total int, err error) {
-	a, err := ix.aggregate(ctx, query, field)
+	a, err := ix.aggregate(ctx, query, field, true)
 	if err != nil {
-		return nil, 0, err
-	}
-	if total, err = a.matched(ctx); err != nil {
 		return nil, 0, err
 	}
 	for _, v := range a.counts {
@@ -119,7 +116,7 @@ func (ix *Index) Buckets(ctx context.Context, query, field string, most int) (bu
 		buckets = append(buckets, Bucket{v.text, v.count})
 	}
 	slices.SortFunc(buckets, func(a, b Bucket) int { return cmp.Or(b.Count-a.Count, strings.Compare(a.Value, b.Value)) })
-	return buckets[:min(len(buckets), most)], total, nil
+	return buckets[:min(len(buckets), most)], a.total, nil
 }
 
 // sorted are the values that are numbers or Booleans, in order; true is 1.

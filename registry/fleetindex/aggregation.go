@@ -12,10 +12,10 @@ import (
 // An aggregation counts the things that match a query by the values of a field.
 type aggregation struct {
 	lookup
-	ix     *Index
 	query  *fleet.Query
 	field  Field
 	counts []counted // in no order, each value once
+	total  int       // things that match, where that is asked for
 
 	all   bool          // the query matches all things
 	names []string      // of those that it matches otherwise, in order, if documents did not decide
@@ -38,7 +38,7 @@ type counted struct {
 
 // aggregate counts. Where the index decides alone what matches, the entries of the field are walked, and no document is
 // read.
-func (ix *Index) aggregate(ctx context.Context, query, name string) (*aggregation, error) {
+func (ix *Index) aggregate(ctx context.Context, query, name string, total bool) (*aggregation, error) {
 	if name == "" {
 		name = DefaultField
 	}
@@ -55,9 +55,16 @@ func (ix *Index) aggregate(ctx context.Context, query, name string) (*aggregatio
 	}
 	b := ix.bounds
 	b.few, b.many, b.some = most, most, most // all is needed, not a page
-	a := &aggregation{lookup: lookup{ix.store, b}, ix: ix, query: q, field: field, read: map[value]int{}}
+	s := ix.reading()
+	defer s.leave()
+	a := &aggregation{lookup: lookup{s, b}, query: q, field: field, read: map[value]int{}}
 	if err := a.count(ctx); err != nil {
 		return nil, err
+	}
+	if total {
+		if a.total, err = a.matched(ctx); err != nil {
+			return nil, err
+		}
 	}
 	for v, n := range a.read {
 		a.counts = append(a.counts, counted{v, n})
@@ -109,7 +116,7 @@ func (a *aggregation) readAll(ctx context.Context) error {
 
 // readOne counts a thing if it matches.
 func (a *aggregation) readOne(ctx context.Context, name string) error {
-	hit, ok, err := a.ix.match(ctx, a.query, name)
+	hit, ok, err := a.space.match(ctx, a.query, name)
 	if err != nil || !ok {
 		return err
 	}
@@ -140,7 +147,7 @@ func (a *aggregation) matched(ctx context.Context) (int, error) {
 		return a.hits + len(a.names), nil
 	}
 	n := 0
-	for _, err := range a.store.Scan(ctx, keyRegistered, "") {
+	for _, err := range a.space.Scan(ctx, keyRegistered, "") {
 		if err != nil {
 			return 0, fmt.Errorf("fleetindex: aggregation: %w", err)
 		}
@@ -207,7 +214,7 @@ func (a *aggregation) add(text string, n int) (err error) {
 func (a *aggregation) readLong(ctx context.Context) error {
 	slices.Sort(a.long)
 	for _, name := range slices.Compact(a.long) {
-		hit, ok, err := a.ix.match(ctx, a.query, name)
+		hit, ok, err := a.space.match(ctx, a.query, name)
 		if err != nil {
 			return err
 		}

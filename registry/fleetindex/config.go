@@ -72,7 +72,7 @@ type Status string
 const (
 	Active     Status = "ACTIVE"
 	Building   Status = "BUILDING"   // not searched: ErrNotReady
-	Rebuilding Status = "REBUILDING" // searched, and may lack something
+	Rebuilding Status = "REBUILDING" // searched; a crash may have lost the last changes before it
 )
 
 // ErrNotReady reports a search while the index is built (IndexNotReadyException).
@@ -122,7 +122,11 @@ func (ix *Index) SetConfig(ctx context.Context, c Config) error {
 	}
 	value, err := json.Marshal(c)
 	if err == nil {
-		err = ix.store.Apply(ctx, registry.Op{Key: keyConfig, Value: value, Prev: registry.Any})
+		ops := []registry.Op{{Key: keyConfig, Value: value, Prev: registry.Any}}
+		if old.indexes(c) { // what there is is not it, also for the next process
+			ops = append(ops, registry.Op{Key: keyFormat, Prev: registry.Any})
+		}
+		err = ix.store.Apply(ctx, ops...)
 	}
 	if err != nil {
 		return fmt.Errorf("fleetindex: config: %w", err)
@@ -138,98 +142,4 @@ func (ix *Index) SetConfig(ctx context.Context, c Config) error {
 	default: // is asked for already
 	}
 	return nil
-}
-
-// Run builds the index when that is called for: after SetConfig, and where the
-// last process has not closed it. It blocks until ctx is done and returns nil
-// then, or the error of a build.
-func (ix *Index) Run(ctx context.Context) error {
-	for {
-		select {
-		case <-ix.build:
-			if err := ix.Rebuild(ctx); err != nil {
-				if ctx.Err() != nil {
-					return nil
-				}
-				return err
-			}
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-// Rebuild empties the index and has it fed, which mends whatever was missed.
-// Changes meanwhile are taken.
-func (ix *Index) Rebuild(ctx context.Context) error {
-	c := ix.Config()
-	ix.opts.Logger.Info("fleet index is built")
-	if err := ix.empty(ctx); err != nil {
-		return fmt.Errorf("fleetindex: rebuild: %w", err)
-	}
-	if err := ix.store.Apply(ctx, registry.Op{Key: keyFormat, Value: []byte(format), Prev: registry.Any}); err != nil {
-		return fmt.Errorf("fleetindex: rebuild: %w", err)
-	}
-	if c.Things && ix.opts.Feed != nil {
-		if err := ix.opts.Feed(ctx, ix); err != nil {
-			return fmt.Errorf("fleetindex: rebuild: %w", err)
-		}
-	}
-	for {
-		old := ix.state.Load()
-		if old.config.indexes(c) { // another build is asked for
-			break
-		}
-		if ix.state.CompareAndSwap(old, &state{old.config, Active}) {
-			break
-		}
-	}
-	ix.opts.Logger.Info("fleet index is there")
-	return nil
-}
-
-// empty deletes what is known and all entries. No thing changes meanwhile: its entries would go and it would stay, or the
-// other way round, and what follows from such a thing is never mended.
-func (ix *Index) empty(ctx context.Context) error {
-	for i := range ix.things {
-		ix.things[i].Lock()
-		defer ix.things[i].Unlock()
-	}
-	// w/ and b/ are kinds of format 2.
-	for _, kind := range []string{keyDoc, keyRegistered, keyText, keyNumber, keyAnyText, "w/", "b/"} {
-		if err := ix.clear(ctx, kind); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// A prefixDeleter is a registry.Store that deletes at once what begins with a prefix. Only those implement it that need
-// not read the keys for it.
-type prefixDeleter interface {
-	DeletePrefix(ctx context.Context, prefix string) error
-}
-
-// clear deletes the keys of a kind.
-func (ix *Index) clear(ctx context.Context, kind string) error {
-	if d, ok := ix.store.(prefixDeleter); ok {
-		return d.DeletePrefix(ctx, kind)
-	}
-	for {
-		var ops []registry.Op
-		for e, err := range ix.store.Scan(ctx, kind, "") {
-			if err != nil {
-				return err
-			}
-			if ops = append(ops, registry.Op{Kind: registry.Delete, Key: e.Key, Prev: registry.Any}); len(ops) == 1000 {
-				break
-			}
-		}
-		if len(ops) == 0 {
-			return nil
-		}
-		if err := ix.store.Apply(ctx, ops...); err != nil {
-			return err
-		}
-	}
 }

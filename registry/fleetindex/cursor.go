@@ -17,7 +17,7 @@ type cursor interface {
 
 // A keys walks keys that are a prefix and a name: of all things, or the entries of one value.
 type keys struct {
-	store  registry.Store
+	space  *space
 	prefix string
 	roles  role     // of which an entry has one; none is any
 	page   []string // names that were read and not passed
@@ -55,7 +55,7 @@ func (k *keys) read(ctx context.Context, name string) error {
 		k.size = min(k.size+1, len(pages)-1)
 	}
 	k.page, k.seeks = k.page[:0], 0
-	for e, err := range k.store.Scan(ctx, k.prefix, k.prefix+before(name)) {
+	for e, err := range k.space.Scan(ctx, k.prefix, k.prefix+before(name)) {
 		if err != nil {
 			return fmt.Errorf("fleetindex: search: %w", err)
 		}

@@ -22,7 +22,11 @@ const (
 	keyOpen       = "s"
 	keyConfig     = "c"
 	keyFormat     = "f"
+	keySpace      = "p"
 )
+
+// keysBefore are the kinds that other formats had.
+var keysBefore = []string{"w/", "b/"}
 
 // format is that of the keys and documents.
 const format = "3"

@@ -23,6 +23,8 @@ type Index struct {
 	build chan struct{} // asks Run for a rebuild
 
 	configuring sync.Mutex // one SetConfig at a time
+	rebuilding  sync.Mutex // one Rebuild at a time
+	spaces      atomic.Pointer[spaces]
 
 	seed   maphash.Seed
 	bounds bounds
@@ -74,24 +76,15 @@ func Open(ctx context.Context, store registry.Store, opts *Options) (*Index, err
 	if err != nil {
 		return nil, fmt.Errorf("fleetindex: open: %w", err)
 	}
-	// Whoever opened it last has not closed it: a change may have been missed. What another version of this package has
-	// written cannot be read.
+	// Whoever opened it last has not closed it: a change may have been missed.
 	switch _, err = store.Get(ctx, keyOpen); {
 	case err != nil && !errors.Is(err, registry.ErrNotFound):
 		return nil, fmt.Errorf("fleetindex: open: %w", err)
 	case err == nil && s.config.Things:
 		s.status = Rebuilding
 	}
-	switch e, err := store.Get(ctx, keyFormat); {
-	case err != nil && !errors.Is(err, registry.ErrNotFound):
+	if err := ix.openSpaces(ctx, &s); err != nil {
 		return nil, fmt.Errorf("fleetindex: open: %w", err)
-	case string(e.Value) == format:
-	case some(store.Scan(ctx, keyDoc, "")):
-		s.status = Building
-	default:
-		if err := store.Apply(ctx, registry.Op{Key: keyFormat, Value: []byte(format), Prev: registry.Any}); err != nil {
-			return nil, fmt.Errorf("fleetindex: open: %w", err)
-		}
 	}
 	if err := store.Apply(ctx, registry.Op{Key: keyOpen, Prev: registry.Any}); err != nil {
 		return nil, fmt.Errorf("fleetindex: open: %w", err)
@@ -101,6 +94,33 @@ func Open(ctx context.Context, store registry.Store, opts *Options) (*Index, err
 		ix.build <- struct{}{}
 	}
 	return ix, nil
+}
+
+// openSpaces finds out which space is read. What another version of this package has written, or for another Config,
+// cannot be: it is cleared, and s is Building.
+func (ix *Index) openSpaces(ctx context.Context, s *state) error {
+	at, err := ix.store.Get(ctx, keySpace)
+	if err != nil && !errors.Is(err, registry.ErrNotFound) {
+		return err
+	}
+	read := newSpace(ix.store, string(at.Value))
+	ix.spaces.Store(&spaces{read, []*space{read}})
+	if other := read.other(); some(other.Scan(ctx, keyDoc, "")) || some(other.Scan(ctx, keyText, "")) { // of a rebuild that was cut off
+		if err := other.clear(ctx); err != nil {
+			return err
+		}
+	}
+	e, err := ix.store.Get(ctx, keyFormat)
+	switch {
+	case err != nil && !errors.Is(err, registry.ErrNotFound):
+		return err
+	case string(e.Value) == format:
+		return nil
+	case err == nil || some(read.Scan(ctx, keyDoc, "")):
+		s.status = Building
+		return read.clear(ctx)
+	}
+	return ix.store.Apply(ctx, registry.Op{Key: keyFormat, Value: []byte(format), Prev: registry.Any})
 }
 
 func some(entries iter.Seq2[registry.Entry, error]) bool {
@@ -173,7 +193,8 @@ func (ix *Index) put(ctx context.Context, thing string, on bool, f func(*Known))
 
 // Change stores what f makes of what is known of a thing; an error of f is returned, and nothing is stored then. What
 // the Config leaves out is left out. Changes of one thing, also those by the Put methods, come one after the other: what
-// f reads elsewhere is at least as new as what was put before. f does not call the Index.
+// f reads elsewhere is at least as new as what was put before. f does not call the Index; while it is rebuilt, f is called
+// twice: for what there was, and for what there is to be.
 func (ix *Index) Change(ctx context.Context, thing string, f func(*Known) error) error {
 	if thing == "" {
 		return fmt.Errorf("%w: a thing without name", ErrInvalid)
@@ -181,26 +202,13 @@ func (ix *Index) Change(ctx context.Context, thing string, f func(*Known) error)
 	lock := &ix.things[maphash.String(ix.seed, thing)%uint64(len(ix.things))]
 	lock.Lock()
 	defer lock.Unlock()
-	var k Known
-	if _, err := ix.load(ctx, thing, &k); err != nil {
-		return err
-	}
-	old := entries(thing, &k)
-	if err := f(&k); err != nil {
-		return err
-	}
-	if err := k.check(ix.Config()); err != nil {
-		return fmt.Errorf("%w: thing %s: %w", ErrInvalid, thing, err)
-	}
-	ops := differences(old, entries(thing, &k))
-	if k.empty() {
-		ops = append(ops, registry.Op{Kind: registry.Delete, Key: keyDoc + thing, Prev: registry.Any})
-	} else {
-		value, err := k.encode()
+	var ops []registry.Op
+	for _, s := range ix.spaces.Load().write {
+		more, err := s.change(ctx, thing, ix.Config(), f)
 		if err != nil {
-			return fmt.Errorf("fleetindex: thing %s: %w", thing, err)
+			return err
 		}
-		ops = append(ops, registry.Op{Key: keyDoc + thing, Value: value, Prev: registry.Any})
+		ops = append(ops, more...)
 	}
 	if err := ix.store.Apply(ctx, ops...); err != nil {
 		return fmt.Errorf("fleetindex: thing %s: %w", thing, err)
@@ -209,6 +217,30 @@ func (ix *Index) Change(ctx context.Context, thing string, f func(*Known) error)
 		ix.opts.Changed(thing)
 	}
 	return nil
+}
+
+// change returns what makes of what is known of a thing what f makes of it.
+func (s *space) change(ctx context.Context, thing string, c Config, f func(*Known) error) ([]registry.Op, error) {
+	var k Known
+	if _, err := s.load(ctx, thing, &k); err != nil {
+		return nil, err
+	}
+	old := entries(thing, &k)
+	if err := f(&k); err != nil {
+		return nil, err
+	}
+	if err := k.check(c); err != nil {
+		return nil, fmt.Errorf("%w: thing %s: %w", ErrInvalid, thing, err)
+	}
+	ops := differences(s.prefix, old, entries(thing, &k))
+	if k.empty() {
+		return append(ops, registry.Op{Kind: registry.Delete, Key: s.prefix + keyDoc + thing, Prev: registry.Any}), nil
+	}
+	value, err := k.encode()
+	if err != nil {
+		return nil, fmt.Errorf("fleetindex: thing %s: %w", thing, err)
+	}
+	return append(ops, registry.Op{Key: s.prefix + keyDoc + thing, Value: value, Prev: registry.Any}), nil
 }
 
 // check takes out what is not indexed, and refuses what is not JSON.
@@ -236,14 +268,14 @@ func (k *Known) check(c Config) error {
 }
 
 // differences are what makes the entries of after from those of before, both in order.
-func differences(before, after []entry) (ops []registry.Op) {
+func differences(prefix string, before, after []entry) (ops []registry.Op) {
 	for len(before) > 0 || len(after) > 0 {
 		switch {
 		case len(after) == 0 || len(before) > 0 && before[0].key < after[0].key:
-			ops = append(ops, registry.Op{Kind: registry.Delete, Key: before[0].key, Prev: registry.Any})
+			ops = append(ops, registry.Op{Kind: registry.Delete, Key: prefix + before[0].key, Prev: registry.Any})
 			before = before[1:]
 		case len(before) == 0 || before[0] != after[0]:
-			ops = append(ops, registry.Op{Key: after[0].key, Value: []byte{byte(after[0].roles)}, Prev: registry.Any})
+			ops = append(ops, registry.Op{Key: prefix + after[0].key, Value: []byte{byte(after[0].roles)}, Prev: registry.Any})
 			if len(before) > 0 && before[0].key == after[0].key {
 				before = before[1:]
 			}
@@ -258,7 +290,9 @@ func differences(before, after []entry) (ops []registry.Op) {
 // Thing returns what the index knows of a thing that the registry has.
 func (ix *Index) Thing(ctx context.Context, name string) (t fleet.Thing, ok bool, err error) {
 	var k Known
-	found, err := ix.load(ctx, name, &k)
+	s := ix.reading()
+	defer s.leave()
+	found, err := s.load(ctx, name, &k)
 	if err != nil || !found || k.Thing == nil {
 		return fleet.Thing{}, false, err
 	}
@@ -269,8 +303,8 @@ func (k *Known) empty() bool {
 	return k.Thing == nil && len(k.Shadows) == 0 && k.Connectivity == nil && k.Defender == nil
 }
 
-func (ix *Index) load(ctx context.Context, thing string, k *Known) (found bool, err error) {
-	e, err := ix.store.Get(ctx, keyDoc+thing)
+func (s *space) load(ctx context.Context, thing string, k *Known) (found bool, err error) {
+	e, err := s.Get(ctx, keyDoc+thing)
 	if errors.Is(err, registry.ErrNotFound) {
 		return false, nil
 	}

@@ -35,7 +35,7 @@ const unlimited = math.MaxInt
 
 // A lookup finds the names for a query.
 type lookup struct {
-	store registry.Store
+	space *space
 	bounds
 }
 
@@ -46,9 +46,9 @@ type found struct {
 }
 
 // candidates yields the names that come after one and hold all things that q matches, in order, each once.
-func (ix *Index) candidates(ctx context.Context, q *fleet.Query, after string) iter.Seq2[string, error] {
+func (ix *Index) candidates(ctx context.Context, s *space, q *fleet.Query, after string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		l := lookup{ix.store, ix.bounds}
+		l := lookup{s, ix.bounds}
 		c, _, err := l.cursor(ctx, q.Plan(), next(after), unlimited)
 		for name := ""; err == nil; after = name {
 			if name, err = c.seek(ctx, next(after)); err != nil || name == "" {
@@ -170,7 +170,7 @@ func (l *lookup) each(ctx context.Context, plans []*fleet.Plan, from string, lim
 func (l *lookup) registered() *keys { return l.keys(keyRegistered, 0) }
 
 func (l *lookup) keys(prefix string, roles role) *keys {
-	return &keys{store: l.store, prefix: prefix, roles: roles}
+	return &keys{space: l.space, prefix: prefix, roles: roles}
 }
 
 // A stretch is the entries below a prefix, in some roles, whose values are from low to high.
@@ -289,7 +289,7 @@ func (l *lookup) entries(ctx context.Context, r stretch) iter.Seq2[posting, erro
 		if r.low != "" {
 			after = r.prefix + r.low // behind which are all keys that have that value or a higher one
 		}
-		for e, err := range l.store.Scan(ctx, r.prefix, after) {
+		for e, err := range l.space.Scan(ctx, r.prefix, after) {
 			if err != nil {
 				yield(posting{}, err)
 				return

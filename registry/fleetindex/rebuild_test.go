@@ -104,7 +104,7 @@ func TestChangesDuringRebuild(t *testing.T) {
 			}
 		}
 		for e := range ix.store.Scan(t.Context(), "", "") {
-			if e.Key != keyOpen && e.Key != keyFormat {
+			if e.Key != keyOpen && e.Key != keyFormat && e.Key != keySpace {
 				t.Fatalf("%q is left", e.Key)
 			}
 		}

@@ -45,11 +45,13 @@ func (ix *Index) Search(ctx context.Context, query, after string, limit int) (hi
 	if limit <= 0 {
 		return nil, "", fmt.Errorf("%w: a limit of %d", ErrInvalid, limit)
 	}
-	for name, err := range ix.candidates(ctx, q, after) {
+	s := ix.reading()
+	defer s.leave()
+	for name, err := range ix.candidates(ctx, s, q, after) {
 		if err != nil {
 			return nil, "", err
 		}
-		hit, ok, err := ix.match(ctx, q, name)
+		hit, ok, err := s.match(ctx, q, name)
 		if err != nil {
 			return nil, "", err
 		}
@@ -75,12 +77,14 @@ func (ix *Index) All(ctx context.Context, query string) iter.Seq2[Hit, error] {
 			yield(Hit{}, err)
 			return
 		}
-		for name, err := range ix.candidates(ctx, q, "") {
+		s := ix.reading()
+		defer s.leave()
+		for name, err := range ix.candidates(ctx, s, q, "") {
 			if err != nil {
 				yield(Hit{}, err)
 				return
 			}
-			hit, ok, err := ix.match(ctx, q, name)
+			hit, ok, err := s.match(ctx, q, name)
 			if err != nil {
 				yield(Hit{}, err)
 				return
@@ -93,9 +97,9 @@ func (ix *Index) All(ctx context.Context, query string) iter.Seq2[Hit, error] {
 }
 
 // match asks one document.
-func (ix *Index) match(ctx context.Context, q *fleet.Query, name string) (Hit, bool, error) {
+func (s *space) match(ctx context.Context, q *fleet.Query, name string) (Hit, bool, error) {
 	var k Known
-	found, err := ix.load(ctx, name, &k)
+	found, err := s.load(ctx, name, &k)
 	if err != nil || !found || k.Thing == nil {
 		return Hit{}, false, err
 	}

@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -40,6 +42,7 @@ func main() {
 	dir := flag.String("dir", "", "folder of the database; empty is one that is removed at the end")
 	rebuild := flag.Bool("rebuild", false, "build the index anew, also if it is there")
 	block := flag.Int("block", 32<<10, "bytes of a block of the database; the full backend has the default")
+	measure := flag.String("measure", "search,pages,aggregate,update", "what is measured, separated by commas")
 	profile := flag.String("cpuprofile", "", "write a profile of it all here")
 	flag.Parse()
 	if *profile != "" {
@@ -60,7 +63,7 @@ func main() {
 		defer os.RemoveAll(made)
 		*dir = made
 	}
-	if err := run(context.Background(), filepath.Join(*dir, "db"), *things, *block, *rebuild); err != nil {
+	if err := run(context.Background(), filepath.Join(*dir, "db"), *things, *block, *rebuild, strings.Split(*measure, ",")); err != nil {
 		log.Print(err)
 	}
 }
@@ -109,7 +112,7 @@ func open(ctx context.Context, dir string, block int) (*fleet, error) {
 	return f, err
 }
 
-func run(ctx context.Context, dir string, things, block int, rebuild bool) (err error) {
+func run(ctx context.Context, dir string, things, block int, rebuild bool, measure []string) (err error) {
 	f, err := open(ctx, dir, block)
 	if err != nil {
 		return err
@@ -136,19 +139,23 @@ func run(ctx context.Context, dir string, things, block int, rebuild bool) (err 
 	if s, err := f.index.Statistics(ctx, "*", "thingName"); err != nil || s.Count != things {
 		return errors.Join(fmt.Errorf("the index has %d of %d things", s.Count, things), err)
 	}
-	if err := f.search(ctx, things); err != nil {
-		return err
+	for _, m := range []struct {
+		name string
+		do   func() error
+	}{
+		{"search", func() error { return f.search(ctx, things) }},
+		{"pages", func() error { return f.pages(ctx) }},
+		{"aggregate", func() error { return f.aggregate(ctx) }},
+		{"update", func() error { return f.update(ctx, things) }},
+	} {
+		if !slices.Contains(measure, m.name) {
+			continue
+		}
+		if err := m.do(); err != nil {
+			return err
+		}
+		memory(m.name)
 	}
-	if err := f.pages(ctx); err != nil {
-		return err
-	}
-	if err := f.aggregate(ctx); err != nil {
-		return err
-	}
-	if err := f.update(ctx, things); err != nil {
-		return err
-	}
-	memory("searched")
 	size, err := f.db.EstimateDiskUsage([]byte("a"), []byte("z"))
 	fmt.Printf("on disk: %d MB\n", size>>20)
 	return err
