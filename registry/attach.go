@@ -148,9 +148,16 @@ func (t *tx) detachAll(name string) error {
 }
 
 // AttachedPolicies returns the names of the policies attached to the target
-// itself, in order.
+// itself, in order; a certificate or group that is not there is ErrNotFound.
 func (r *Registry) AttachedPolicies(ctx context.Context, to string) ([]string, error) {
 	tgt, err := r.target(to)
+	switch {
+	case err != nil:
+	case tgt.group != "":
+		_, err = r.Group(ctx, tgt.group)
+	case isCertificateID(tgt.name):
+		_, err = r.Certificate(ctx, tgt.name)
+	}
 	if err != nil {
 		return nil, err
 	}

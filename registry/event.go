@@ -93,12 +93,36 @@ func (r *Registry) SetEventConfigurations(ctx context.Context, changes map[Event
 			return err
 		}
 		maps.Copy(on, changes)
+		var times EventTimes
+		if _, err := t.get(keyEventTimes, &times); err != nil {
+			return err
+		}
+		times.Modified = r.opts.Now().UTC()
+		if times.Created.IsZero() {
+			times.Created = times.Modified
+		}
+		if err := t.put(keyEventTimes, times); err != nil {
+			return err
+		}
 		return t.put(keyEvents, on)
 	})
 	if err == nil {
 		r.events.on.Store(&on)
 	}
 	return err
+}
+
+// EventTimes are when the configuration of events was made and last changed;
+// zero where that never happened.
+type EventTimes struct {
+	Created  time.Time `json:"created"`
+	Modified time.Time `json:"modified"`
+}
+
+// EventTimes returns the times of the configuration of events.
+func (r *Registry) EventTimes(ctx context.Context) (times EventTimes, err error) {
+	_, _, err = r.load(ctx, keyEventTimes, &times)
+	return times, err
 }
 
 func isEventKind(k EventKind) bool {

@@ -17,6 +17,7 @@ import "strings"
 //	tp/{thing}/{principal}     attachment
 //	px/{principal}             the thing that the principal is tied to exclusively
 //	e                          which events are on
+//	et                         EventTimes
 //	r                          the registration code
 //	az/{authorizer}            Authorizer
 //	ad                         the name of the default authorizer
@@ -43,6 +44,7 @@ const (
 	keyThingPrincipal                  = "tp/"
 	keyExclusive                       = "px/"
 	keyEvents, keyRegistration         = "e", "r"
+	keyEventTimes                      = "et"
 	keyAuthorizer, keyDefaultAuth      = "az/", "ad"
 	keyRoleAlias                       = "ra/"
 	keyByType, keyByAttr, keyByBilling = "ty/", "ta/", "tb/"

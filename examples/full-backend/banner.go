@@ -26,7 +26,7 @@ func (b *backend) banner() string {
 
   page and API  %s
   MQTT          %-22s mutual TLS; MQTT 3.1.1 and 5.0
-  HTTPS         %-22s mutual TLS; /mqtt (WebSocket), /topics/..., /things/{thing}/shadow; MQTT by ALPN
+  HTTPS         %-22s mutual TLS, signed, or a custom authorizer; /mqtt (WebSocket), /topics/..., /things/{thing}/shadow; MQTT by ALPN
 %s  data          %s: db, bucket, ca.pem, admin-token, aws-credentials, devices
 
 1. A reading above the threshold becomes a notification (see the page):

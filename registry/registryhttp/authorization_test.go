@@ -166,6 +166,23 @@ func TestAuthorizationAnswers(t *testing.T) {
 	c.fails("POST", "/effective-policies", `{"principal":"`+arn+`thinggroup/none"}`, "", 404, "ResourceNotFoundException")
 }
 
+// What operations need, and what the configuration of events tells.
+func TestRequiredMembers(t *testing.T) {
+	c := newClient(t, nil)
+	c.fails("PUT", "/thing-groups/updateThingGroupsForThing", `{}`, "", 400, "InvalidRequestException")
+	c.fails("GET", "/policy-principals", "", "", 400, "InvalidRequestException")
+	c.fails("POST", "/default-authorizer", `{}`, "", 400, "InvalidRequestException")
+	c.fails("POST", "/attached-policies/"+strings.Repeat("b", 64), "", "", 404, "ResourceNotFoundException")
+	c.fails("POST", "/attached-policies/"+url.PathEscape(arn+"thinggroup/none")+"?recursive=true", "", "", 404, "ResourceNotFoundException")
+	if out := c.ok("GET", "/event-configurations", "", ""); out["creationDate"] != nil {
+		t.Errorf("never configured: %v", out)
+	}
+	c.ok("PATCH", "/event-configurations", `{"eventConfigurations":{"THING":{"Enabled":true}}}`, "")
+	if out := c.ok("GET", "/event-configurations", "", ""); out["creationDate"].(float64) < 1e9 || out["lastModifiedDate"].(float64) < out["creationDate"].(float64) {
+		t.Errorf("configured: %v", out)
+	}
+}
+
 type policyNames struct {
 	Policies []struct{ PolicyName, PolicyArn string }
 }

@@ -156,6 +156,9 @@ func setDefaultAuthorizer(c *call) (any, error) {
 	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
+	if in.AuthorizerName == "" {
+		return nil, &awshttp.InputError{Field: "authorizerName", Reason: "is missing"}
+	}
 	return c.authorizerRef(in.AuthorizerName), c.reg.SetDefaultAuthorizer(c.Context(), in.AuthorizerName)
 }
 

@@ -221,6 +221,9 @@ func updateThingGroupsForThing(c *call) (any, error) {
 	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
+	if in.ThingName == "" {
+		return nil, &awshttp.InputError{Field: "thingName", Reason: "is missing"}
+	}
 	for _, g := range in.ThingGroupsToRemove {
 		if err := c.reg.RemoveThingFromGroup(c.Context(), in.ThingName, g); err != nil {
 			return nil, err

@@ -227,7 +227,11 @@ func listPrincipalPolicies(c *call) (any, error) {
 }
 
 func listPolicyPrincipals(c *call) (any, error) {
-	items, marker, err := c.policyTargets(c.Header.Get(iotPolicyHeader))
+	name := c.Header.Get(iotPolicyHeader)
+	if name == "" {
+		return nil, &awshttp.InputError{Field: "policyName", Reason: "is missing: header " + iotPolicyHeader}
+	}
+	items, marker, err := c.policyTargets(name)
 	return struct {
 		Principals []string `json:"principals"`
 		Marker     string   `json:"nextMarker,omitempty"`

@@ -1,6 +1,11 @@
 package registryhttp
 
-import "github.com/thingloom/thingloom/registry"
+import (
+	"time"
+
+	"github.com/thingloom/thingloom/internal/awshttp"
+	"github.com/thingloom/thingloom/registry"
+)
 
 // switchState is the configuration of one kind of events.
 type switchState struct {
@@ -13,9 +18,22 @@ func describeEventConfigurations(c *call) (any, error) {
 	for kind, enabled := range on {
 		out[kind] = switchState{enabled}
 	}
+	if err != nil {
+		return nil, err
+	}
+	times, err := c.reg.EventTimes(c.Context())
+	date := func(t time.Time) *awshttp.Seconds {
+		if t.IsZero() {
+			return nil
+		}
+		s := awshttp.Seconds(t)
+		return &s
+	}
 	return struct {
 		Configurations map[registry.EventKind]switchState `json:"eventConfigurations"`
-	}{out}, err
+		Created        *awshttp.Seconds                   `json:"creationDate,omitempty"`
+		Modified       *awshttp.Seconds                   `json:"lastModifiedDate,omitempty"`
+	}{out, date(times.Created), date(times.Modified)}, err
 }
 
 func updateEventConfigurations(c *call) (any, error) {

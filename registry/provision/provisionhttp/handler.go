@@ -110,6 +110,9 @@ func (a *api) create(c *awshttp.Call) (any, error) {
 	if in.TemplateBody == "" {
 		return nil, &awshttp.InputError{Field: "templateBody", Reason: "is required"}
 	}
+	if in.ProvisioningRoleArn == "" { // though no role is assumed
+		return nil, &awshttp.InputError{Field: "provisioningRoleArn", Reason: "is required"}
+	}
 	t, err := a.s.CreateTemplate(c.Context(), provision.StoredTemplate{Name: in.TemplateName, Description: in.Description, Enabled: in.Enabled,
 		Type: in.Type, Role: in.ProvisioningRoleArn, Hook: in.PreProvisioningHook.TargetArn, HookVersion: in.PreProvisioningHook.PayloadVersion, Tags: tags}, in.TemplateBody)
 	return struct {

@@ -76,9 +76,10 @@ func TestOperations(t *testing.T) {
 	}{
 		{"POST", "/provisioning-templates", `{"templateName":"a","templateBody":"` + body + `","enabled":true,"provisioningRoleArn":"arn:r","preProvisioningHook":{"targetArn":"arn:h"}}`, 200, "",
 			`^{"templateArn":"arn:aws:iot:us-east-1:123456789012:provisioningtemplate/a","templateName":"a","defaultVersionId":1}$`},
-		{"POST", "/provisioning-templates", `{"templateName":"a","templateBody":"` + body + `"}`, 409, "ResourceAlreadyExistsException", ""},
+		{"POST", "/provisioning-templates", `{"templateName":"a","provisioningRoleArn":"arn:r","templateBody":"` + body + `"}`, 409, "ResourceAlreadyExistsException", ""},
 		{"POST", "/provisioning-templates", `{"templateName":"b"}`, 400, "InvalidRequestException", "templateBody is required"},
-		{"POST", "/provisioning-templates", `{"templateName":"b","templateBody":"{\"Resources\":{}}"}`, 400, "InvalidRequestException", "Resources: is empty"},
+		{"POST", "/provisioning-templates", `{"templateName":"b","provisioningRoleArn":"arn:r","templateBody":"{\"Resources\":{}}"}`, 400, "InvalidRequestException", "Resources: is empty"},
+		{"POST", "/provisioning-templates", `{"templateName":"b","templateBody":"` + body + `"}`, 400, "InvalidRequestException", "provisioningRoleArn is required"},
 		{"POST", "/provisioning-templates", `{"templateName":7}`, 400, "InvalidRequestException", "cannot be a JSON number"},
 		{"POST", "/provisioning-templates", `{`, 400, "InvalidRequestException", "not JSON"},
 		{"GET", "/provisioning-templates/a", "", 200, "", `"creationDate":[0-9.]+,"lastModifiedDate":[0-9.]+,"defaultVersionId":1,"templateBody":".*","enabled":true,"provisioningRoleArn":"arn:r","preProvisioningHook":{"targetArn":"arn:h"},"type":"FLEET_PROVISIONING"`},
