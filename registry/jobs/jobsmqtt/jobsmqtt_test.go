@@ -93,6 +93,49 @@ func create(t testing.TB, svc *jobs.Service, id string, timeout int64) {
 	}
 }
 
+// A job of a namespace is asked for on topics of its own.
+func TestNamespaceTopics(t *testing.T) {
+	_, svc := newService(t, "t1")
+	b := &bus{}
+	e, err := jobsmqtt.New(svc, b, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	create(t, svc, "plain", 0)
+	if _, err := svc.CreateJob(t.Context(), jobs.Job{ID: "j", Document: `{}`, Namespace: "ns", Targets: []string{arns + "thing/t1"}}); err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, m := range b.messages[2:] {
+		told = append(told, strings.TrimPrefix(m.topic, "$aws/things/t1/jobs/"))
+	}
+	if want := []string{"notify-namespace-ns", "notify-next-namespace-ns"}; !slices.Equal(told, want) {
+		t.Errorf("told on %q", told)
+	}
+	for _, step := range []struct{ topic, payload, want string }{
+		{"$next/namespace-ns/get", `{"clientToken":"k"}`, `accepted {"execution":{"jobId":"j","thingName":"t1","status":"QUEUED",`},
+		{"j/namespace-ns/get", `{}`, `accepted {"execution":{"jobId":"j"`},
+		{"$next/get", `{}`, `accepted {"execution":{"jobId":"plain"`},
+		{"get", `{}`, `accepted {"inProgressJobs":[],"queuedJobs":[{"jobId":"plain"`},
+		{"$next/namespace-other/get", `{"clientToken":"k"}`, `accepted {"timestamp":1700000000,"clientToken":"k"}`},
+		{"j/namespace-other/get", `{}`, `rejected {"code":"ResourceNotFound"`},
+		{"plain/namespace-ns/update", `{"status":"FAILED"}`, `rejected {"code":"ResourceNotFound"`},
+		{"j/space-ns/get", `{}`, `rejected {"code":"InvalidTopic"`},
+		{"j/namespace-/get", `{}`, `rejected {"code":"InvalidTopic"`},
+		{"j/namespace-a b/update", `{}`, `rejected {"code":"InvalidTopic"`},
+		{"j/namespace-ns/update", `{"status":"SUCCEEDED","includeJobExecutionState":true}`, `accepted {"executionState":{"status":"SUCCEEDED"`},
+	} {
+		if err := b.Publish(t.Context(), "$aws/things/t1/jobs/"+step.topic, []byte(step.payload)); err != nil {
+			t.Fatal(err)
+		}
+		last := b.messages[len(b.messages)-1]
+		if got := strings.TrimPrefix(last.topic, "$aws/things/t1/jobs/"+step.topic+"/") + " " + last.payload; !strings.HasPrefix(got, step.want) {
+			t.Errorf("%s: %s, want %s", step.topic, got, step.want)
+		}
+	}
+}
+
 // TestConversation has each request of a device and the exact answer.
 func TestConversation(t *testing.T) {
 	_, svc := newService(t, "t1")
