@@ -206,12 +206,23 @@ func createMetric(c *call) (any, error) {
 	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
+	if err := checkToken(in.Token); err != nil {
+		return nil, err
+	}
 	name := c.PathValue("metricName")
 	err := c.svc.CreateMetric(c.Context(), defender.CustomMetric{Name: name, DisplayName: in.DisplayName, Type: in.Type, Tags: tagMap(in.Tags), Token: in.Token})
 	return struct {
 		Name string `json:"metricName"`
 		ARN  string `json:"metricArn"`
 	}{name, c.svc.ARN("custommetric/" + name)}, err
+}
+
+// checkToken checks a clientRequestToken, which clients of AWS make themselves.
+func checkToken(token string) error {
+	if n := len(token); n < 1 || n > 64 {
+		return &awshttp.InputError{Field: "clientRequestToken", Reason: "is missing or longer than 64 characters"}
+	}
+	return nil
 }
 
 func createDimension(c *call) (any, error) {
@@ -226,6 +237,9 @@ func createDimension(c *call) (any, error) {
 	}
 	if in.Type != "TOPIC_FILTER" {
 		return nil, &awshttp.InputError{Field: "type", Reason: "is not TOPIC_FILTER"}
+	}
+	if err := checkToken(in.Token); err != nil {
+		return nil, err
 	}
 	name := c.PathValue("name")
 	err := c.svc.CreateDimension(c.Context(), defender.TopicDimension{Name: name, Filters: in.Values, Tags: tagMap(in.Tags), Token: in.Token})
