@@ -97,7 +97,7 @@ func (b *Broker) Publish(ctx context.Context, topic string, payload []byte) erro
 // Errors are ErrTopic, ErrTooDeep, ErrTooLarge, ErrQueueFull, those of
 // handlers, and those of the Store.
 func (b *Broker) PublishMessage(ctx context.Context, m Message) error {
-	return b.publishAsProgram(ctx, m, nil)
+	return b.publishAsProgram(ctx, m, nil, false)
 }
 
 // PublishTo publishes m as the program itself to one client alone, if it has
@@ -106,11 +106,21 @@ func (b *Broker) PublishMessage(ctx context.Context, m Message) error {
 // [Broker.PublishMessage] there is ErrNotFound, for a client without such a subscription.
 func (b *Broker) PublishTo(ctx context.Context, clientID string, m Message) error {
 	m.Retain = false
-	return b.publishAsProgram(ctx, m, &clientID)
+	return b.publishAsProgram(ctx, m, &clientID, false)
 }
 
-// publishAsProgram publishes m, to one client if only is not nil.
-func (b *Broker) publishAsProgram(ctx context.Context, m Message, only *string) error {
+// SendTo is PublishTo for a client that is connected, whether it has
+// subscribed to the topic or not: what AWS IoT answers on some of its reserved
+// topics comes unasked for. The client must be allowed to receive on the topic
+// (ErrNotAuthorized). ErrNotFound is for a client that is not connected.
+func (b *Broker) SendTo(ctx context.Context, clientID string, m Message) error {
+	m.Retain = false
+	return b.publishAsProgram(ctx, m, &clientID, true)
+}
+
+// publishAsProgram publishes m, to one client if only is not nil, to that
+// without a subscription if it is uninvited.
+func (b *Broker) publishAsProgram(ctx context.Context, m Message, only *string, uninvited bool) error {
 	if err := b.checkName(m.Topic); err != nil {
 		return err
 	}
@@ -134,11 +144,31 @@ func (b *Broker) publishAsProgram(ctx context.Context, m Message, only *string) 
 	var r route
 	b.findRoute(m.Topic, m.ClientID, &r)
 	if only != nil {
-		if r = r.only(*only); len(r.targets) == 0 {
+		if r = r.only(*only); len(r.targets) == 0 && uninvited {
+			if err := b.invite(*only, m, &r); err != nil {
+				return err
+			}
+		} else if len(r.targets) == 0 {
 			return fmt.Errorf("%w: %q has not subscribed to %q", ErrNotFound, *only, m.Topic)
 		}
 	}
 	return b.publishWhole(WithDepth(ctx, depth+1), m, msg, &r)
+}
+
+// invite makes a client that is connected a target as if it had subscribed.
+func (b *Broker) invite(clientID string, m Message, r *route) error {
+	s := b.session(clientID)
+	if s == nil || !s.online.Load() {
+		return fmt.Errorf("%w: %q is not connected", ErrNotFound, clientID)
+	}
+	if !b.mayReceive(s, m.Topic) {
+		return fmt.Errorf("%w: %q may not receive %q", ErrNotAuthorized, clientID, m.Topic)
+	}
+	r.targets = []target{{s: s, qos: m.QoS, durable: s.durable}}
+	if s.durable && m.QoS > 0 {
+		r.durables, r.ids = 1, []string{clientID}
+	}
+	return nil
 }
 
 // only is r for one of its clients alone.

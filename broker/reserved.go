@@ -14,6 +14,7 @@ var (
 		"$aws/things/+/shadow/get", "$aws/things/+/shadow/update", "$aws/things/+/shadow/delete",
 		"$aws/things/+/shadow/name/+/get", "$aws/things/+/shadow/name/+/update", "$aws/things/+/shadow/name/+/delete",
 		"$aws/things/+/jobs/get", "$aws/things/+/jobs/start-next", "$aws/things/+/jobs/+/get", "$aws/things/+/jobs/+/update",
+		"$aws/things/+/jobs/+/+/get", "$aws/things/+/jobs/+/+/update", // of a namespace
 		"$aws/things/+/defender/metrics/json", "$aws/things/+/defender/metrics/cbor",
 		"$aws/things/+/streams/+/get/json", "$aws/things/+/streams/+/get/cbor",
 		"$aws/things/+/streams/+/describe/json", "$aws/things/+/streams/+/describe/cbor",

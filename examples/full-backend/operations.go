@@ -27,7 +27,8 @@ func (b *backend) openOperations(ctx context.Context) error {
 	if b.jobs, err = jobs.New(store, b.registry, &jobs.Options{Source: b.jobDocument, Logger: b.log}); err != nil {
 		return err
 	}
-	if _, err := jobsmqtt.New(b.jobs, b.broker, &jobsmqtt.Options{Logger: b.log}); err != nil {
+	bus := answering{b.broker}
+	if _, err := jobsmqtt.New(b.jobs, bus, &jobsmqtt.Options{Answer: bus.answer, Logger: b.log}); err != nil {
 		return err
 	}
 	if store, err = registrypebble.Open(ctx, b.db, "defender/", nil); err != nil {

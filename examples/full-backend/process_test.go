@@ -232,6 +232,18 @@ func (d *device) mustPub(topic, payload string) {
 	}
 }
 
+// ask publishes a request and returns the answer on a topic below it, of one
+// connection of mosquitto_rr.
+func (p *process) ask(flags []string, topic, outcome, payload string) string {
+	p.t.Helper()
+	cmd := exec.Command(foreign.Need(p.t, "mosquitto_rr"), append(slices.Clone(flags), "-V", "mqttv311", "-t", topic, "-e", topic+"/"+outcome, "-W", "20", "-m", payload)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		p.t.Fatalf("mosquitto_rr %s: %v\n%s", topic, err, out)
+	}
+	return strings.TrimSuffix(string(out), "\n")
+}
+
 // publishAll sends one payload a line over one connection of mosquitto_pub.
 // It fails the test unless all were acknowledged.
 func (d *device) publishAll(topic string, payloads []string) {

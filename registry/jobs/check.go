@@ -32,6 +32,14 @@ func checkChars(field, s, more string, limit int) error {
 
 func checkID(field, s string) error { return checkChars(field, s, "_-", 64) }
 
+// checkNamespace checks a namespace; empty is none.
+func checkNamespace(s string) error {
+	if s == "" {
+		return nil
+	}
+	return checkID("namespaceId", s)
+}
+
 // CheckThing checks the name of a thing.
 func CheckThing(s string) error { return checkChars("thingName", s, "_:-", 128) }
 

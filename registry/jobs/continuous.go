@@ -177,11 +177,13 @@ func (s *Service) groupsOf(ctx context.Context, t registry.Thing) (map[string]bo
 // removeAll ends what a thing that is deleted had to do.
 func (s *Service) removeAll(ctx context.Context, thing string) error {
 	jobs := map[string]bool{}
-	for key, err := range s.keys(ctx, keyPending+thing+"/", "") {
-		if err != nil {
-			return err
+	for _, lanes := range []string{thing + "/", thing + "@"} {
+		for key, err := range s.keys(ctx, keyPending+lanes, "") {
+			if err != nil {
+				return err
+			}
+			jobs[last(key)] = true
 		}
-		jobs[last(key)] = true
 	}
 	for id := range maps.Keys(jobs) {
 		if err := s.remove(ctx, id, thing); err != nil {

@@ -116,7 +116,7 @@ func TestOrder(t *testing.T) {
 	}
 	order := func() (out []string) {
 		t.Helper()
-		running, queued, err := f.svc.Pending(t.Context(), "t1")
+		running, queued, err := f.svc.Pending(t.Context(), "t1", "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,13 +26,16 @@ func (s *Service) needThing(ctx context.Context, thing string) error {
 // maxPending bounds the lists that Pending returns.
 const maxPending = 1000
 
-// Pending returns the executions of a thing that are not over, each list by
-// the time they were queued; at most a thousand.
-func (s *Service) Pending(ctx context.Context, thing string) (inProgress, queued []Execution, err error) {
+// Pending returns the executions of a thing in a namespace, "" for none, that
+// are not over, each list by the time they were queued; at most a thousand.
+func (s *Service) Pending(ctx context.Context, thing, namespace string) (inProgress, queued []Execution, err error) {
 	if err := s.needThing(ctx, thing); err != nil {
 		return nil, nil, err
 	}
-	all, err := s.pending(ctx, thing, maxPending)
+	if err := checkNamespace(namespace); err != nil {
+		return nil, nil, err
+	}
+	all, err := s.pending(ctx, thing, namespace, maxPending)
 	for _, e := range all {
 		if e.Status == InProgress {
 			inProgress = append(inProgress, e)
@@ -58,8 +61,8 @@ func checkStep(minutes int64) error {
 	return between("stepTimeoutInMinutes", minutes, 1, maxMinutes)
 }
 
-// StartNext returns the first pending execution of a thing, nil if there is
-// none. One that is QUEUED becomes IN_PROGRESS by it; one that is IN_PROGRESS
+// StartNext returns the first pending execution of a thing in no namespace, nil
+// if there is none. One that is QUEUED becomes IN_PROGRESS by it; one that is IN_PROGRESS
 // already stays as it is, but for its step timer.
 func (s *Service) StartNext(ctx context.Context, thing string, r Start) (*Execution, error) {
 	if err := errors.Join(CheckDetails(r.Details), checkStep(r.StepMinutes)); err != nil {
@@ -97,15 +100,24 @@ func (s *Service) StartNext(ctx context.Context, thing string, r Start) (*Execut
 	return next, err
 }
 
-// Describe returns an execution that a device asks for: that of a job, or with
-// Next the first pending one, nil if there is none. Number is that of the
-// attempt, 0 the present one. The error is ErrTerminal if the execution is over.
+// Describe is DescribeIn for jobs of all namespaces; Next is the first in none.
 func (s *Service) Describe(ctx context.Context, thing, job string, number int64) (*Execution, error) {
+	return s.DescribeIn(ctx, thing, "", job, number)
+}
+
+// DescribeIn returns an execution that a device asks for: that of a job in a
+// namespace, or with Next the first pending one, nil if there is none. Number is
+// that of the attempt, 0 the present one. The error is ErrTerminal if the
+// execution is over.
+func (s *Service) DescribeIn(ctx context.Context, thing, namespace, job string, number int64) (*Execution, error) {
 	if err := s.needThing(ctx, thing); err != nil {
 		return nil, err
 	}
+	if err := checkNamespace(namespace); err != nil {
+		return nil, err
+	}
 	if job == Next {
-		list, err := s.pending(ctx, thing, 1)
+		list, err := s.pending(ctx, thing, namespace, 1)
 		if err != nil || len(list) == 0 {
 			return nil, err
 		}
@@ -117,6 +129,9 @@ func (s *Service) Describe(ctx context.Context, thing, job string, number int64)
 	e, err := s.Execution(ctx, thing, job, number)
 	if err != nil {
 		return nil, err
+	}
+	if namespace != "" && e.Namespace != namespace {
+		return nil, absent(job, thing)
 	}
 	if e.Status.Terminal() {
 		return nil, &StateError{ErrTerminal, "it is over", e}
@@ -131,6 +146,7 @@ type Update struct {
 	ExpectedVersion int64             // 0 is any
 	Number          int64             // of the attempt; 0 is the present one
 	StepMinutes     int64             // as in Start
+	Namespace       string            // that the job must be in; empty is any
 }
 
 // Update changes an execution as its device says, and returns it as it is then:
@@ -153,7 +169,7 @@ func (s *Service) Update(ctx context.Context, thing, job string, u Update) (Exec
 		if err != nil {
 			return err
 		}
-		if old == nil || u.Number != 0 && u.Number != old.Number {
+		if old == nil || u.Number != 0 && u.Number != old.Number || u.Namespace != "" && u.Namespace != old.Namespace {
 			return absent(job, thing)
 		}
 		if u.ExpectedVersion != 0 && u.ExpectedVersion != old.Version {

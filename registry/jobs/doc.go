@@ -30,7 +30,8 @@
 // spread over the minute. The targets of a scheduled job are resolved when it
 // starts. Abort criteria look at things whose execution ended in SUCCEEDED,
 // FAILED, REJECTED or TIMED_OUT with no retry left. Minutes that a Run was not
-// there are not made up for. Namespaces are not supported.
+// there are not made up for. Executions of a namespace are in a list of their
+// own; by the ID of its job one is found on the topics without it too.
 //
 // # Run
 //
@@ -41,7 +42,8 @@
 // # Events
 //
 // Observe hands over the notifications for devices ($aws/things/{thing}/jobs/notify
-// and notify-next) and the events of jobs and executions, with topic and
+// and notify-next, of a namespace notify-namespace-{namespace} and
+// notify-next-namespace-{namespace}) and the events of jobs and executions, with topic and
 // payload. Package jobsmqtt publishes them, and serves the devices' requests;
 // jobshttp has the control plane and the devices' HTTP interface.
 //

@@ -35,8 +35,9 @@ func (s ExecutionStatus) deviceMay(next ExecutionStatus) bool {
 type Execution struct {
 	Job           string            `json:"job"`
 	Thing         string            `json:"thing"`
-	Number        int64             `json:"number"`  // 1 at first, one more for each retry
-	Version       int64             `json:"version"` // 1 when queued, one more for each update
+	Namespace     string            `json:"namespace,omitempty"` // of the job
+	Number        int64             `json:"number"`              // 1 at first, one more for each retry
+	Version       int64             `json:"version"`             // 1 when queued, one more for each update
 	Status        ExecutionStatus   `json:"status"`
 	Details       map[string]string `json:"details,omitempty"`
 	ForceCanceled bool              `json:"forceCanceled,omitempty"`
@@ -126,7 +127,7 @@ func (e Execution) retry(r *Retry, now time.Time) (Execution, bool) {
 		if c.FailureType != "ALL" && c.FailureType != string(e.Status) || used >= c.Retries {
 			continue
 		}
-		next := Execution{Job: e.Job, Thing: e.Thing, Number: e.Number + 1, Version: 1, Status: Queued, Queued: now, Updated: now,
+		next := Execution{Job: e.Job, Thing: e.Thing, Namespace: e.Namespace, Number: e.Number + 1, Version: 1, Status: Queued, Queued: now, Updated: now,
 			FailedRetries: e.FailedRetries, TimedOutRetries: e.TimedOutRetries}
 		if e.Status == Failed {
 			next.FailedRetries++

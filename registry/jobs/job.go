@@ -37,7 +37,11 @@ type Job struct {
 	Template       string            `json:"template,omitempty"` // ARN
 	Parameters     map[string]string `json:"parameters,omitempty"`
 	Tags           map[string]string `json:"tags,omitempty"`
-	Schedule       *Schedule         `json:"schedule,omitempty"`
+	// Namespace sets the executions of the job apart: devices find them in a
+	// list of its own, and hear of them on topics of its own. Empty is none; else
+	// 1 to 64 of [a-zA-Z0-9_-].
+	Namespace string    `json:"namespace,omitempty"`
+	Schedule  *Schedule `json:"schedule,omitempty"`
 	Config
 
 	Status        Status    `json:"status"`

@@ -29,7 +29,7 @@ func (s *Service) CreateJob(ctx context.Context, j Job) (Job, error) {
 	}
 	now := s.opts.Now()
 	err := errors.Join(checkID("jobId", j.ID), oneOf("targetSelection", string(j.Selection), string(Snapshot), string(Continuous)),
-		checkText("description", j.Description, 2028), checkTags(j.Tags), checkParameters(j.Parameters), s.checkDocument(j.Document, j.Parameters),
+		checkText("description", j.Description, 2028), checkTags(j.Tags), checkNamespace(j.Namespace), checkParameters(j.Parameters), s.checkDocument(j.Document, j.Parameters),
 		j.Config.check(), j.Schedule.check(now))
 	if err != nil {
 		return Job{}, err
@@ -134,6 +134,7 @@ type JobQuery struct {
 	Selection Selection
 	Group     string // jobs that name the group as a target
 	GroupID   string // the same, by the ID of the group
+	Namespace string
 	After     string // jobs with a greater ID
 }
 
@@ -148,7 +149,7 @@ func (s *Service) Jobs(ctx context.Context, q JobQuery) iter.Seq2[Job, error] {
 		}
 		for j, err := range values[Job](ctx, s, keyJob, q.After) {
 			if err == nil && (q.Status != "" && j.Status != q.Status || q.Selection != "" && j.Selection != q.Selection ||
-				target != "" && !slices.Contains(j.Targets, target)) {
+				q.Namespace != "" && j.Namespace != q.Namespace || target != "" && !slices.Contains(j.Targets, target)) {
 				continue
 			}
 			if !yield(j, err) {

@@ -188,7 +188,7 @@ func TestLifeOfAnExecution(t *testing.T) {
 	if got := f.take(); len(got) > 0 {
 		t.Errorf("starting another told %q", got)
 	}
-	inProgress, queued, err := f.svc.Pending(t.Context(), "t1")
+	inProgress, queued, err := f.svc.Pending(t.Context(), "t1", "")
 	if err != nil || len(queued) > 0 || len(inProgress) != 2 || inProgress[0].Job != "a" {
 		t.Errorf("pending %v %v %v", inProgress, queued, err)
 	}
@@ -275,7 +275,7 @@ func TestRefusals(t *testing.T) {
 	if _, err := f.svc.Describe(t.Context(), "t1", "a", 0); !errors.Is(err, ErrTerminal) {
 		t.Errorf("describe after the end: %v", err)
 	}
-	if _, _, err := f.svc.Pending(t.Context(), "nobody"); !errors.Is(err, ErrNotFound) {
+	if _, _, err := f.svc.Pending(t.Context(), "nobody", ""); !errors.Is(err, ErrNotFound) {
 		t.Errorf("pending of nobody: %v", err)
 	}
 }

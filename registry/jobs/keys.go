@@ -25,7 +25,8 @@ import (
 //	r/{job}/{thing}                    things that wait for their execution
 //	s/{job}/{status}/{thing}           present executions by status
 //	t/{thing}/{job}                    present executions by thing
-//	p/{thing}/{class}/{order}/{job}    pending ones, 0 IN_PROGRESS before 1 QUEUED
+//	p/{lane}/{class}/{order}/{job}     pending ones, 0 IN_PROGRESS before 1 QUEUED; a
+//	                                   lane is {thing}, or {thing}@{namespace}
 //	d/{time}/{job}/{thing}             deadlines, nanoseconds since 1970
 const (
 	keyJob, keyPace, keyCounts     = "j/", "l/", "n/"
@@ -60,12 +61,21 @@ func indexes(e *Execution) []string {
 		if e.Status == InProgress {
 			class = "0/"
 		}
-		keys = append(keys, fmt.Sprintf("%s%s/%s%020d/%s", keyPending, e.Thing, class, e.Order, e.Job))
+		keys = append(keys, fmt.Sprintf("%s%s/%s%020d/%s", keyPending, laneOf(e.Thing, e.Namespace), class, e.Order, e.Job))
 	}
 	if at := e.Deadline(); !at.IsZero() {
 		keys = append(keys, keyDeadline+stamp(at)+"/"+e.Job+"/"+e.Thing)
 	}
 	return keys
+}
+
+// laneOf names the list of pending executions of a thing in a namespace. No name
+// of a thing holds an '@'.
+func laneOf(thing, namespace string) string {
+	if namespace == "" {
+		return thing
+	}
+	return thing + "@" + namespace
 }
 
 func stamp(at time.Time) string { return fmt.Sprintf("%020d", at.UnixNano()) }

@@ -12,26 +12,27 @@ const maxNotified = 10
 
 // A note is a notification to a device, to be made when it is delivered.
 type note struct {
-	thing string
+	thing, namespace string
+
 	list  []Execution // for notify
 	next  bool        // notify-next
 	first *Execution  // for notify-next; nil when nothing is pending
 }
 
-// head returns what identifies the first pending execution of a thing: its
+// head returns what identifies the first pending execution of a lane: its
 // order and its job. It is empty when nothing is pending.
-func (s *Service) head(ctx context.Context, thing string) (string, error) {
-	for key, err := range s.keys(ctx, keyPending+thing+"/", "") {
+func (s *Service) head(ctx context.Context, lane string) (string, error) {
+	for key, err := range s.keys(ctx, keyPending+lane+"/", "") {
 		_, id, _ := strings.Cut(key, "/") // without the class
 		return id, err
 	}
 	return "", nil
 }
 
-// pending returns the first pending executions of a thing.
-func (s *Service) pending(ctx context.Context, thing string, limit int) ([]Execution, error) {
+// pending returns the first pending executions of a thing in a namespace.
+func (s *Service) pending(ctx context.Context, thing, namespace string, limit int) ([]Execution, error) {
 	var list []Execution
-	for key, err := range s.keys(ctx, keyPending+thing+"/", "") {
+	for key, err := range s.keys(ctx, keyPending+laneOf(thing, namespace)+"/", "") {
 		if err != nil || len(list) == limit {
 			return list, err
 		}
@@ -48,23 +49,31 @@ func (s *Service) pending(ctx context.Context, thing string, limit int) ([]Execu
 	return list, nil
 }
 
+// A laneChange is what a transaction does to the pending executions of a thing
+// in a namespace.
+type laneChange struct {
+	namespace string
+	before    string // the head before it
+	list      bool   // one enters or leaves
+}
+
 // notes says what a thing is to hear of a change. It is called with the lock of
-// the thing held, with its head before the change.
-func (s *Service) notes(ctx context.Context, thing, before string, listChanged bool) ([]note, error) {
-	after, err := s.head(ctx, thing)
-	if err != nil || !listChanged && after == before {
+// the thing held.
+func (s *Service) notes(ctx context.Context, thing string, c *laneChange) ([]note, error) {
+	after, err := s.head(ctx, laneOf(thing, c.namespace))
+	if err != nil || !c.list && after == c.before {
 		return nil, err
 	}
-	list, err := s.pending(ctx, thing, maxNotified)
+	list, err := s.pending(ctx, thing, c.namespace, maxNotified)
 	if err != nil {
 		return nil, err
 	}
 	var notes []note
-	if listChanged {
-		notes = append(notes, note{thing: thing, list: list})
+	if c.list {
+		notes = append(notes, note{thing: thing, namespace: c.namespace, list: list})
 	}
-	if after != before {
-		n := note{thing: thing, next: true}
+	if after != c.before {
+		n := note{thing: thing, namespace: c.namespace, next: true}
 		if len(list) > 0 {
 			n.first = &list[0]
 		}
@@ -90,6 +99,11 @@ func (s *Service) notification(ctx context.Context, n note) (e Event, err error)
 	var payload any
 	if n.next {
 		e.Topic += "-next"
+	}
+	if n.namespace != "" {
+		e.Topic += "-namespace-" + n.namespace
+	}
+	if n.next {
 		m := struct {
 			Timestamp int64          `json:"timestamp"`
 			Execution *ExecutionView `json:"execution,omitempty"`

@@ -59,6 +59,8 @@ type ExecutionQuery struct {
 	Status ExecutionStatus
 	Job    string
 	After  string // jobs with a greater ID
+	// Namespace is that of the jobs.
+	Namespace string
 }
 
 // ExecutionsOfThing yields the present executions of a thing in the order of
@@ -77,7 +79,9 @@ func (s *Service) ExecutionsOfThing(ctx context.Context, thing string, q Executi
 			if err == nil && q.Job != "" && job != q.Job {
 				continue
 			}
-			if !s.yieldExecution(ctx, job, thing, q.Status, err, yield) {
+			if !s.yieldExecution(ctx, job, thing, q.Status, err, func(e Execution, err error) bool {
+				return err == nil && q.Namespace != "" && e.Namespace != q.Namespace || yield(e, err)
+			}) {
 				return
 			}
 		}

@@ -166,7 +166,7 @@ func (s *Service) admit(ctx context.Context, job, thing string) error {
 			return err
 		}
 		now := s.opts.Now()
-		e := Execution{Job: job, Thing: thing, Number: 1, Version: 1, Status: Queued, Queued: now, Updated: now, Order: s.nextOrder()}
+		e := Execution{Job: job, Thing: thing, Namespace: j.Namespace, Number: 1, Version: 1, Status: Queued, Queued: now, Updated: now, Order: s.nextOrder()}
 		if old != nil {
 			e.Number = old.Number + 1 // it left and came back
 		}

@@ -124,10 +124,6 @@ func (s *Service) change(ctx context.Context, thing string, limit int, fn func(*
 }
 
 func (s *Service) changeLocked(ctx context.Context, thing string, fn func(*tx) error) (*tx, *parcel, error) {
-	before, err := s.head(ctx, thing)
-	if err != nil {
-		return nil, nil, err
-	}
 	t, err := s.update(ctx, fn)
 	if err != nil {
 		return nil, nil, err
@@ -142,9 +138,13 @@ func (s *Service) changeLocked(ctx context.Context, thing string, fn func(*tx) e
 		s.agenda.deadline(t.deadline)
 	}
 	// The change is stored: that the list cannot be read again is no failure of it.
-	notes, err := s.notes(context.WithoutCancel(ctx), thing, before, t.pending)
-	if err != nil {
-		s.fault("notification not made", "", err)
+	var notes []note
+	for _, lane := range t.lanes {
+		more, err := s.notes(context.WithoutCancel(ctx), thing, lane)
+		if err != nil {
+			s.fault("notification not made", "", err)
+		}
+		notes = append(notes, more...)
 	}
 	if len(notes) == 0 && len(t.events) == 0 {
 		return t, nil, nil

@@ -25,10 +25,10 @@ type tx struct {
 	ops   []registry.Op    // writes, one per key
 	index map[string]int   // position in ops of a written key
 
-	pending  bool      // the list of pending executions of a thing has changed
-	events   []Event   // to be told after the commit
-	ended    []string  // jobs that may be over
-	deadline time.Time // of an execution that was written
+	lanes    []*laneChange // of the thing whose executions change
+	events   []Event       // to be told after the commit
+	ended    []string      // jobs that may be over
+	deadline time.Time     // of an execution that was written
 	retries  uint64
 	released uint64
 }
@@ -190,8 +190,12 @@ func (t *tx) replace(old, now *Execution) error {
 			return err
 		}
 	}
+	lane, err := t.lane(any)
+	if err != nil {
+		return err
+	}
 	// Entering and leaving, also to queue anew, but not going on.
-	t.pending = t.pending || (old != nil && !old.Status.Terminal()) != (now != nil && !now.Status.Terminal()) ||
+	lane.list = lane.list || (old != nil && !old.Status.Terminal()) != (now != nil && !now.Status.Terminal()) ||
 		old != nil && now != nil && old.Number != now.Number
 	if err := t.put(key, c); err != nil {
 		return err
@@ -204,6 +208,23 @@ func (t *tx) replace(old, now *Execution) error {
 		return nil
 	}
 	return t.put(executionKey(now.Job, now.Thing), now)
+}
+
+// lane is the change of the list that an execution is in, with its head from
+// before the transaction: nothing of it is stored yet, and the lock of the thing
+// keeps others away.
+func (t *tx) lane(e *Execution) (*laneChange, error) {
+	for _, c := range t.lanes {
+		if c.namespace == e.Namespace {
+			return c, nil
+		}
+	}
+	before, err := t.s.head(t.ctx, laneOf(e.Thing, e.Namespace))
+	if err != nil {
+		return nil, err
+	}
+	t.lanes = append(t.lanes, &laneChange{namespace: e.Namespace, before: before})
+	return t.lanes[len(t.lanes)-1], nil
 }
 
 // load reads key into v outside of a transaction.

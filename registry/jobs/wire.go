@@ -75,7 +75,7 @@ func (r *DeviceRequest) Attempt() int64 { return orZero(r.Number) }
 
 // Update returns the request as that of Update.
 func (r *DeviceRequest) Update() Update {
-	return Update{r.Status, r.Details, orZero(r.Expected), orZero(r.Number), orZero(r.StepMinutes)}
+	return Update{Status: r.Status, Details: r.Details, ExpectedVersion: orZero(r.Expected), Number: orZero(r.Number), StepMinutes: orZero(r.StepMinutes)}
 }
 
 // WithDocument reports whether the answer is to have the job document.

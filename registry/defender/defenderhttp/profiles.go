@@ -211,6 +211,9 @@ func createMetric(c *call) (any, error) {
 	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
+	if err := checkToken(in.Token); err != nil {
+		return nil, err
+	}
 	tags, err := awshttp.Tags(in.Tags)
 	if err != nil {
 		return nil, err
@@ -221,6 +224,14 @@ func createMetric(c *call) (any, error) {
 		Name string `json:"metricName"`
 		ARN  string `json:"metricArn"`
 	}{name, c.svc.ARN("custommetric/" + name)}, err
+}
+
+// checkToken checks a clientRequestToken, which clients of AWS make themselves.
+func checkToken(token string) error {
+	if n := len(token); n < 1 || n > 64 {
+		return &awshttp.InputError{Field: "clientRequestToken", Reason: "is missing or longer than 64 characters"}
+	}
+	return nil
 }
 
 func createDimension(c *call) (any, error) {
@@ -235,6 +246,9 @@ func createDimension(c *call) (any, error) {
 	}
 	if in.Type != "TOPIC_FILTER" {
 		return nil, &awshttp.InputError{Field: "type", Reason: "is not TOPIC_FILTER"}
+	}
+	if err := checkToken(in.Token); err != nil {
+		return nil, err
 	}
 	tags, err := awshttp.Tags(in.Tags)
 	if err != nil {

@@ -109,6 +109,11 @@ func listMetricValues(c *call) (any, error) {
 	if err := errors.Join(err, eerr); err != nil {
 		return nil, err
 	}
+	for _, name := range []string{"thingName", "metricName"} {
+		if c.Query(name) == "" {
+			return nil, &awshttp.InputError{Field: name, Reason: "is missing"}
+		}
+	}
 	d := defender.Dimension{Name: c.Query("dimensionName"), Operator: c.Query("dimensionValueOperator")}
 	if d.Operator != "" && d.Operator != "IN" && d.Operator != "NOT_IN" || d.Name == "" && d.Operator != "" {
 		return nil, &awshttp.InputError{Field: "dimensionValueOperator", Reason: fmt.Sprintf("is %q, not IN or NOT_IN of a dimensionName", d.Operator)}

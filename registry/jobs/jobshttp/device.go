@@ -17,7 +17,7 @@ func (c *call) request() (jobs.DeviceRequest, error) {
 }
 
 func pendingExecutions(c *call) (any, error) {
-	inProgress, queued, err := c.svc.Pending(c.Context(), c.PathValue("thingName"))
+	inProgress, queued, err := c.svc.Pending(c.Context(), c.PathValue("thingName"), c.Query("namespaceId"))
 	return struct {
 		InProgress []jobs.SummaryView `json:"inProgressJobs"`
 		Queued     []jobs.SummaryView `json:"queuedJobs"`

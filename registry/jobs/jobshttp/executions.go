@@ -58,9 +58,6 @@ func listExecutionsForJob(c *call) (any, error) {
 }
 
 func listExecutionsForThing(c *call) (any, error) {
-	if err := noNamespace(c.Query("namespaceId")); err != nil {
-		return nil, err
-	}
 	type view struct {
 		ID      string  `json:"jobId"`
 		Summary summary `json:"jobExecutionSummary"`
@@ -72,7 +69,7 @@ func listExecutionsForThing(c *call) (any, error) {
 	items, token, err := awshttp.Page(c.Call, awshttp.ByToken,
 		func(after string) iter.Seq2[jobs.Execution, error] {
 			return c.svc.ExecutionsOfThing(c.Context(), c.PathValue("thingName"),
-				jobs.ExecutionQuery{Status: status, Job: c.Query("jobId"), After: after})
+				jobs.ExecutionQuery{Status: status, Job: c.Query("jobId"), Namespace: c.Query("namespaceId"), After: after})
 		},
 		func(e jobs.Execution) string { return e.Job },
 		func(e jobs.Execution) view { return view{e.Job, summaryOf(e)} })
@@ -130,7 +127,7 @@ func cancelExecution(c *call) (any, error) {
 func deleteExecution(c *call) (any, error) {
 	force, err := c.Flag("force")
 	number, nerr := number("executionNumber", c.PathValue("executionNumber"))
-	if err := errors.Join(err, nerr, noNamespace(c.Query("namespaceId"))); err != nil {
+	if err := errors.Join(err, nerr, c.inNamespace(c.PathValue("jobId"))); err != nil {
 		return nil, err
 	}
 	return nil, c.svc.DeleteExecution(c.Context(), c.PathValue("thingName"), c.PathValue("jobId"), number, force)

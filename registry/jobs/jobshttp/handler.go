@@ -9,6 +9,7 @@
 package jobshttp
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -140,12 +141,17 @@ func number(name, text string) (int64, error) {
 	return n, nil
 }
 
-// noNamespace refuses what there is not.
-func noNamespace(id string) error {
-	if id != "" {
-		return &awshttp.InputError{Field: "namespaceId", Reason: "is not supported"}
+// inNamespace checks that a job is in the namespace of the query, if that has one.
+func (c *call) inNamespace(job string) error {
+	namespace := c.Query("namespaceId")
+	if namespace == "" {
+		return nil
 	}
-	return nil
+	j, err := c.svc.Job(c.Context(), job)
+	if err == nil && j.Namespace != namespace {
+		err = fmt.Errorf("jobshttp: job %q in namespace %q: %w", job, namespace, jobs.ErrNotFound)
+	}
+	return err
 }
 
 // orNil is t as the control plane has it, or nil for never.

@@ -35,7 +35,7 @@ func createJob(c *call) (any, error) {
 		Packages           []string          `json:"destinationPackageVersions"`
 		jobs.Config
 	}
-	if err := errors.Join(c.Body(&in), noNamespace(in.NamespaceID)); err != nil {
+	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
 	if len(in.Packages) > 0 {
@@ -47,7 +47,7 @@ func createJob(c *call) (any, error) {
 	}
 	return c.made(c.svc.CreateJob(c.Context(), jobs.Job{ID: c.PathValue("jobId"), Targets: in.Targets, Selection: in.TargetSelection,
 		Description: in.Description, Document: in.Document, DocumentSource: in.DocumentSource, Template: in.JobTemplateARN,
-		Parameters: in.DocumentParameters, Tags: tags, Schedule: in.Schedule, Config: in.Config}))
+		Namespace: in.NamespaceID, Parameters: in.DocumentParameters, Tags: tags, Schedule: in.Schedule, Config: in.Config}))
 }
 
 // details are the jobProcessDetails.
@@ -82,6 +82,7 @@ type job struct {
 	Updated       *awshttp.Seconds  `json:"lastUpdatedAt"`
 	Completed     *awshttp.Seconds  `json:"completedAt,omitempty"`
 	Details       details           `json:"jobProcessDetails"`
+	Namespace     string            `json:"namespaceId,omitempty"`
 	Template      string            `json:"jobTemplateArn,omitempty"`
 	Parameters    map[string]string `json:"documentParameters,omitempty"`
 	Concurrent    bool              `json:"isConcurrent"`
@@ -104,7 +105,7 @@ func describeJob(c *call) (any, error) {
 		Job    job    `json:"job"`
 	}{j.DocumentSource, job{ARN: c.svc.ARN("job/" + j.ID), ID: j.ID, Selection: j.Selection, Status: j.Status, ForceCanceled: j.ForceCanceled,
 		ReasonCode: j.ReasonCode, Comment: j.Comment, Targets: j.Targets, Description: j.Description, Created: orNil(j.Created),
-		Updated: orNil(j.Updated), Completed: orNil(j.Completed), Template: j.Template, Parameters: j.Parameters, Concurrent: j.Concurrent(),
+		Updated: orNil(j.Updated), Completed: orNil(j.Completed), Namespace: j.Namespace, Template: j.Template, Parameters: j.Parameters, Concurrent: j.Concurrent(),
 		Schedule: j.Schedule, Config: j.Config, Details: details{nil, n.Canceled, n.Succeeded, n.Failed, n.Rejected, n.Queued, n.InProgress, n.Removed, n.TimedOut}}}
 	if j.Status == jobs.JobInProgress && !j.Progress.RolledOut {
 		out.Job.Details.Processing = j.Targets
@@ -135,7 +136,7 @@ func updateJob(c *call) (any, error) {
 		Description *string `json:"description"`
 		jobs.Config
 	}
-	if err := errors.Join(c.Body(&in), noNamespace(c.Query("namespaceId"))); err != nil {
+	if err := errors.Join(c.Body(&in), c.inNamespace(c.PathValue("jobId"))); err != nil {
 		return nil, err
 	}
 	return nil, c.svc.UpdateJob(c.Context(), jobs.JobUpdate{ID: c.PathValue("jobId"), Description: in.Description, Config: in.Config})
@@ -155,7 +156,7 @@ func cancelJob(c *call) (any, error) {
 
 func deleteJob(c *call) (any, error) {
 	force, err := c.Flag("force")
-	if err := errors.Join(err, noNamespace(c.Query("namespaceId"))); err != nil {
+	if err := errors.Join(err, c.inNamespace(c.PathValue("jobId"))); err != nil {
 		return nil, err
 	}
 	return nil, c.svc.DeleteJob(c.Context(), c.PathValue("jobId"), force)
@@ -166,16 +167,13 @@ func associateTargets(c *call) (any, error) {
 		Targets []string `json:"targets"`
 		Comment string   `json:"comment"`
 	}
-	if err := errors.Join(c.Body(&in), noNamespace(c.Query("namespaceId"))); err != nil {
+	if err := errors.Join(c.Body(&in), c.inNamespace(c.PathValue("jobId"))); err != nil {
 		return nil, err
 	}
 	return c.made(c.svc.AssociateTargets(c.Context(), c.PathValue("jobId"), in.Targets, in.Comment))
 }
 
 func listJobs(c *call) (any, error) {
-	if err := noNamespace(c.Query("namespaceId")); err != nil {
-		return nil, err
-	}
 	type view struct {
 		ARN        string           `json:"jobArn"`
 		ID         string           `json:"jobId"`
@@ -194,7 +192,8 @@ func listJobs(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := jobs.JobQuery{Status: status, Selection: selection, Group: c.Query("thingGroupName"), GroupID: c.Query("thingGroupId")}
+	q := jobs.JobQuery{Status: status, Selection: selection, Group: c.Query("thingGroupName"), GroupID: c.Query("thingGroupId"),
+		Namespace: c.Query("namespaceId")}
 	items, token, err := awshttp.Page(c.Call, awshttp.ByToken,
 		func(after string) iter.Seq2[jobs.Job, error] { q.After = after; return c.svc.Jobs(c.Context(), q) },
 		func(j jobs.Job) string { return j.ID },

@@ -2,6 +2,7 @@
 //
 //	$aws/things/{thing}/jobs/{get|start-next}
 //	$aws/things/{thing}/jobs/{job}/{get|update}
+//	$aws/things/{thing}/jobs/{job}/namespace-{namespace}/{get|update}
 //
 // with answers on accepted and rejected below them, publishes the notifications
 // notify and notify-next, and the events of jobs and executions that are
@@ -85,6 +86,7 @@ func New(svc *jobs.Service, bus Bus, opts *Options) (*Endpoint, error) {
 	e.cancel = append(e.cancel, svc.Observe(e.tell))
 	for filter, do := range map[string]operation{
 		"get": e.pending, "start-next": e.startNext, "+/get": e.describe, "+/update": e.update,
+		"+/+/get": e.describe, "+/+/update": e.update,
 	} {
 		cancel, err := bus.Subscribe("$aws/things/+/jobs/"+filter, func(ctx context.Context, topic string, payload []byte) error {
 			return e.serve(ctx, topic, payload, do)
@@ -133,7 +135,35 @@ func (e *Endpoint) tell(ctx context.Context, m jobs.Event) {
 }
 
 // An operation answers one kind of request. The head of the answer is filled in.
-type operation func(ctx context.Context, thing, job string, r jobs.DeviceRequest, head head) (any, error)
+type operation func(ctx context.Context, to address, r jobs.DeviceRequest, head head) (any, error)
+
+// An address is what a topic names.
+type address struct {
+	thing     string
+	job       string // empty, or jobs.Next
+	namespace string // empty is none
+}
+
+// addressOf reads $aws/things/{thing}/jobs/[{job}/[namespace-{namespace}/]]{operation}.
+func addressOf(topic string) (to address, err error) {
+	levels := strings.Split(topic, "/")
+	to.thing = levels[2]
+	if len(levels) > 5 {
+		to.job = levels[4]
+	}
+	err = jobs.CheckThing(to.thing)
+	if err == nil && to.job != "" && to.job != jobs.Next {
+		err = jobs.CheckJob(to.job)
+	}
+	if err == nil && len(levels) == 7 {
+		var ok bool
+		if to.namespace, ok = strings.CutPrefix(levels[5], "namespace-"); !ok {
+			return to, fmt.Errorf("%q is no namespace", levels[5])
+		}
+		err = jobs.CheckJob(to.namespace) // the same characters
+	}
+	return to, err
+}
 
 // head is what all answers have.
 type head struct {
@@ -143,16 +173,8 @@ type head struct {
 
 func (e *Endpoint) serve(ctx context.Context, topic string, payload []byte, do operation) error {
 	e.requests.Add(1)
-	levels := strings.Split(topic, "/") // $aws things {thing} jobs [{job}] {operation}
-	thing, job := levels[2], ""
-	if len(levels) == 6 {
-		job = levels[4]
-	}
 	var r jobs.DeviceRequest
-	err := jobs.CheckThing(thing)
-	if err == nil && job != "" && job != jobs.Next {
-		err = jobs.CheckJob(job)
-	}
+	to, err := addressOf(topic)
 	if err != nil {
 		err = fmt.Errorf("%w: %w", errTopic, err)
 	} else if len(payload) > e.opts.MaxRequestBytes {
@@ -163,7 +185,7 @@ func (e *Endpoint) serve(ctx context.Context, topic string, payload []byte, do o
 	h := head{e.svc.Now().Unix(), r.Token}
 	var answer any
 	if err == nil {
-		answer, err = do(ctx, thing, job, r, h)
+		answer, err = do(ctx, to, r, h)
 	}
 	end := "/accepted"
 	if err != nil {
@@ -186,8 +208,8 @@ func (e *Endpoint) publish(ctx context.Context, publish func(context.Context, st
 	return nil
 }
 
-func (e *Endpoint) pending(ctx context.Context, thing, _ string, _ jobs.DeviceRequest, h head) (any, error) {
-	inProgress, queued, err := e.svc.Pending(ctx, thing)
+func (e *Endpoint) pending(ctx context.Context, to address, _ jobs.DeviceRequest, h head) (any, error) {
+	inProgress, queued, err := e.svc.Pending(ctx, to.thing, "")
 	return struct {
 		InProgress []jobs.SummaryView `json:"inProgressJobs"`
 		Queued     []jobs.SummaryView `json:"queuedJobs"`
@@ -216,23 +238,23 @@ func (e *Endpoint) view(ctx context.Context, x *jobs.Execution, withDocument boo
 	return found{&view, h}, nil
 }
 
-func (e *Endpoint) startNext(ctx context.Context, thing, _ string, r jobs.DeviceRequest, h head) (any, error) {
-	x, err := e.svc.StartNext(ctx, thing, r.Start())
+func (e *Endpoint) startNext(ctx context.Context, to address, r jobs.DeviceRequest, h head) (any, error) {
+	x, err := e.svc.StartNext(ctx, to.thing, r.Start())
 	if err != nil {
 		return nil, err
 	}
 	return e.view(ctx, x, true, h)
 }
 
-func (e *Endpoint) describe(ctx context.Context, thing, job string, r jobs.DeviceRequest, h head) (any, error) {
-	x, err := e.svc.Describe(ctx, thing, job, r.Attempt())
+func (e *Endpoint) describe(ctx context.Context, to address, r jobs.DeviceRequest, h head) (any, error) {
+	x, err := e.svc.DescribeIn(ctx, to.thing, to.namespace, to.job, r.Attempt())
 	if err != nil {
 		return nil, err
 	}
 	return e.view(ctx, x, r.WithDocument(true), h)
 }
 
-func (e *Endpoint) update(ctx context.Context, thing, job string, r jobs.DeviceRequest, h head) (any, error) {
+func (e *Endpoint) update(ctx context.Context, to address, r jobs.DeviceRequest, h head) (any, error) {
 	answer := struct {
 		State    *jobs.StateView `json:"executionState,omitempty"`
 		Document json.RawMessage `json:"jobDocument,omitempty"`
@@ -241,11 +263,13 @@ func (e *Endpoint) update(ctx context.Context, thing, job string, r jobs.DeviceR
 	var err error
 	// First, so that an update that is stored is not refused for want of it.
 	if r.WithDocument(false) {
-		if answer.Document, err = e.svc.Document(ctx, job, thing); err != nil {
+		if answer.Document, err = e.svc.Document(ctx, to.job, to.thing); err != nil {
 			return nil, err
 		}
 	}
-	x, err := e.svc.Update(ctx, thing, job, r.Update())
+	u := r.Update()
+	u.Namespace = to.namespace
+	x, err := e.svc.Update(ctx, to.thing, to.job, u)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/thingloom/thingloom/internal/topic"
@@ -90,6 +91,115 @@ func create(t testing.TB, svc *jobs.Service, id string, timeout int64) {
 	}
 	if _, err := svc.CreateJob(context.Background(), j); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A slow store holds writes back until it is told to go on.
+type slowStore struct {
+	registry.Store
+	hold chan struct{} // nil is at once
+}
+
+func (s *slowStore) Apply(ctx context.Context, ops ...registry.Op) error {
+	if s.hold != nil {
+		<-s.hold
+	}
+	return s.Store.Apply(ctx, ops...)
+}
+
+type brokenPresigner struct{}
+
+func (brokenPresigner) Presign(context.Context, jobs.PresignRequest) (string, error) {
+	return "", errors.New("the key is in /etc/keys")
+}
+
+// The two codes that are nobody's fault: what fails inside, whose text devices
+// do not get, and too many requests at once.
+func TestInternalErrorAndThrottling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg, _ := newService(t, "t1")
+		store := &slowStore{Store: registry.NewMemStore()}
+		svc, err := jobs.New(store, reg, &jobs.Options{MaxInFlight: 1, Presigner: brokenPresigner{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &bus{}
+		e, err := jobsmqtt.New(svc, b, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		if _, err := svc.CreateJob(t.Context(), jobs.Job{ID: "j", Document: `{"u":"${aws:iot:s3-presigned-url:https://s3.amazonaws.com/b/k}"}`, Targets: []string{arns + "thing/t1"}}); err != nil {
+			t.Fatal(err)
+		}
+		const update = "$aws/things/t1/jobs/j/update"
+		ask := func(topic, payload string) string {
+			if err := b.Publish(t.Context(), topic, []byte(payload)); err != nil {
+				t.Error(err)
+			}
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			m := b.messages[len(b.messages)-1]
+			return strings.TrimPrefix(m.topic, topic+"/") + " " + m.payload
+		}
+		if got := ask("$aws/things/t1/jobs/$next/get", `{"clientToken":"k"}`); !strings.HasPrefix(got, `rejected {"code":"InternalError","message":"internal failure","timestamp":`) || !strings.HasSuffix(got, `,"clientToken":"k"}`) {
+			t.Errorf("a presigner that fails: %s", got)
+		}
+		store.hold = make(chan struct{})
+		var waiting sync.WaitGroup
+		waiting.Go(func() { ask(update, `{"status":"IN_PROGRESS"}`) })
+		synctest.Wait()
+		if got := ask(update, `{"status":"IN_PROGRESS","clientToken":"k"}`); !strings.HasPrefix(got, `rejected {"code":"RequestThrottled",`) || !strings.HasSuffix(got, `,"clientToken":"k"}`) {
+			t.Errorf("a second request: %s", got)
+		}
+		close(store.hold)
+		waiting.Wait()
+		if got := ask(update, `{"status":"SUCCEEDED","expectedVersion":2}`); !strings.HasPrefix(got, "accepted ") {
+			t.Errorf("after the first: %s", got)
+		}
+	})
+}
+
+// A job of a namespace is asked for on topics of its own.
+func TestNamespaceTopics(t *testing.T) {
+	_, svc := newService(t, "t1")
+	b := &bus{}
+	e, err := jobsmqtt.New(svc, b, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	create(t, svc, "plain", 0)
+	if _, err := svc.CreateJob(t.Context(), jobs.Job{ID: "j", Document: `{}`, Namespace: "ns", Targets: []string{arns + "thing/t1"}}); err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, m := range b.messages[2:] {
+		told = append(told, strings.TrimPrefix(m.topic, "$aws/things/t1/jobs/"))
+	}
+	if want := []string{"notify-namespace-ns", "notify-next-namespace-ns"}; !slices.Equal(told, want) {
+		t.Errorf("told on %q", told)
+	}
+	for _, step := range []struct{ topic, payload, want string }{
+		{"$next/namespace-ns/get", `{"clientToken":"k"}`, `accepted {"execution":{"jobId":"j","thingName":"t1","status":"QUEUED",`},
+		{"j/namespace-ns/get", `{}`, `accepted {"execution":{"jobId":"j"`},
+		{"$next/get", `{}`, `accepted {"execution":{"jobId":"plain"`},
+		{"get", `{}`, `accepted {"inProgressJobs":[],"queuedJobs":[{"jobId":"plain"`},
+		{"$next/namespace-other/get", `{"clientToken":"k"}`, `accepted {"timestamp":1700000000,"clientToken":"k"}`},
+		{"j/namespace-other/get", `{}`, `rejected {"code":"ResourceNotFound"`},
+		{"plain/namespace-ns/update", `{"status":"FAILED"}`, `rejected {"code":"ResourceNotFound"`},
+		{"j/space-ns/get", `{}`, `rejected {"code":"InvalidTopic"`},
+		{"j/namespace-/get", `{}`, `rejected {"code":"InvalidTopic"`},
+		{"j/namespace-a b/update", `{}`, `rejected {"code":"InvalidTopic"`},
+		{"j/namespace-ns/update", `{"status":"SUCCEEDED","includeJobExecutionState":true}`, `accepted {"executionState":{"status":"SUCCEEDED"`},
+	} {
+		if err := b.Publish(t.Context(), "$aws/things/t1/jobs/"+step.topic, []byte(step.payload)); err != nil {
+			t.Fatal(err)
+		}
+		last := b.messages[len(b.messages)-1]
+		if got := strings.TrimPrefix(last.topic, "$aws/things/t1/jobs/"+step.topic+"/") + " " + last.payload; !strings.HasPrefix(got, step.want) {
+			t.Errorf("%s: %s, want %s", step.topic, got, step.want)
+		}
 	}
 }
 
