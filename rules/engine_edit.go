@@ -291,6 +291,7 @@ func (e *Engine) prepare(ctx context.Context, r Rule) (*entry, error) {
 		en.settled = en.settled || settles(en.onError)
 	}
 	en.asks = e.opts.Patience > 0 && (q.st.Asks() || binding.Asks)
+	en.plain = en.steady && en.count == 1 && !en.vars && !en.settled && !en.asks
 	return en, nil
 }
 

@@ -23,8 +23,9 @@ type handling struct {
 	w         *work
 	launch    *launch // nil until a rule fires
 	firstUsed bool
-	open      int // flights that may not be used again
-	left      int // rules that may fire yet, this one included
+	chunk     []byte // of outputs; begun by the second of them
+	open      int    // flights that may not be used again
+	left      int    // rules that may fire yet, this one included
 
 	aside *aside // what it belongs to, if it is one of those
 }
@@ -34,20 +35,21 @@ type work struct {
 	lookup
 	ev      sql.Evaluation
 	out     []byte
-	answers []answer // that rules may share
-	answer  answer   // that they do not
-	spare   *flight  // or nil
-	idle    *launch  // of an earlier message, or nil
+	answers []answer   // that rules may share
+	where   [256]uint8 // in answers is that of a plan, by its number, from 1
+	answer  answer     // that they do not
+	spare   *flight    // or nil
+	idle    *launch    // of an earlier message, or nil
 }
 
 // An answer is what the statement of a shape makes of the message, be it asked
 // once or by each rule that has it.
 type answer struct {
-	shape *shape
-	out   []byte
-	vars  []Variable
-	yes   bool
-	err   error
+	plan *plan
+	out  []byte
+	vars []Variable
+	yes  bool
+	err  error
 }
 
 const (
@@ -67,6 +69,9 @@ func (h *handling) end() {
 	w.scan.Reset()
 	w.ev.Forget()
 	clear(w.hits)
+	for i := range w.answers {
+		w.where[w.answers[i].plan.num%uint32(len(w.where))] = 0
+	}
 	clear(w.answers)
 	w.answer = answer{}
 	w.hits, w.answers = w.hits[:0], w.answers[:0]
@@ -123,20 +128,24 @@ func (h *handling) many(ix *index, spots []spot) error {
 	}
 	var lost []error
 	var asking []*aside
-	h.left = len(w.hits)
-	for _, en := range w.hits {
-		if en.asks {
+	for i := 0; i < len(w.hits); i++ {
+		en := w.hits[i]
+		h.left = len(w.hits) - i
+		switch {
+		case en.plain && h.left > 1:
+			n, errs := h.volley(w.hits[i:])
+			i += n - 1
+			lost = append(lost, errs...)
+		case en.asks:
 			if a := h.beside(en); a != nil {
 				asking = append(asking, a)
 			}
-			h.left--
-			continue
+		default:
+			err := h.fire(en, &sql.RunOptions{Variables: en.vars, Scan: &w.scan, Slots: en.slots, Preds: len(en.preds) > 0})
+			if err != nil {
+				lost = append(lost, err)
+			}
 		}
-		err := h.fire(en, &sql.RunOptions{Variables: en.vars, Scan: &w.scan, Slots: en.slots, Preds: len(en.preds) > 0})
-		if err != nil {
-			lost = append(lost, err)
-		}
-		h.left--
 	}
 	if asking != nil {
 		lost = append(lost, h.await(asking))
@@ -162,15 +171,8 @@ func (h *handling) fire(en *entry, opts *sql.RunOptions) error {
 		return nil
 	}
 	switch {
-	case a.err != nil:
-		reason := ReasonStatement
-		if errors.Is(a.err, ErrPanic) {
-			reason = ReasonPanic
-		}
-		h.e.lose(en, reason, a.err)
-		return nil
 	case !a.yes:
-		en.ledger.filtered.Add(1)
+		h.refuse(en, a)
 		return nil
 	case len(en.actions) == 0:
 		en.ledger.delivered.Add(1)
@@ -199,6 +201,18 @@ func (h *handling) fire(en *entry, opts *sql.RunOptions) error {
 		h.spent(f)
 	}
 	return err
+}
+
+// refuse counts a message that the statement did not select.
+func (h *handling) refuse(en *entry, a *answer) {
+	switch {
+	case a.err == nil:
+		en.ledger.filtered.Add(1)
+	case errors.Is(a.err, ErrPanic):
+		h.e.lose(en, ReasonPanic, a.err)
+	default:
+		h.e.lose(en, ReasonStatement, a.err)
+	}
 }
 
 // spent takes back a flight that nobody can be at work on.
@@ -248,25 +262,32 @@ func (h *handling) start(n int) []byte {
 func (h *handling) ask(en *entry, opts *sql.RunOptions) *answer {
 	w := h.w
 	a := &w.answer
-	share := (h.left > 1 || len(w.answers) > 0) && en.st.Steady()
+	share := en.steady && (h.left > 1 || len(w.answers) > 0)
 	if share {
-		for i := range w.answers {
-			if w.answers[i].shape == en.shape {
-				return &w.answers[i]
-			}
+		at := &w.where[en.plan.num%uint32(len(w.where))]
+		if *at > 0 && w.answers[*at-1].plan == en.plan {
+			return &w.answers[*at-1]
 		}
-		if len(w.answers) < maxAnswers {
+		if share = *at == 0 && len(w.answers) < maxAnswers; share {
 			w.answers = append(w.answers, answer{})
-			a = &w.answers[len(w.answers)-1]
+			*at = uint8(len(w.answers))
+			a = &w.answers[*at-1]
 		}
 	}
-	*a = answer{shape: en.shape}
-	h.eval(a, en, opts, share || len(en.actions) > 0)
+	*a = answer{plan: en.plan}
+	keep := share || len(en.actions) > 0
+	if opts.Scan != nil && keep {
+		if out, ok := en.plan.copy.AppendTo(w.out[:0], opts.Scan); ok {
+			w.out, a.yes, a.out = out, true, h.keep(out)
+			return a
+		}
+	}
+	h.eval(a, en, opts, keep)
 	return a
 }
 
-// maxAnswers bounds the search among them.
-const maxAnswers = 16
+// maxAnswers is how many are kept to be shared.
+const maxAnswers = 64
 
 // eval puts into a, which has none, the answer of the statement. A panic in one
 // of its functions is an error. The output is only given if it is to be kept.
@@ -306,6 +327,10 @@ func (h *handling) eval(a *answer, en *entry, opts *sql.RunOptions, keep bool) {
 	}
 }
 
+// chunkBytes is how much memory the outputs of one message may share. Whoever
+// keeps one of them keeps that.
+const chunkBytes = 2 << 10
+
 // keep copies an output to where it may stay.
 func (h *handling) keep(out []byte) []byte {
 	if h.launch == nil {
@@ -314,7 +339,14 @@ func (h *handling) keep(out []byte) []byte {
 			return room[:len(out):len(out)]
 		}
 	}
-	kept := make([]byte, len(out))
-	copy(kept, out)
-	return kept
+	if h.chunk == nil || len(out) > cap(h.chunk)-len(h.chunk) {
+		n := len(out)
+		if h.chunk != nil && n < chunkBytes {
+			n = min(n*h.left, chunkBytes)
+		}
+		h.chunk = make([]byte, 0, n)
+	}
+	n := len(h.chunk)
+	h.chunk = append(h.chunk, out...)
+	return h.chunk[n:len(h.chunk):len(h.chunk)]
 }

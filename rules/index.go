@@ -44,8 +44,9 @@ type entry struct {
 	settled bool    // some action reports through Engine.Settle
 	asks    bool    // it is evaluated beside Handle, see aside
 	steady  bool    // as sql.Statement.Steady says
-	shape   *shape
-	name    string // of rule, as version
+	plain   bool    // steady, with one action that reports to nobody, and none of the above
+	plan    *plan   // of an entry that is routed
+	name    string  // of rule, as version
 	version int64
 	single  [1]Action // room for actions
 
@@ -53,10 +54,10 @@ type entry struct {
 	preds   []sql.Pred // of st
 	slots   []int32    // in index.paths, of the slots of st; of entries that are routed
 	part    *part      // nil while its group is small
+	shape   *shape     // nil if broken
 	query   *Query     // nil if broken
 	actions []Action
 	onError Action // nil without an error action
-	node    *node  // nil if it republishes nothing
 
 	// refs is 1 for the index and 1 for each firing that is pending; at 0 the
 	// actions are closed.
@@ -68,6 +69,7 @@ type entry struct {
 // particulars are what only edits and failures ask of an entry.
 type particulars struct {
 	rule   Rule
+	node   *node        // nil if it republishes nothing
 	broken error        // why the rule cannot run
 	behind atomic.Int64 // asides that Handle has left behind
 }
@@ -159,7 +161,9 @@ func (ix *index) with(old, e *entry) (*index, []turn) {
 	if e != nil {
 		next.rules = next.rules.With(e.rule.Name, e)
 		if e.routed() {
-			next.paths, e.slots = next.paths.With(&e.st)
+			var slots []int32
+			next.paths, slots = next.paths.With(&e.st)
+			e.route(slots)
 			next.tree = next.tree.with(e.query.Filter(), e, &c)
 		}
 	}

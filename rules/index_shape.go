@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"github.com/thingloom/thingloom/internal/sql"
@@ -14,6 +16,19 @@ type shape struct {
 	st   *sql.Statement // of one of them
 	refs int            // guarded by shapes.mu
 	all  *shapes
+
+	// plan is that of the rule that was routed last, and slots what it was made
+	// for. Guarded by Engine.editing.
+	plan  *plan
+	slots []int32
+}
+
+// A plan is how a message that many rules compete for is answered by those of
+// one shape that have the same slots, as they have but for edits that come in
+// between. It never changes.
+type plan struct {
+	num  uint32
+	copy sql.Copy
 }
 
 // shapes are those of all entries that are not closed.
@@ -36,6 +51,17 @@ func (s *shapes) of(st *sql.Statement) *shape {
 	}
 	sh.refs++
 	return sh
+}
+
+// route gives e the slots of its statement, and the plan for them.
+func (e *entry) route(slots []int32) {
+	sh := e.shape
+	if sh.plan == nil || !slices.Equal(sh.slots, slots) {
+		sh.plan, sh.slots = new(plan), slots
+		sh.plan.num = rand.Uint32()
+		e.st.Copy(&sh.plan.copy, slots)
+	}
+	e.plan, e.slots = sh.plan, sh.slots
 }
 
 // release may be called with nil, the shape of a broken rule.

@@ -151,18 +151,20 @@ func (p *projection) appendFlat(e *env, b []byte) []byte {
 // appendRaw appends raw JSON of the payload. Whole numbers in another
 // spelling are brought into the one form.
 func (e *env) appendRaw(b []byte, raw string) []byte {
-	if raw == "" || raw[0] != '-' && !isDigit(raw[0]) {
+	if raw == "" || raw[0] != '-' && !isDigit(raw[0]) || asWritten(raw) {
 		return append(b, raw...)
 	}
+	return e.load(raw).appendJSON(b, e.p.legacy)
+}
+
+// asWritten reports whether a number is whole and written so, or has a fraction.
+func asWritten(raw string) bool {
 	point, exp := false, false
 	for i := 0; i < len(raw); i++ {
 		point = point || raw[i] == '.'
 		exp = exp || raw[i]|0x20 == 'e'
 	}
-	if !exp && (!point || raw[len(raw)-1] != '0') {
-		return append(b, raw...) // whole as it is, or with a fraction
-	}
-	return e.load(raw).appendJSON(b, e.p.legacy)
+	return !exp && (!point || raw[len(raw)-1] != '0')
 }
 
 // appendOverlay writes the members of star with the items over them, in
