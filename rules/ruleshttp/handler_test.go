@@ -199,6 +199,7 @@ var elsewhere = map[string]string{
 	"ErrHopLimit":     "returned by Handle",
 	"ErrLimit":        "returned by Eval",
 	"ErrNotJSON":      "returned by Eval",
+	"ErrGivenUp":      "of Shutdown, which no request asks for",
 }
 
 // TestErrorTable walks every sentinel of package rules: each has an answer of
