@@ -32,6 +32,7 @@ type work struct {
 	lookup
 	ev      sql.Evaluation
 	out     []byte
+	chunk   []byte   // memory of outputs given away, with room for more
 	answers []answer // that rules may share
 	answer  answer   // that they do not
 	spare   *flight  // or nil
@@ -51,6 +52,10 @@ type answer struct {
 const (
 	maxWorkBytes = 64 << 10 // of output; a larger buffer is left to the collector
 	maxWorkHits  = 16 << 10
+
+	// chunkBytes is what small outputs are allocated by together. Who keeps
+	// one of them keeps that much, so it is little.
+	chunkBytes = 512
 )
 
 // begin takes a work and describes the message to it.
@@ -168,8 +173,9 @@ func (h *handling) fire(en *entry, opts *sql.RunOptions) error {
 	if a.vars != nil {
 		f.extra().vars = a.vars
 	}
+	var firing Firing
 	for i, action := range en.actions {
-		firing := f.firing(i, h.m, a.out, a.vars)
+		f.describe(&firing, i, h.m, a.out, a.vars)
 		err := invoke(&h.launch.ctx, action, &firing)
 		switch {
 		case err == nil && len(en.actions) == 1 && a.vars == nil && !en.settled && f.quick():
@@ -268,8 +274,8 @@ func (h *handling) eval(a *answer, en *entry, opts *sql.RunOptions, keep bool) {
 		w.out = make([]byte, 0, 512)
 	}
 	opts.Buf = w.out[:0]
-	r, err := w.ev.Run(h.ctx, &en.st, opts)
-	if err != nil {
+	var r sql.Result
+	if err := w.ev.RunInto(h.ctx, &en.st, opts, &r); err != nil {
 		a.err = evalError(err)
 		return
 	}
@@ -297,7 +303,14 @@ func (h *handling) keep(out []byte) []byte {
 			return room[:len(out):len(out)]
 		}
 	}
-	kept := make([]byte, len(out))
-	copy(kept, out)
-	return kept
+	if len(out) > chunkBytes/4 {
+		return append(make([]byte, 0, len(out)), out...)
+	}
+	w := h.w
+	if cap(w.chunk)-len(w.chunk) < len(out) {
+		w.chunk = make([]byte, 0, chunkBytes)
+	}
+	start := len(w.chunk)
+	w.chunk = append(w.chunk, out...)
+	return w.chunk[start:len(w.chunk):len(w.chunk)]
 }
