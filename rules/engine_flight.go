@@ -105,11 +105,14 @@ func (f *flight) start(l *launch, en *entry, actions uint64) {
 	}
 }
 
-// firing looks at nothing of f that an action which has already been invoked
-// may change at the same time.
-func (f *flight) firing(action int, m *Message, out []byte, vars []Variable) Firing {
-	return Firing{Rule: f.en.name, Version: f.en.version, Action: action, Trace: f.l.trace,
-		Message: m, Output: out, Variables: vars, Hops: f.l.ctx.hops, flight: f, gen: f.gen.Load() &^ 1}
+// describe fills in the firing of an action, all but Err. It looks at nothing of
+// f that an action which has already been invoked may change at the same time.
+// Field by field in place: a Firing is large, and a copy waits for what was just
+// written.
+func (f *flight) describe(to *Firing, action int, m *Message, out []byte, vars []Variable) {
+	to.Rule, to.Version, to.Action, to.Trace = f.en.name, f.en.version, action, f.l.trace
+	to.Message, to.Output, to.Variables, to.Hops = m, out, vars, f.l.ctx.hops
+	to.flight, to.gen = f, f.gen.Load()&^1
 }
 
 // invoke calls the action, and makes an error of a panic.
@@ -212,8 +215,8 @@ func (f *flight) escalate(ctx context.Context, m *Message, document []byte, caus
 	if f.more != nil {
 		vars = f.more.vars
 	}
-	firing := f.firing(ErrorAction, m, document, vars)
-	firing.Err = cause
+	firing := Firing{Err: cause}
+	f.describe(&firing, ErrorAction, m, document, vars)
 	err := invoke(ctx, f.en.onError, &firing)
 	if errors.Is(err, ErrPending) {
 		f.stayForErrorAction()

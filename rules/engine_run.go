@@ -23,9 +23,8 @@ type handling struct {
 	w         *work
 	launch    *launch // nil until a rule fires
 	firstUsed bool
-	chunk     []byte // of outputs; begun by the second of them
-	open      int    // flights that may not be used again
-	left      int    // rules that may fire yet, this one included
+	open      int // flights that may not be used again
+	left      int // rules that may fire yet, this one included
 
 	aside *aside // what it belongs to, if it is one of those
 }
@@ -35,6 +34,7 @@ type work struct {
 	lookup
 	ev      sql.Evaluation
 	out     []byte
+	chunk   []byte     // memory of outputs given away, with room for more
 	answers []answer   // that rules may share
 	where   [256]uint8 // in answers is that of a plan, by its number, from 1
 	answer  answer     // that they do not
@@ -55,6 +55,14 @@ type answer struct {
 const (
 	maxWorkBytes = 64 << 10 // of output; a larger buffer is left to the collector
 	maxWorkHits  = 16 << 10
+
+	// chunkBytes is what small outputs are allocated by together. Who keeps
+	// one of them keeps that much, so it is little.
+	chunkBytes = 512
+
+	// mostChunkBytes is as much as the outputs of one message share, if many
+	// rules fire.
+	mostChunkBytes = 2 << 10
 )
 
 // begin takes a work and describes the message to it.
@@ -183,8 +191,9 @@ func (h *handling) fire(en *entry, opts *sql.RunOptions) error {
 	if a.vars != nil {
 		f.extra().vars = a.vars
 	}
+	var firing Firing
 	for i, action := range en.actions {
-		firing := f.firing(i, h.m, a.out, a.vars)
+		f.describe(&firing, i, h.m, a.out, a.vars)
 		err := invoke(&h.launch.ctx, action, &firing)
 		switch {
 		case err == nil && len(en.actions) == 1 && a.vars == nil && !en.settled && f.quick():
@@ -306,8 +315,8 @@ func (h *handling) eval(a *answer, en *entry, opts *sql.RunOptions, keep bool) {
 	if en.st.Calls() { // what a function publishes has been passed on once more
 		ctx = &hopContext{ctx, h.hops + 1}
 	}
-	r, err := w.ev.Run(ctx, &en.st, opts)
-	if err != nil {
+	var r sql.Result
+	if err := w.ev.RunInto(ctx, &en.st, opts, &r); err != nil {
 		a.err = evalError(err)
 		return
 	}
@@ -327,10 +336,6 @@ func (h *handling) eval(a *answer, en *entry, opts *sql.RunOptions, keep bool) {
 	}
 }
 
-// chunkBytes is how much memory the outputs of one message may share. Whoever
-// keeps one of them keeps that.
-const chunkBytes = 2 << 10
-
 // keep copies an output to where it may stay.
 func (h *handling) keep(out []byte) []byte {
 	if h.launch == nil {
@@ -339,14 +344,18 @@ func (h *handling) keep(out []byte) []byte {
 			return room[:len(out):len(out)]
 		}
 	}
-	if h.chunk == nil || len(out) > cap(h.chunk)-len(h.chunk) {
-		n := len(out)
-		if h.chunk != nil && n < chunkBytes {
-			n = min(n*h.left, chunkBytes)
+	w := h.w
+	if len(out) > cap(w.chunk)-len(w.chunk) {
+		n := min(len(out)*max(1, h.left), mostChunkBytes)
+		if len(out) <= chunkBytes/4 {
+			n = max(n, chunkBytes)
 		}
-		h.chunk = make([]byte, 0, n)
+		if n <= len(out) {
+			return append(make([]byte, 0, len(out)), out...)
+		}
+		w.chunk = make([]byte, 0, n)
 	}
-	n := len(h.chunk)
-	h.chunk = append(h.chunk, out...)
-	return h.chunk[n:len(h.chunk):len(h.chunk)]
+	start := len(w.chunk)
+	w.chunk = append(w.chunk, out...)
+	return w.chunk[start:len(w.chunk):len(w.chunk)]
 }

@@ -42,7 +42,7 @@ func (h *handling) volley(hits []*entry) (n int, lost []error) {
 			f = h.flight()
 			f.l = h.launch
 			f.en = en
-			x = f.firing(0, h.m, nil, nil)
+			f.describe(&x, 0, h.m, nil, nil)
 		}
 		f.en, f.open = en, launching|1
 		x.Rule, x.Version, x.Output = en.name, en.version, a.out

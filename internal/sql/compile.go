@@ -25,7 +25,8 @@ type program struct {
 	slots   int
 	queries int
 
-	zones zoneCache
+	zones   zoneCache
+	layouts layoutCache
 }
 
 type (

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
-	"time"
 )
 
 // payloadState is what an env knows of its payload.
@@ -35,6 +34,7 @@ type env struct {
 	sc     arena
 	bufs   [][]byte // free buffers
 	now    int64    // what timestamp() returns
+	clock  clock
 
 	work  int   // spent of program.maxWork
 	err   error // abandons the evaluation
@@ -225,7 +225,7 @@ func (e *env) timestamp() int64 {
 	if e.now == 0 {
 		now := e.in.Time
 		if now.IsZero() {
-			now = time.Now()
+			now = e.clock.now()
 		}
 		e.now = now.UnixMilli()
 	}
@@ -243,7 +243,7 @@ func (e *env) slot(i int) string {
 // scan checks the payload and fills the slots, in one pass.
 func (e *env) scan() {
 	e.work += len(e.payload)
-	e.payload, e.state = read(e.payload, &e.search, e.p.paths)
+	e.payload, e.state = e.p.layouts.read(e.payload, &e.search, e.p.paths)
 }
 
 // refute is scan, and reports whether it ended early because one of preds does

@@ -196,7 +196,7 @@ func TestLimitsAreInclusive(t *testing.T) {
 			}
 			ev := st.body.prog.begin(context.Background(), in)
 			defer ev.end()
-			_, err = st.run(&ev.env, &RunOptions{})
+			err = st.run(&ev.env, &RunOptions{}, new(Result))
 			return ev.env.work, err
 		}
 		spent, err := run(1 << 20)

@@ -133,11 +133,29 @@ func special(s string, i int) uint64 {
 	if i+8 > len(s) {
 		return 0
 	}
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	x := binary.LittleEndian.Uint64((*[8]byte)(unsafe.Add(unsafe.Pointer(unsafe.StringData(s)), i))[:])
-	// Each difference sets the highest bit of a byte that is one of those, as
-	// well as of some that had it, and borrows from the bytes above alone.
-	return ((x - ones*0x20) | (x ^ ones*'"' - ones) | (x ^ ones*'\\' - ones)) &^ x & highs
+	return specials(word(s, i))
+}
+
+// word is eight bytes from s[i], which must be there.
+func word(s string, i int) uint64 {
+	return binary.LittleEndian.Uint64((*[8]byte)(unsafe.Add(unsafe.Pointer(unsafe.StringData(s)), i))[:])
+}
+
+const ones, highs = 0x0101010101010101, 0x8080808080808080
+
+// specials is special of a word. Each difference sets the highest bit of a byte
+// that is one of those, as well as of some that had it, and borrows from the
+// bytes above alone.
+func specials(x uint64) uint64 {
+	// A quote is 0x22: with that 2 turned over, it and control characters are
+	// all at most 0x20, and nothing else is.
+	return ((x ^ ones*2 - ones*0x21) | (x ^ ones*'\\' - ones)) &^ x & highs
+}
+
+// nonDigits has the highest bit set of each byte of a word that is no digit,
+// right as far as the first above 0x7f.
+func nonDigits(x uint64) uint64 {
+	return ((x ^ ones*'0') + ones*(0x80-10) | x) & highs
 }
 
 func isHex(c byte) bool { return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'f' }

@@ -135,6 +135,9 @@ func (s *Scan) Read(t *Paths, payload []byte) {
 
 // Reset forgets the payload.
 func (s *Scan) Reset() {
+	if s.state == unscanned {
+		return
+	}
 	for _, slot := range s.find.touched {
 		s.find.slots[slot] = ""
 		s.values[slot] = scanned{}

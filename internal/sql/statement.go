@@ -208,7 +208,8 @@ func (s *Statement) Eval(ctx context.Context, in *Input) (out []byte, matched bo
 	ev := s.body.prog.begin(ctx, in)
 	defer ev.end()
 	e := &ev.env
-	r, err := s.run(e, &RunOptions{})
+	var r Result
+	err = s.run(e, &RunOptions{}, &r)
 	return r.Out, r.Matched, err
 }
 
@@ -236,13 +237,19 @@ type Result struct {
 }
 
 // Run is Eval of s on ev.Input with all that can be chosen.
-func (ev *Evaluation) Run(ctx context.Context, s *Statement, opts *RunOptions) (Result, error) {
-	ev.begin(ctx, s.body.prog)
-	defer ev.env.reset()
-	return s.run(&ev.env, opts)
+func (ev *Evaluation) Run(ctx context.Context, s *Statement, opts *RunOptions) (r Result, err error) {
+	err = ev.RunInto(ctx, s, opts, &r)
+	return r, err
 }
 
-func (s *Statement) run(e *env, opts *RunOptions) (r Result, err error) {
+// RunInto is Run with the memory of the result, which is zero.
+func (ev *Evaluation) RunInto(ctx context.Context, s *Statement, opts *RunOptions, r *Result) error {
+	ev.begin(ctx, s.body.prog)
+	defer ev.env.reset()
+	return s.run(&ev.env, opts, r)
+}
+
+func (s *Statement) run(e *env, opts *RunOptions, r *Result) error {
 	b := s.body
 	if opts.Scan != nil {
 		e.adopt(opts.Scan, opts.Slots)
@@ -254,11 +261,11 @@ func (s *Statement) run(e *env, opts *RunOptions) (r Result, err error) {
 	case !held && e.state == unscanned:
 		var refuted bool
 		if refuted, held = e.refute(s.preds); refuted {
-			return Result{}, nil
+			return nil
 		}
 	}
 	if e.err != nil || !held && !s.hold(e) || b.where != nil && b.where(e) != yes || e.err != nil {
-		return Result{}, e.err
+		return e.err
 	}
 	switch {
 	case b.whole:
@@ -274,7 +281,8 @@ func (s *Statement) run(e *env, opts *RunOptions) (r Result, err error) {
 		e.done(buf)
 	}
 	if e.err != nil {
-		return Result{}, e.err
+		r.Out = nil
+		return e.err
 	}
 	r.Matched, r.Whole = true, b.whole
 	if opts.Variables {
@@ -282,7 +290,7 @@ func (s *Statement) run(e *env, opts *RunOptions) (r Result, err error) {
 			r.Variables = append(r.Variables, Variable{v.name, e.vars[i].kept()})
 		}
 	}
-	return r, nil
+	return nil
 }
 
 // hold reports whether all Preds hold.
