@@ -76,8 +76,10 @@ const basicIngest = "$aws/rules/"
 // passes through as it is written; in arithmetic and order it is Undefined.
 //
 // No payload makes an evaluation long: what it searches, builds, compares and
-// calls for is counted and ends in [ErrLimit], and patterns are RE2, so that
-// their search is linear in the text. A pattern of more than 4 KiB, or whose
+// calls for is counted and ends in [ErrLimit], and patterns, which are
+// written as in Java, are searched for by RE2, linear in the text: lookaround,
+// backreferences, possessive quantifiers and intersections of classes are
+// invalid. A pattern of more than 4 KiB, or whose
 // repetitions multiply to more than 4096 instructions, is as good as invalid:
 // Undefined.
 //
