@@ -4,7 +4,6 @@ import (
 	"iter"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
-	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry/jobs"
 )
 
@@ -16,7 +15,7 @@ func createTemplate(c *call) (any, error) {
 		DocumentSource string        `json:"documentSource"`
 		Document       string        `json:"document"`
 		Description    string        `json:"description"`
-		Tags           tagset.List   `json:"tags"`
+		Tags           awshttp.Tags  `json:"tags"`
 		Windows        []jobs.Window `json:"maintenanceWindows"`
 		Packages       []string      `json:"destinationPackageVersions"`
 		jobs.Config
@@ -27,12 +26,8 @@ func createTemplate(c *call) (any, error) {
 	if len(in.Packages) > 0 {
 		return nil, &awshttp.InputError{Field: "destinationPackageVersions", Reason: "are not supported"}
 	}
-	tags, err := awshttp.Tags(in.Tags)
-	if err != nil {
-		return nil, err
-	}
 	t, err := c.svc.CreateTemplate(c.Context(), jobs.Template{ID: c.PathValue("jobTemplateId"), Description: in.Description, Document: in.Document,
-		DocumentSource: in.DocumentSource, Windows: in.Windows, Tags: tags, Config: in.Config}, in.JobARN)
+		DocumentSource: in.DocumentSource, Windows: in.Windows, Tags: in.Tags, Config: in.Config}, in.JobARN)
 	return struct {
 		ARN string `json:"jobTemplateArn"`
 		ID  string `json:"jobTemplateId"`
