@@ -201,6 +201,9 @@ func (c *Call) Body(v any) error {
 		return nil
 	}
 	err = json.Unmarshal(text, v)
+	if in, ok := errors.AsType[*InputError](err); ok { // of a member that checks itself
+		return in
+	}
 	if te, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return &InputError{te.Field, fmt.Sprintf("cannot be a JSON %s", te.Value)}
 	}
@@ -211,6 +214,17 @@ func (c *Call) Body(v any) error {
 		return &InputError{"body", err.Error()}
 	}
 	return nil
+}
+
+// With makes an operation of a function that is given the body, decoded.
+func With[C interface{ Body(v any) error }, In any](do func(c C, in In) (any, error)) func(C) (any, error) {
+	return func(c C) (any, error) {
+		var in In
+		if err := c.Body(&in); err != nil {
+			return nil, err
+		}
+		return do(c, in)
+	}
 }
 
 // Query returns a parameter of the query.

@@ -32,15 +32,11 @@ type authResult struct {
 	Missing  []string `json:"missingContextValues"`
 }
 
-func testAuthorization(c *call) (any, error) {
-	var in struct {
-		Principal, CognitoIdentityPoolId    string
-		AuthInfos                           []authInfo
-		PolicyNamesToAdd, PolicyNamesToSkip []string
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func testAuthorization(c *call, in struct {
+	Principal, CognitoIdentityPoolId    string
+	AuthInfos                           []authInfo
+	PolicyNamesToAdd, PolicyNamesToSkip []string
+}) (any, error) {
 	if err := noCognito(in.CognitoIdentityPoolId); err != nil {
 		return nil, err
 	}

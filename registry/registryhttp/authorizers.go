@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
-	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -40,26 +39,18 @@ func isActive(status string, fallback bool) (bool, error) {
 	return false, &awshttp.InputError{Field: "status", Reason: fmt.Sprintf("%q is neither %s nor %s", status, active, inactive)}
 }
 
-func createAuthorizer(c *call) (any, error) {
-	var in struct {
-		AuthorizerFunctionArn, TokenKeyName, Status string
-		TokenSigningPublicKeys                      map[string]string
-		SigningDisabled, EnableCachingForHttp       bool
-		Tags                                        tagset.List
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func createAuthorizer(c *call, in struct {
+	AuthorizerFunctionArn, TokenKeyName, Status string
+	TokenSigningPublicKeys                      map[string]string
+	SigningDisabled, EnableCachingForHttp       bool
+	Tags                                        awshttp.Tags
+}) (any, error) {
 	on, err := isActive(in.Status, false)
 	if err != nil {
 		return nil, err
 	}
-	tags, err := awshttp.Tags(in.Tags)
-	if err != nil {
-		return nil, err
-	}
 	a, err := c.reg.CreateAuthorizer(c.Context(), registry.Authorizer{Name: c.authorizerName(), Function: in.AuthorizerFunctionArn, TokenKey: in.TokenKeyName,
-		Keys: in.TokenSigningPublicKeys, Unsigned: in.SigningDisabled, Active: on, Caching: in.EnableCachingForHttp, Tags: tags})
+		Keys: in.TokenSigningPublicKeys, Unsigned: in.SigningDisabled, Active: on, Caching: in.EnableCachingForHttp, Tags: in.Tags})
 	return c.authorizerRef(a.Name), err
 }
 
@@ -88,15 +79,11 @@ func describeAuthorizer(c *call) (any, error) {
 	return c.authorizerDescription(c.reg.Authorizer(c.Context(), c.authorizerName()))
 }
 
-func updateAuthorizer(c *call) (any, error) {
-	var in struct {
-		AuthorizerFunctionArn, TokenKeyName, Status string
-		TokenSigningPublicKeys                      map[string]string
-		EnableCachingForHttp                        *bool
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func updateAuthorizer(c *call, in struct {
+	AuthorizerFunctionArn, TokenKeyName, Status string
+	TokenSigningPublicKeys                      map[string]string
+	EnableCachingForHttp                        *bool
+}) (any, error) {
 	if _, err := isActive(in.Status, false); err != nil {
 		return nil, err
 	}
@@ -151,11 +138,7 @@ func listAuthorizers(c *call) (any, error) {
 	}{items, marker}, err
 }
 
-func setDefaultAuthorizer(c *call) (any, error) {
-	var in struct{ AuthorizerName string }
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func setDefaultAuthorizer(c *call, in struct{ AuthorizerName string }) (any, error) {
 	if in.AuthorizerName == "" {
 		return nil, &awshttp.InputError{Field: "authorizerName", Reason: "is missing"}
 	}

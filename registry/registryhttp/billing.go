@@ -4,7 +4,6 @@ import (
 	"iter"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
-	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -16,19 +15,11 @@ type billingProperties struct {
 func (c *call) billingARN(name string) string { return c.reg.ARN("billinggroup/" + name) }
 func (c *call) billingName() string           { return c.PathValue("billingGroupName") }
 
-func createBillingGroup(c *call) (any, error) {
-	var in struct {
-		BillingGroupProperties billingProperties
-		Tags                   tagset.List
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
-	tags, err := awshttp.Tags(in.Tags)
-	if err != nil {
-		return nil, err
-	}
-	g, err := c.reg.CreateBillingGroup(c.Context(), registry.BillingGroup{Name: c.billingName(), Description: in.BillingGroupProperties.Description, Tags: tags})
+func createBillingGroup(c *call, in struct {
+	BillingGroupProperties billingProperties
+	Tags                   awshttp.Tags
+}) (any, error) {
+	g, err := c.reg.CreateBillingGroup(c.Context(), registry.BillingGroup{Name: c.billingName(), Description: in.BillingGroupProperties.Description, Tags: in.Tags})
 	return struct {
 		Name string `json:"billingGroupName"`
 		ARN  string `json:"billingGroupArn"`
@@ -36,14 +27,10 @@ func createBillingGroup(c *call) (any, error) {
 	}{g.Name, c.billingARN(g.Name), g.ID}, err
 }
 
-func updateBillingGroup(c *call) (any, error) {
-	var in struct {
-		BillingGroupProperties *billingProperties
-		ExpectedVersion        int64
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func updateBillingGroup(c *call, in struct {
+	BillingGroupProperties *billingProperties
+	ExpectedVersion        int64
+}) (any, error) {
 	if in.BillingGroupProperties == nil {
 		return nil, &awshttp.InputError{Field: "billingGroupProperties", Reason: "is missing"}
 	}

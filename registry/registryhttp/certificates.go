@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
-	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -80,14 +79,10 @@ func registerCertificate(c *call) (any, error) {
 	return issued{ARN: c.certARN(cert.ID), ID: cert.ID}, err
 }
 
-func registerCertificateWithoutCA(c *call) (any, error) {
-	var in struct {
-		CertificatePem string
-		Status         registry.CertificateStatus
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func registerCertificateWithoutCA(c *call, in struct {
+	CertificatePem string
+	Status         registry.CertificateStatus
+}) (any, error) {
 	cert, err := c.reg.RegisterCertificateWithoutCA(c.Context(), []byte(in.CertificatePem), in.Status)
 	return issued{ARN: c.certARN(cert.ID), ID: cert.ID}, err
 }
@@ -168,7 +163,7 @@ func registerCACertificate(c *call) (any, error) {
 	var in struct {
 		CaCertificate, VerificationCertificate, CertificateMode string
 		RegistrationConfig                                      registrationConfig
-		Tags                                                    tagset.List
+		Tags                                                    awshttp.Tags
 	}
 	active, err := c.Flag("setAsActive")
 	if err != nil {
@@ -181,16 +176,12 @@ func registerCACertificate(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	tags, err := awshttp.Tags(in.Tags)
-	if err != nil {
-		return nil, err
-	}
 	config, err := c.registration(in.RegistrationConfig)
 	if err != nil {
 		return nil, err
 	}
 	ca, err := c.reg.RegisterCACertificate(c.Context(), registry.CARegistration{PEM: []byte(in.CaCertificate),
-		VerificationPEM: []byte(in.VerificationCertificate), Mode: in.CertificateMode, Active: active, AutoRegister: auto, Registration: config, Tags: tags})
+		VerificationPEM: []byte(in.VerificationCertificate), Mode: in.CertificateMode, Active: active, AutoRegister: auto, Registration: config, Tags: in.Tags})
 	return issued{ARN: c.reg.ARN("cacert/" + ca.ID), ID: ca.ID}, err
 }
 
@@ -242,14 +233,10 @@ func describeCACertificate(c *call) (any, error) {
 		awshttp.Seconds(ca.Modified), ca.Version, fmt.Sprint(ca.Version), validity{awshttp.Seconds(ca.NotBefore), awshttp.Seconds(ca.NotAfter)}, ca.Mode}, config}, err
 }
 
-func updateCACertificate(c *call) (any, error) {
-	var in struct {
-		RegistrationConfig     *registrationConfig
-		RemoveAutoRegistration bool
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func updateCACertificate(c *call, in struct {
+	RegistrationConfig     *registrationConfig
+	RemoveAutoRegistration bool
+}) (any, error) {
 	u := registry.CAUpdate{Status: registry.CertificateStatus(c.Query("newStatus"))}
 	switch s := c.Query("newAutoRegistrationStatus"); s {
 	case "":

@@ -8,8 +8,8 @@
 //	aws iot create-thing --thing-name lamp-7 --endpoint-url http://127.0.0.1:8090
 //
 // It answers things, thing types, static thing groups, billing
-// groups, principals, certificates, CA certificates, policies and event configurations. Every
-// other path answers NotImplementedException with status 501.
+// groups, principals, certificates, CA certificates, policies, custom authorizers, role aliases, tags
+// and event configurations. Every other path answers NotImplementedException with status 501.
 //
 // Authentication is not done here: wrap the handler, or look at the request
 // in Options.Authorize.

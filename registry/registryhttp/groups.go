@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
-	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -23,27 +22,19 @@ type groupRef struct {
 
 func (c *call) groupRef(name string) groupRef { return groupRef{name, c.reg.ARN("thinggroup/" + name)} }
 
-func createThingGroup(c *call) (any, error) {
-	var in struct {
-		ParentGroupName      string
-		ThingGroupProperties groupProperties
-		Tags                 tagset.List
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
-	tags, err := awshttp.Tags(in.Tags)
-	if err != nil {
-		return nil, err
-	}
-	g := registry.Group{Name: c.PathValue("thingGroupName"), Tags: tags}
+func createThingGroup(c *call, in struct {
+	ParentGroupName      string
+	ThingGroupProperties groupProperties
+	Tags                 awshttp.Tags
+}) (any, error) {
+	g := registry.Group{Name: c.PathValue("thingGroupName"), Tags: in.Tags}
 	if p := in.ThingGroupProperties; p.Description != nil {
 		g.Description = *p.Description
 	}
 	if p := in.ThingGroupProperties; p.Attributes != nil {
 		g.Attributes = p.Attributes.Attributes
 	}
-	g, err = c.reg.CreateGroup(c.Context(), g, in.ParentGroupName)
+	g, err := c.reg.CreateGroup(c.Context(), g, in.ParentGroupName)
 	return struct {
 		Name string `json:"thingGroupName"`
 		ARN  string `json:"thingGroupArn"`
@@ -51,14 +42,10 @@ func createThingGroup(c *call) (any, error) {
 	}{g.Name, c.reg.ARN("thinggroup/" + g.Name), g.ID}, err
 }
 
-func updateThingGroup(c *call) (any, error) {
-	var in struct {
-		ThingGroupProperties *groupProperties
-		ExpectedVersion      int64
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func updateThingGroup(c *call, in struct {
+	ThingGroupProperties *groupProperties
+	ExpectedVersion      int64
+}) (any, error) {
 	if in.ThingGroupProperties == nil {
 		return nil, &awshttp.InputError{Field: "thingGroupProperties", Reason: "is missing"}
 	}
@@ -212,15 +199,11 @@ func removeThingFromThingGroup(c *call) (any, error) {
 	return nil, c.reg.RemoveThingFromGroup(c.Context(), thing, group)
 }
 
-func updateThingGroupsForThing(c *call) (any, error) {
-	var in struct {
-		ThingName                             string
-		ThingGroupsToAdd, ThingGroupsToRemove []string
-		OverrideDynamicGroups                 bool
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func updateThingGroupsForThing(c *call, in struct {
+	ThingName                             string
+	ThingGroupsToAdd, ThingGroupsToRemove []string
+	OverrideDynamicGroups                 bool
+}) (any, error) {
 	if in.ThingName == "" {
 		return nil, &awshttp.InputError{Field: "thingName", Reason: "is missing"}
 	}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
-	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -21,19 +20,11 @@ func (c *call) policyRef(name string) policyRef { return policyRef{name, c.polic
 func (c *call) policyName() string              { return c.PathValue("policyName") }
 func policyNameOf(p registry.Policy) string     { return p.Name }
 
-func createPolicy(c *call) (any, error) {
-	var in struct {
-		PolicyDocument string
-		Tags           tagset.List
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
-	tags, err := awshttp.Tags(in.Tags)
-	if err != nil {
-		return nil, err
-	}
-	p, err := c.reg.CreateTaggedPolicy(c.Context(), c.policyName(), in.PolicyDocument, tags)
+func createPolicy(c *call, in struct {
+	PolicyDocument string
+	Tags           awshttp.Tags
+}) (any, error) {
+	p, err := c.reg.CreateTaggedPolicy(c.Context(), c.policyName(), in.PolicyDocument, in.Tags)
 	return struct {
 		Name     string `json:"policyName"`
 		ARN      string `json:"policyArn"`
@@ -238,11 +229,7 @@ func listPolicyPrincipals(c *call) (any, error) {
 	}{items, marker}, err
 }
 
-func getEffectivePolicies(c *call) (any, error) {
-	var in struct{ Principal, CognitoIdentityPoolId string }
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func getEffectivePolicies(c *call, in struct{ Principal, CognitoIdentityPoolId string }) (any, error) {
 	if err := noCognito(in.CognitoIdentityPoolId); err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
-	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -29,24 +28,16 @@ func duration(seconds *int64) (time.Duration, error) {
 	return time.Duration(*seconds) * time.Second, nil
 }
 
-func createRoleAlias(c *call) (any, error) {
-	var in struct {
-		RoleArn                   string
-		CredentialDurationSeconds *int64
-		Tags                      tagset.List
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
-	tags, err := awshttp.Tags(in.Tags)
-	if err != nil {
-		return nil, err
-	}
+func createRoleAlias(c *call, in struct {
+	RoleArn                   string
+	CredentialDurationSeconds *int64
+	Tags                      awshttp.Tags
+}) (any, error) {
 	valid, err := duration(in.CredentialDurationSeconds)
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.reg.CreateRoleAlias(c.Context(), registry.RoleAlias{Name: c.aliasName(), Role: in.RoleArn, Duration: valid, Tags: tags})
+	a, err := c.reg.CreateRoleAlias(c.Context(), registry.RoleAlias{Name: c.aliasName(), Role: in.RoleArn, Duration: valid, Tags: in.Tags})
 	return aliasRef{a.Name, c.aliasARN(a.Name)}, err
 }
 
@@ -65,14 +56,10 @@ func describeRoleAlias(c *call) (any, error) {
 	}{description{a.Name, c.aliasARN(a.Name), a.Role, int64(a.Duration / time.Second), awshttp.Seconds(a.Created), awshttp.Seconds(a.Modified)}}, err
 }
 
-func updateRoleAlias(c *call) (any, error) {
-	var in struct {
-		RoleArn                   string
-		CredentialDurationSeconds *int64
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func updateRoleAlias(c *call, in struct {
+	RoleArn                   string
+	CredentialDurationSeconds *int64
+}) (any, error) {
 	valid, err := duration(in.CredentialDurationSeconds)
 	if err != nil {
 		return nil, err

@@ -36,13 +36,9 @@ func describeEventConfigurations(c *call) (any, error) {
 	}{out, date(times.Created), date(times.Modified)}, err
 }
 
-func updateEventConfigurations(c *call) (any, error) {
-	var in struct {
-		EventConfigurations map[registry.EventKind]switchState
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func updateEventConfigurations(c *call, in struct {
+	EventConfigurations map[registry.EventKind]switchState
+}) (any, error) {
 	changes := map[registry.EventKind]bool{}
 	for kind, s := range in.EventConfigurations {
 		changes[kind] = s.Enabled

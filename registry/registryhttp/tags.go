@@ -34,19 +34,11 @@ func (c *call) tagger(arn string) (to Tagger, resource string, err error) {
 	return c.reg, resource, nil
 }
 
-func tagResource(c *call) (any, error) {
-	var in struct {
-		ResourceArn string
-		Tags        tagset.List
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
-	tags, err := awshttp.Tags(in.Tags)
-	if err != nil {
-		return nil, err
-	}
-	if len(tags) == 0 {
+func tagResource(c *call, in struct {
+	ResourceArn string
+	Tags        awshttp.Tags
+}) (any, error) {
+	if len(in.Tags) == 0 {
 		return nil, &awshttp.InputError{Field: "tags", Reason: "is missing"}
 	}
 	to, resource, err := c.tagger(in.ResourceArn)
@@ -54,7 +46,7 @@ func tagResource(c *call) (any, error) {
 		return nil, err
 	}
 	return nil, to.ChangeTags(c.Context(), resource, func(all map[string]string) error {
-		for key, value := range tags {
+		for key, value := range in.Tags {
 			all[key] = value
 		}
 		if len(all) > tagset.Max {
@@ -64,14 +56,10 @@ func tagResource(c *call) (any, error) {
 	})
 }
 
-func untagResource(c *call) (any, error) {
-	var in struct {
-		ResourceArn string
-		TagKeys     []string
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func untagResource(c *call, in struct {
+	ResourceArn string
+	TagKeys     []string
+}) (any, error) {
 	if len(in.TagKeys) == 0 {
 		return nil, &awshttp.InputError{Field: "tagKeys", Reason: "is missing"}
 	}

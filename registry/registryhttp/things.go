@@ -14,15 +14,11 @@ type attributePayload struct {
 	Merge      bool              `json:"merge"`
 }
 
-func createThing(c *call) (any, error) {
-	var in struct {
-		ThingTypeName    string
-		AttributePayload attributePayload
-		BillingGroupName string
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func createThing(c *call, in struct {
+	ThingTypeName    string
+	AttributePayload attributePayload
+	BillingGroupName string
+}) (any, error) {
 	t, err := c.reg.CreateThing(c.Context(), registry.Thing{Name: c.PathValue("thingName"), Type: in.ThingTypeName,
 		Attributes: in.AttributePayload.Attributes, BillingGroup: in.BillingGroupName})
 	return struct {
@@ -32,16 +28,12 @@ func createThing(c *call) (any, error) {
 	}{t.Name, c.reg.ARN("thing/" + t.Name), t.ID}, err
 }
 
-func updateThing(c *call) (any, error) {
-	var in struct {
-		ThingTypeName    string
-		AttributePayload attributePayload
-		ExpectedVersion  int64
-		RemoveThingType  bool
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func updateThing(c *call, in struct {
+	ThingTypeName    string
+	AttributePayload attributePayload
+	ExpectedVersion  int64
+	RemoveThingType  bool
+}) (any, error) {
 	_, err := c.reg.UpdateThing(c.Context(), registry.ThingUpdate{Name: c.PathValue("thingName"), Type: in.ThingTypeName,
 		RemoveType: in.RemoveThingType, Attributes: in.AttributePayload.Attributes, Merge: in.AttributePayload.Merge,
 		ExpectedVersion: in.ExpectedVersion})

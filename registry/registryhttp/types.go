@@ -4,7 +4,6 @@ import (
 	"iter"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
-	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -46,18 +45,17 @@ func metadataOf(t registry.ThingType) typeMetadata {
 func (c *call) thingType() (registry.ThingType, error) {
 	var in struct {
 		ThingTypeProperties typeProperties
-		Tags                tagset.List // of CreateThingType
+		Tags                awshttp.Tags // of CreateThingType
 	}
 	if err := c.Body(&in); err != nil {
 		return registry.ThingType{}, err
 	}
 	p := in.ThingTypeProperties
-	tags, err := awshttp.Tags(in.Tags)
-	t := registry.ThingType{Name: c.PathValue("thingTypeName"), Description: p.Description, Searchable: p.Searchable, Tags: tags}
+	t := registry.ThingType{Name: c.PathValue("thingTypeName"), Description: p.Description, Searchable: p.Searchable, Tags: in.Tags}
 	if p.MQTT5 != nil {
 		t.Propagating = p.MQTT5.Propagating
 	}
-	return t, err
+	return t, nil
 }
 
 func createThingType(c *call) (any, error) {
@@ -124,11 +122,7 @@ func listThingTypes(c *call) (any, error) {
 	}{items, token}, err
 }
 
-func deprecateThingType(c *call) (any, error) {
-	var in struct{ UndoDeprecate bool }
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func deprecateThingType(c *call, in struct{ UndoDeprecate bool }) (any, error) {
 	return nil, c.reg.DeprecateThingType(c.Context(), c.PathValue("thingTypeName"), in.UndoDeprecate)
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
-	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry/defender"
 )
 
@@ -200,21 +199,17 @@ func listFindings(c *call) (any, error) {
 
 func createScheduledAudit(c *call) (any, error) {
 	var in struct {
-		Frequency  string      `json:"frequency"`
-		DayOfMonth string      `json:"dayOfMonth"`
-		DayOfWeek  string      `json:"dayOfWeek"`
-		Checks     []string    `json:"targetCheckNames"`
-		Tags       tagset.List `json:"tags"`
+		Frequency  string       `json:"frequency"`
+		DayOfMonth string       `json:"dayOfMonth"`
+		DayOfWeek  string       `json:"dayOfWeek"`
+		Checks     []string     `json:"targetCheckNames"`
+		Tags       awshttp.Tags `json:"tags"`
 	}
 	if err := c.Body(&in); err != nil {
 		return nil, err
 	}
-	tags, err := awshttp.Tags(in.Tags)
-	if err != nil {
-		return nil, err
-	}
 	name := c.PathValue("scheduledAuditName")
-	err = c.svc.CreateScheduledAudit(c.Context(), defender.ScheduledAudit{Name: name, Frequency: in.Frequency, DayOfMonth: in.DayOfMonth, DayOfWeek: in.DayOfWeek, Checks: in.Checks, Tags: tags})
+	err := c.svc.CreateScheduledAudit(c.Context(), defender.ScheduledAudit{Name: name, Frequency: in.Frequency, DayOfMonth: in.DayOfMonth, DayOfWeek: in.DayOfWeek, Checks: in.Checks, Tags: in.Tags})
 	return struct {
 		ARN string `json:"scheduledAuditArn"`
 	}{c.svc.ARN("scheduledaudit/" + name)}, err

@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
-	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry/defender"
 )
 
@@ -24,7 +23,7 @@ type profileRequest struct {
 	AlertTargets map[string]defender.AlertTarget `json:"alertTargets"`
 	Retain       []string                        `json:"additionalMetricsToRetain"`
 	RetainV2     []defender.Retained             `json:"additionalMetricsToRetainV2"`
-	Tags         tagset.List                     `json:"tags"`
+	Tags         awshttp.Tags                    `json:"tags"`
 	NoBehaviors  bool                            `json:"deleteBehaviors"`
 	NoAlerts     bool                            `json:"deleteAlertTargets"`
 	NoRetain     bool                            `json:"deleteAdditionalMetricsToRetain"`
@@ -66,11 +65,7 @@ func createProfile(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	tags, err := awshttp.Tags(r.Tags)
-	if err != nil {
-		return nil, err
-	}
-	p := defender.Profile{Name: c.PathValue("securityProfileName"), Tags: tags}
+	p := defender.Profile{Name: c.PathValue("securityProfileName"), Tags: r.Tags}
 	r.apply(&p)
 	p, err = c.svc.CreateProfile(c.Context(), p)
 	return struct {
@@ -203,10 +198,10 @@ func validateBehaviors(c *call) (any, error) {
 
 func createMetric(c *call) (any, error) {
 	var in struct {
-		DisplayName string      `json:"displayName"`
-		Type        string      `json:"metricType"`
-		Tags        tagset.List `json:"tags"`
-		Token       string      `json:"clientRequestToken"`
+		DisplayName string       `json:"displayName"`
+		Type        string       `json:"metricType"`
+		Tags        awshttp.Tags `json:"tags"`
+		Token       string       `json:"clientRequestToken"`
 	}
 	if err := c.Body(&in); err != nil {
 		return nil, err
@@ -214,12 +209,8 @@ func createMetric(c *call) (any, error) {
 	if err := checkToken(in.Token); err != nil {
 		return nil, err
 	}
-	tags, err := awshttp.Tags(in.Tags)
-	if err != nil {
-		return nil, err
-	}
 	name := c.PathValue("metricName")
-	err = c.svc.CreateMetric(c.Context(), defender.CustomMetric{Name: name, DisplayName: in.DisplayName, Type: in.Type, Tags: tags, Token: in.Token})
+	err := c.svc.CreateMetric(c.Context(), defender.CustomMetric{Name: name, DisplayName: in.DisplayName, Type: in.Type, Tags: in.Tags, Token: in.Token})
 	return struct {
 		Name string `json:"metricName"`
 		ARN  string `json:"metricArn"`
@@ -236,10 +227,10 @@ func checkToken(token string) error {
 
 func createDimension(c *call) (any, error) {
 	var in struct {
-		Type   string      `json:"type"`
-		Values []string    `json:"stringValues"`
-		Tags   tagset.List `json:"tags"`
-		Token  string      `json:"clientRequestToken"`
+		Type   string       `json:"type"`
+		Values []string     `json:"stringValues"`
+		Tags   awshttp.Tags `json:"tags"`
+		Token  string       `json:"clientRequestToken"`
 	}
 	if err := c.Body(&in); err != nil {
 		return nil, err
@@ -250,11 +241,7 @@ func createDimension(c *call) (any, error) {
 	if err := checkToken(in.Token); err != nil {
 		return nil, err
 	}
-	tags, err := awshttp.Tags(in.Tags)
-	if err != nil {
-		return nil, err
-	}
 	name := c.PathValue("name")
-	err = c.svc.CreateDimension(c.Context(), defender.TopicDimension{Name: name, Filters: in.Values, Tags: tags, Token: in.Token})
+	err := c.svc.CreateDimension(c.Context(), defender.TopicDimension{Name: name, Filters: in.Values, Tags: in.Tags, Token: in.Token})
 	return identifier{name, c.svc.ARN("dimension/" + name)}, err
 }

@@ -10,7 +10,6 @@ import (
 	"net/http"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
-	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry"
 	"github.com/thingloom/thingloom/registry/dynamicgroup"
 )
@@ -80,7 +79,7 @@ type request struct {
 	ExpectedVersion         int64
 	IndexName, QueryVersion string
 	QueryString             *string
-	Tags                    tagset.List
+	Tags                    awshttp.Tags
 }
 
 func read(c *awshttp.Call) (r request, err error) {
@@ -104,11 +103,7 @@ func (a *api) create(c *awshttp.Call) (any, error) {
 	if r.QueryString == nil {
 		return nil, &awshttp.InputError{Field: "queryString", Reason: "is required"}
 	}
-	tags, err := awshttp.Tags(r.Tags)
-	if err != nil {
-		return nil, err
-	}
-	g := registry.Group{Name: c.PathValue("thingGroupName"), Tags: tags}
+	g := registry.Group{Name: c.PathValue("thingGroupName"), Tags: r.Tags}
 	if p := r.ThingGroupProperties; p != nil {
 		if p.ThingGroupDescription != nil {
 			g.Description = *p.ThingGroupDescription

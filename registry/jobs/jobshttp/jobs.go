@@ -5,7 +5,6 @@ import (
 	"iter"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
-	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry/jobs"
 )
 
@@ -27,7 +26,7 @@ func createJob(c *call) (any, error) {
 		Document           string            `json:"document"`
 		Description        string            `json:"description"`
 		TargetSelection    jobs.Selection    `json:"targetSelection"`
-		Tags               tagset.List       `json:"tags"`
+		Tags               awshttp.Tags      `json:"tags"`
 		NamespaceID        string            `json:"namespaceId"`
 		JobTemplateARN     string            `json:"jobTemplateArn"`
 		DocumentParameters map[string]string `json:"documentParameters"`
@@ -41,13 +40,9 @@ func createJob(c *call) (any, error) {
 	if len(in.Packages) > 0 {
 		return nil, &awshttp.InputError{Field: "destinationPackageVersions", Reason: "are not supported"}
 	}
-	tags, err := awshttp.Tags(in.Tags)
-	if err != nil {
-		return nil, err
-	}
 	return c.made(c.svc.CreateJob(c.Context(), jobs.Job{ID: c.PathValue("jobId"), Targets: in.Targets, Selection: in.TargetSelection,
 		Description: in.Description, Document: in.Document, DocumentSource: in.DocumentSource, Template: in.JobTemplateARN,
-		Namespace: in.NamespaceID, Parameters: in.DocumentParameters, Tags: tags, Schedule: in.Schedule, Config: in.Config}))
+		Namespace: in.NamespaceID, Parameters: in.DocumentParameters, Tags: in.Tags, Schedule: in.Schedule, Config: in.Config}))
 }
 
 // details are the jobProcessDetails.

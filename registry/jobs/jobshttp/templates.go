@@ -5,7 +5,6 @@ import (
 	"iter"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
-	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry/jobs"
 )
 
@@ -17,7 +16,7 @@ func createTemplate(c *call) (any, error) {
 		DocumentSource string        `json:"documentSource"`
 		Document       string        `json:"document"`
 		Description    string        `json:"description"`
-		Tags           tagset.List   `json:"tags"`
+		Tags           awshttp.Tags  `json:"tags"`
 		Windows        []jobs.Window `json:"maintenanceWindows"`
 		Packages       []string      `json:"destinationPackageVersions"`
 		jobs.Config
@@ -28,12 +27,8 @@ func createTemplate(c *call) (any, error) {
 	if len(in.Packages) > 0 {
 		return nil, &awshttp.InputError{Field: "destinationPackageVersions", Reason: "are not supported"}
 	}
-	tags, err := awshttp.Tags(in.Tags)
-	if err != nil {
-		return nil, err
-	}
 	t, err := c.svc.CreateTemplate(c.Context(), jobs.Template{ID: c.PathValue("jobTemplateId"), Description: in.Description, Document: in.Document,
-		DocumentSource: in.DocumentSource, Windows: in.Windows, Tags: tags, Config: in.Config}, in.JobARN)
+		DocumentSource: in.DocumentSource, Windows: in.Windows, Tags: in.Tags, Config: in.Config}, in.JobARN)
 	if errors.Is(err, jobs.ErrExists) {
 		err = taken{err}
 	}

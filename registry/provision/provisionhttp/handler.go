@@ -16,7 +16,6 @@ import (
 	"strconv"
 
 	"github.com/thingloom/thingloom/internal/awshttp"
-	"github.com/thingloom/thingloom/internal/tagset"
 	"github.com/thingloom/thingloom/registry"
 	"github.com/thingloom/thingloom/registry/provision"
 )
@@ -73,9 +72,9 @@ const templates = "/provisioning-templates"
 
 func (a *api) operations() []awshttp.Operation {
 	return append([]awshttp.Operation{
-		{Name: "CreateProvisioningTemplate", Pattern: "POST " + templates, Do: a.create},
+		{Name: "CreateProvisioningTemplate", Pattern: "POST " + templates, Do: awshttp.With(a.create)},
 		{Name: "DescribeProvisioningTemplate", Pattern: "GET " + templates + "/{templateName}", Do: a.describe},
-		{Name: "UpdateProvisioningTemplate", Pattern: "PATCH " + templates + "/{templateName}", Do: a.update},
+		{Name: "UpdateProvisioningTemplate", Pattern: "PATCH " + templates + "/{templateName}", Do: awshttp.With(a.update)},
 		{Name: "DeleteProvisioningTemplate", Pattern: "DELETE " + templates + "/{templateName}", Do: a.remove},
 		{Name: "ListProvisioningTemplates", Pattern: "GET " + templates, Do: a.list},
 		{Name: "CreateProvisioningTemplateVersion", Pattern: "POST " + templates + "/{templateName}/versions", Do: a.createVersion},
@@ -83,7 +82,7 @@ func (a *api) operations() []awshttp.Operation {
 		{Name: "DeleteProvisioningTemplateVersion", Pattern: "DELETE " + templates + "/{templateName}/versions/{versionId}", Do: a.removeVersion},
 		{Name: "ListProvisioningTemplateVersions", Pattern: "GET " + templates + "/{templateName}/versions", Do: a.listVersions},
 		{Name: "CreateProvisioningClaim", Pattern: "POST " + templates + "/{templateName}/provisioning-claim", Do: a.claim},
-		{Name: "RegisterThing", Pattern: "POST /things", Do: a.registerThing},
+		{Name: "RegisterThing", Pattern: "POST /things", Do: awshttp.With(a.registerThing)},
 	}, a.taskOperations()...)
 }
 
@@ -93,20 +92,12 @@ type hook struct {
 	TargetArn      string `json:"targetArn"`
 }
 
-func (a *api) create(c *awshttp.Call) (any, error) {
-	var in struct {
-		TemplateName, Description, TemplateBody, ProvisioningRoleArn, Type string
-		Enabled                                                            bool
-		PreProvisioningHook                                                hook
-		Tags                                                               tagset.List
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
-	tags, err := awshttp.Tags(in.Tags)
-	if err != nil {
-		return nil, err
-	}
+func (a *api) create(c *awshttp.Call, in struct {
+	TemplateName, Description, TemplateBody, ProvisioningRoleArn, Type string
+	Enabled                                                            bool
+	PreProvisioningHook                                                hook
+	Tags                                                               awshttp.Tags
+}) (any, error) {
 	if in.TemplateBody == "" {
 		return nil, &awshttp.InputError{Field: "templateBody", Reason: "is required"}
 	}
@@ -114,7 +105,7 @@ func (a *api) create(c *awshttp.Call) (any, error) {
 		return nil, &awshttp.InputError{Field: "provisioningRoleArn", Reason: "is required"}
 	}
 	t, err := a.s.CreateTemplate(c.Context(), provision.StoredTemplate{Name: in.TemplateName, Description: in.Description, Enabled: in.Enabled,
-		Type: in.Type, Role: in.ProvisioningRoleArn, Hook: in.PreProvisioningHook.TargetArn, HookVersion: in.PreProvisioningHook.PayloadVersion, Tags: tags}, in.TemplateBody)
+		Type: in.Type, Role: in.ProvisioningRoleArn, Hook: in.PreProvisioningHook.TargetArn, HookVersion: in.PreProvisioningHook.PayloadVersion, Tags: in.Tags}, in.TemplateBody)
 	return struct {
 		ARN     string `json:"templateArn"`
 		Name    string `json:"templateName"`
@@ -150,17 +141,13 @@ func (a *api) describe(c *awshttp.Call) (any, error) {
 	}{a.s.ARN(t.Name), t.Name, t.Description, awshttp.Seconds(t.Created), awshttp.Seconds(t.Modified), t.Default, v.Body, t.Enabled, t.Role, h, t.Type}, nil
 }
 
-func (a *api) update(c *awshttp.Call) (any, error) {
-	var in struct {
-		Description, ProvisioningRoleArn *string
-		Enabled                          *bool
-		DefaultVersionId                 *int
-		PreProvisioningHook              *hook
-		RemovePreProvisioningHook        bool
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func (a *api) update(c *awshttp.Call, in struct {
+	Description, ProvisioningRoleArn *string
+	Enabled                          *bool
+	DefaultVersionId                 *int
+	PreProvisioningHook              *hook
+	RemovePreProvisioningHook        bool
+}) (any, error) {
 	u := provision.TemplateUpdate{Description: in.Description, Role: in.ProvisioningRoleArn, Enabled: in.Enabled, Default: in.DefaultVersionId}
 	if in.RemovePreProvisioningHook {
 		u.Hook, u.HookVersion = new(string), new(string)
@@ -292,14 +279,10 @@ func (a *api) claim(c *awshttp.Call) (any, error) {
 	}{made.Certificate.ID, made.Certificate.PEM, keyPair{string(made.Keys.PublicPEM), string(made.Keys.PrivatePEM)}, awshttp.Seconds(made.Expires)}, err
 }
 
-func (a *api) registerThing(c *awshttp.Call) (any, error) {
-	var in struct {
-		TemplateBody string
-		Parameters   map[string]string
-	}
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func (a *api) registerThing(c *awshttp.Call, in struct {
+	TemplateBody string
+	Parameters   map[string]string
+}) (any, error) {
 	r, err := a.s.RegisterThing(c.Context(), in.TemplateBody, in.Parameters)
 	if err != nil {
 		return nil, err

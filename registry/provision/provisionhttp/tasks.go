@@ -15,7 +15,7 @@ const tasks = "/thing-registration-tasks"
 
 func (a *api) taskOperations() []awshttp.Operation {
 	return []awshttp.Operation{
-		{Name: "StartThingRegistrationTask", Pattern: "POST " + tasks, Do: a.startTask},
+		{Name: "StartThingRegistrationTask", Pattern: "POST " + tasks, Do: awshttp.With(a.startTask)},
 		{Name: "StopThingRegistrationTask", Pattern: "PUT " + tasks + "/{taskId}/cancel", Do: a.stopTask},
 		{Name: "DescribeThingRegistrationTask", Pattern: "GET " + tasks + "/{taskId}", Do: a.describeTask},
 		{Name: "ListThingRegistrationTasks", Pattern: "GET " + tasks, Do: a.listTasks},
@@ -29,11 +29,7 @@ func (a *api) report() awshttp.Operation {
 	return awshttp.Operation{Name: "ListThingRegistrationTaskReports", Pattern: "GET " + tasks + "/{taskId}/reports/{reportType}", Do: a.readReport}
 }
 
-func (a *api) startTask(c *awshttp.Call) (any, error) {
-	var in struct{ TemplateBody, InputFileBucket, InputFileKey, RoleArn string }
-	if err := c.Body(&in); err != nil {
-		return nil, err
-	}
+func (a *api) startTask(c *awshttp.Call, in struct{ TemplateBody, InputFileBucket, InputFileKey, RoleArn string }) (any, error) {
 	t, err := a.s.StartTask(c.Context(), provision.Task{Body: in.TemplateBody, Bucket: in.InputFileBucket, Key: in.InputFileKey, Role: in.RoleArn})
 	return struct {
 		ID string `json:"taskId"`
