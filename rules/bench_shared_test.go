@@ -39,6 +39,12 @@ var sharedRules = []struct {
 	{"two", func(i, n int) string {
 		return fmt.Sprintf("SELECT deviceId, temperature FROM 'sensors/+/climate' WHERE temperature > %d AND humidity > %d", 22+i%100, 39+i*100/n)
 	}},
+	// The same, and no two rules have a threshold in common, so that a thousand
+	// meet the one condition and a thousand others the other.
+	{"plane", func(i, n int) string {
+		return fmt.Sprintf("SELECT deviceId, temperature FROM 'sensors/+/climate' WHERE temperature > %.4f AND humidity > %.4f",
+			31.5-10+float64(i)*100/float64(n), 48.25-10+float64(i*7919%n)*100/float64(n))
+	}},
 	// A hundred different statements of which one each fires a hundred times.
 	{"shapes", func(i, n int) string {
 		return fmt.Sprintf("SELECT deviceId, temperature AS t%d FROM 'sensors/+/climate' WHERE battery.level = %d", i/100, i%100)

@@ -196,8 +196,10 @@ func (e *Engine) abandon() error {
 	return fmt.Errorf("%w: %s", ErrGivenUp, strings.Join(parts, ", "))
 }
 
-// finish is the end of an aside, whoever waits for it.
+// finish is the end of an aside, whoever waits for it: who does may count on
+// its actions being closed, if it was the last that needed them.
 func (e *Engine) finish(a *aside) {
+	a.en.release()
 	s := &e.asides
 	s.mu.Lock()
 	a.over = true
@@ -207,7 +209,6 @@ func (e *Engine) finish(a *aside) {
 	}
 	s.mu.Unlock()
 	close(a.done)
-	a.en.release()
 }
 
 // Drain waits until what Handle has left behind (see Options.Patience) is over,
