@@ -33,7 +33,7 @@ import (
 
 // A bench is what the flags say.
 type bench struct {
-	rate, devices, writers, procs, gogc int
+	rate, devices, writers, procs, gogc, memtable int
 	duration, linger                    time.Duration
 	profile, trace                      string
 }
@@ -48,6 +48,7 @@ func main() {
 	flag.IntVar(&b.writers, "writers", 64, "goroutines that update shadows without MQTT")
 	flag.IntVar(&b.procs, "procs", runtime.NumCPU()+1, "GOMAXPROCS of the broker's process: a sync keeps one of them from Go, and so does an event loop that waits")
 	flag.IntVar(&b.gogc, "gogc", 400, "GOGC of the broker's process, which has a live heap of a few MB: at 100 it is collected eleven times a second")
+	flag.IntVar(&b.memtable, "memtable", 4, "MiB of what is in memory and in the log before it is written to a table: a larger one is written seldom and for long")
 	flag.DurationVar(&b.linger, "linger", 0, "least time between two syncs")
 	flag.StringVar(&b.profile, "cpuprofile", "", "write a profile of the part over MQTT here")
 	flag.StringVar(&b.trace, "trace", "", "write an execution trace of two seconds of the part over MQTT here")
@@ -73,7 +74,7 @@ func (b *bench) run(dir string) error {
 		return err
 	}
 	syncs := &syncs{FS: vfs.Default}
-	db, err := pebble.Open(filepath.Join(dir, "db"), &pebble.Options{FS: syncs, Logger: quiet{}, MemTableSize: 32 << 20, FormatMajorVersion: pebble.FormatNewest,
+	db, err := pebble.Open(filepath.Join(dir, "db"), &pebble.Options{FS: syncs, Logger: quiet{}, MemTableSize: uint64(b.memtable) << 20, FormatMajorVersion: pebble.FormatNewest,
 		WALMinSyncInterval: func() time.Duration { return b.linger }})
 	if err != nil {
 		return err
