@@ -32,7 +32,7 @@ func TestSyntaxErrorPlaces(t *testing.T) {
 		{"SELECT a FROM 'a/b/c/d/e/f/g/h/i'", 1, 15, "9 levels", "", "", ""},
 		{"SELECT a FROM 'a/${topic(1)}'", 1, 15, "a topic filter has no substitutions", "", "", ""},
 		{"SELECT " + strings.Repeat("(", 200) + "1 FROM 't'", 1, 108, "nests more than 100 deep", "", "", ""},
-		{"SELECT get_thing_shadow('t', 'r') FROM 't'", 1, 8, "nothing answers get_thing_shadow()", "", "", ""},
+		{"SELECT get_thing_shadow('t', 'r') FROM 't'", 1, 8, "nothing answers get_thing_shadow()", "the program to set CompileOptions.Funcs.Shadow", "", ""},
 		{"SELECT upper(*) FROM 't'", 1, 14, "* cannot be an argument", "", "", ""},
 	} {
 		_, err := Compile(c.sql, nil)
