@@ -50,6 +50,7 @@ const maxClasses = 100
 
 // class copies the class at [; one within another becomes a part of it.
 func (t *javaRegexp) class(depth int) error {
+	start := t.i
 	negated := strings.HasPrefix(t.s[t.i:], "[^")
 	if negated && depth > 0 || depth > maxClasses {
 		return errClass
@@ -88,7 +89,7 @@ func (t *javaRegexp) class(depth int) error {
 			t.i++
 		}
 	}
-	return errors.New("a class that does not end")
+	return fmt.Errorf("missing closing ]: `%s`", t.s[start:])
 }
 
 // posix are the classes that Java names as in \p{Lower}.
