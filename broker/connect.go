@@ -11,6 +11,7 @@ import (
 
 	"github.com/thingloom/thingloom/broker/internal/wire"
 	"github.com/thingloom/thingloom/internal/topic"
+	"github.com/thingloom/thingloom/internal/uuid"
 )
 
 // connect answers a CONNECT. An error refuses it; its code is said in CONNACK.
@@ -52,7 +53,7 @@ func (c *conn) accept(p *wire.Connect) error {
 	}
 	c.mu.Lock()
 	c.limits = clientLimits{p.MaxPacket, p.NoProblemString}
-	c.info = identity{ClientID: id, Version: p.Version, CleanStart: p.CleanStart, SessionID: newUUID(),
+	c.info = identity{ClientID: id, Version: p.Version, CleanStart: p.CleanStart, SessionID: uuid.New(),
 		persistent: p.Version == 4 && !p.CleanStart || p.SessionExpiry > 0, lastWill: p.Will != nil}
 	c.info.setAddr(c.nc)
 	c.mu.Unlock()

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/thingloom/thingloom/internal/policy"
+	"github.com/thingloom/thingloom/internal/uuid"
 )
 
 // A CustomAuthorizer lets a function of the application say who a client is and what it may do, in the
@@ -226,7 +227,7 @@ func (a *CustomAuth) Test(ctx context.Context, one CustomAuthorizer, in CustomAu
 	if err := one.check(); err != nil {
 		return CustomAuthResult{}, err
 	}
-	in.ConnectionMetadata.ID = textOfUUID(newUUID())
+	in.ConnectionMetadata.ID = uuid.New().String()
 	in.Protocols = nil
 	for _, p := range []struct {
 		name  string
@@ -341,7 +342,7 @@ const (
 // customAuthRequest is what a client has shown. say finds what it says under a name: in the user
 // name first, then in the headers and the query.
 func customAuthRequest(c *Credentials) (in CustomAuthRequest, say func(name string) string) {
-	in.ConnectionMetadata.ID = textOfUUID(newUUID())
+	in.ConnectionMetadata.ID = uuid.New().String()
 	if c.TLS != nil && c.TLS.HandshakeComplete {
 		in.Protocols = append(in.Protocols, "tls")
 		in.ProtocolData.TLS = &CustomAuthTLS{c.TLS.ServerName}

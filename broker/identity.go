@@ -1,10 +1,10 @@
 package broker
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"net"
 	"time"
+
+	"github.com/thingloom/thingloom/internal/uuid"
 )
 
 // An identity is what is known of one connection, as a connection at rest keeps it: [ClientInfo] without what
@@ -12,7 +12,7 @@ import (
 type identity struct {
 	ClientID, Principal, Thing string
 	RemoteAddr, SourceIP       string // the second is mostly a part of the first
-	SessionID                  [16]byte
+	SessionID                  uuid.UUID
 	KeepAlive, Expiry          time.Duration
 	ConnectedAt                time.Time
 	Connections                uint64
@@ -23,7 +23,7 @@ type identity struct {
 
 // describe is i as others see it.
 func (i *identity) describe() ClientInfo {
-	return ClientInfo{ClientID: i.ClientID, Principal: i.Principal, Thing: i.Thing, SessionID: textOfUUID(i.SessionID), Version: i.Version,
+	return ClientInfo{ClientID: i.ClientID, Principal: i.Principal, Thing: i.Thing, SessionID: i.SessionID.String(), Version: i.Version,
 		RemoteAddr: i.RemoteAddr, CleanStart: i.CleanStart, KeepAlive: i.KeepAlive, Expiry: i.Expiry,
 		Connected: i.Connected, ConnectedAt: i.ConnectedAt, Connections: i.Connections}
 }
@@ -61,23 +61,4 @@ func ipOfText(addr string) string {
 		return text
 	}
 	return host
-}
-
-func newUUID() (u [16]byte) {
-	_, _ = rand.Read(u[:]) // never fails
-	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80
-	return u
-}
-
-func textOfUUID(u [16]byte) string {
-	var text [36]byte
-	at := 0
-	for i, part := range [...][]byte{u[:4], u[4:6], u[6:8], u[8:10], u[10:]} {
-		if i > 0 {
-			text[at] = '-'
-			at++
-		}
-		at += hex.Encode(text[at:], part)
-	}
-	return string(text[:])
 }

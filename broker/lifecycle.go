@@ -104,7 +104,7 @@ func (b *Broker) presence(c *identity, reason DisconnectReason, at time.Time) {
 	if !b.tells(c.ClientID) {
 		return
 	}
-	e := presenceEvent{ClientID: c.ClientID, EventType: "connected", SessionIdentifier: textOfUUID(c.SessionID), PrincipalIdentifier: c.Principal,
+	e := presenceEvent{ClientID: c.ClientID, EventType: "connected", SessionIdentifier: c.SessionID.String(), PrincipalIdentifier: c.Principal,
 		VersionNumber: c.Connections, ThingName: c.Thing, Timestamp: at.UnixMilli()}
 	if reason == "" {
 		e.IPAddress = c.SourceIP
@@ -120,7 +120,7 @@ func (b *Broker) subscriptionEvent(c *identity, kind string, filters []string) {
 		return
 	}
 	b.tell("$aws/events/subscriptions/"+kind+"/"+c.ClientID, subscriptionEvent{ClientID: c.ClientID, Timestamp: b.now().UnixMilli(),
-		EventType: kind, SessionIdentifier: textOfUUID(c.SessionID), PrincipalIdentifier: c.Principal, Topics: filters})
+		EventType: kind, SessionIdentifier: c.SessionID.String(), PrincipalIdentifier: c.Principal, Topics: filters})
 }
 
 // tells reports whether events are published of a client. One whose id has wildcards

@@ -2,10 +2,10 @@ package registry
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"slices"
 	"sync"
+
+	"github.com/thingloom/thingloom/internal/uuid"
 )
 
 // A Registry knows things, types, groups, certificates and policies, and
@@ -74,12 +74,4 @@ func (r *Registry) notify(ctx context.Context, events []Event) {
 // "thing/lamp-7".
 func (r *Registry) ARN(resource string) string { return r.arns + resource }
 
-// newID returns a random UUID.
-func newID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	h := hex.EncodeToString(b[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
-}
+func newID() string { return uuid.New().String() }

@@ -2,9 +2,9 @@ package rules
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"unsafe"
+
+	"github.com/thingloom/thingloom/internal/uuid"
 )
 
 // A launch is what the flights of one message share. A message that fires a
@@ -64,18 +64,7 @@ func (l *launch) name(trace string) {
 		l.trace = trace
 		return
 	}
-	var b [16]byte
-	rand.Read(b[:]) // never fails
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	text, rest := l.id[:0], b[:]
-	for i, n := range [...]int{4, 2, 2, 2, 6} {
-		if i > 0 {
-			text = append(text, '-')
-		}
-		text = hex.AppendEncode(text, rest[:n])
-		rest = rest[n:]
-	}
+	uuid.New().Append(l.id[:0])
 	l.trace = unsafe.String(&l.id[0], len(l.id)) // nobody writes id again
 }
 

@@ -2,7 +2,6 @@ package brokerhttp
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/thingloom/thingloom/broker"
+	"github.com/thingloom/thingloom/internal/uuid"
 )
 
 // A Broker is what the requests need of one; [*broker.Broker] has it.
@@ -68,7 +68,7 @@ func Serves(r *http.Request) bool {
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	trace := newTrace()
+	trace := uuid.New().String()
 	path := r.URL.EscapedPath()
 	var answer any
 	var err error
@@ -103,14 +103,6 @@ func method(w http.ResponseWriter, r *http.Request, want ...string) error {
 	}
 	w.Header().Set("Allow", strings.Join(want, ", "))
 	return ErrMethod
-}
-
-// newTrace is a random UUID.
-func newTrace() string {
-	var b [16]byte
-	rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // topicName is the topic in the rest of an escaped path. The broker judges its

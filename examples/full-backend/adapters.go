@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"slices"
 	"time"
@@ -16,6 +13,7 @@ import (
 	"github.com/thingloom/thingloom/actions"
 	"github.com/thingloom/thingloom/actions/table"
 	"github.com/thingloom/thingloom/broker"
+	"github.com/thingloom/thingloom/internal/uuid"
 	"github.com/thingloom/thingloom/registry"
 	"github.com/thingloom/thingloom/rules"
 )
@@ -116,7 +114,7 @@ func toRules(e *rules.Engine) func(context.Context, broker.Message) error {
 	return func(ctx context.Context, m broker.Message) error {
 		r := &rules.Message{Topic: m.Topic, ClientID: m.ClientID, Principal: m.Principal, SourceIP: m.SourceIP, Payload: m.Payload, Time: m.Time}
 		if m.ClientID != "" {
-			r.TraceID = newTrace()
+			r.TraceID = uuid.New().String()
 		}
 		p := m.Properties
 		r.Properties = rules.Properties{UTF8: p.PayloadFormat != nil && *p.PayloadFormat == 1, ContentType: p.ContentType,
@@ -126,21 +124,6 @@ func toRules(e *rules.Engine) func(context.Context, broker.Message) error {
 		}
 		return e.Handle(ctx, r)
 	}
-}
-
-// newTrace is a UUID that names a message to rules, queues and logs. It need
-// not be hard to guess, so it does not cost what crypto/rand costs.
-func newTrace() string {
-	var b [16]byte
-	binary.NativeEndian.PutUint64(b[:8], rand.Uint64())
-	binary.NativeEndian.PutUint64(b[8:], rand.Uint64())
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // version 4, RFC 9562
-	var text [36]byte
-	at := hex.AppendEncode(text[:0], b[:4])
-	for _, part := range [][]byte{b[4:6], b[6:8], b[8:10], b[10:]} {
-		at = hex.AppendEncode(append(at, '-'), part)
-	}
-	return string(at)
 }
 
 // binder lets rules fire actions, each behind a queue of its own.

@@ -2,10 +2,10 @@ package sql
 
 import (
 	"cmp"
-	"crypto/rand"
 	"encoding/base64"
-	"encoding/hex"
 	"strings"
+
+	"github.com/thingloom/thingloom/internal/uuid"
 )
 
 var contextFuncs = map[string]builtin{
@@ -36,16 +36,7 @@ func textOrNone(s string) Value {
 }
 
 func newUUID(e *env, _ []Value) Value {
-	var u [16]byte
-	_, _ = rand.Read(u[:]) // never fails
-	u[6] = u[6]&0x0f | 0x40
-	u[8] = u[8]&0x3f | 0x80
-	b := e.sc.grow(36)
-	b = append(hex.AppendEncode(b, u[:4]), '-')
-	b = append(hex.AppendEncode(b, u[4:6]), '-')
-	b = append(hex.AppendEncode(b, u[6:8]), '-')
-	b = append(hex.AppendEncode(b, u[8:10]), '-')
-	return e.string(hex.AppendEncode(b, u[10:]))
+	return e.string(uuid.New().Append(e.sc.grow(36)))
 }
 
 // plainTopic is the topic without the prefix of Basic Ingest.

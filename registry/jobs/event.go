@@ -2,12 +2,12 @@ package jobs
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/thingloom/thingloom/internal/uuid"
 	"github.com/thingloom/thingloom/registry"
 )
 
@@ -56,15 +56,7 @@ type eventHead struct {
 }
 
 func (s *Service) eventHead(kind registry.EventKind, operation, job string) eventHead {
-	return eventHead{string(kind), newID(), s.opts.Now().Unix(), operation, job}
-}
-
-// newID returns a UUID, version 4.
-func newID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	return eventHead{string(kind), uuid.New().String(), s.opts.Now().Unix(), operation, job}
 }
 
 // jobEvents are the operations of job events, in the words of their topics.

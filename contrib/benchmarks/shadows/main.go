@@ -34,8 +34,8 @@ import (
 // A bench is what the flags say.
 type bench struct {
 	rate, devices, writers, procs, gogc, memtable int
-	duration, linger                    time.Duration
-	profile, trace                      string
+	duration, linger                              time.Duration
+	profile, trace                                string
 }
 
 func main() {
