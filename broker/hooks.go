@@ -1,6 +1,9 @@
 package broker
 
-import "context"
+import (
+	"context"
+	"unsafe"
+)
 
 // Hooks are functions that take part in what the broker does; each may be nil. Where they only
 // want to know, use [Trace]. They run on the goroutine of the client concerned and may be called
@@ -36,12 +39,24 @@ func (p *publication) onPublish(ctx context.Context) error {
 	if err := hook(ctx, &m); err != nil {
 		return err
 	}
+	if untouched(&m, &p.whole) { // as most are: what came can go on as it is
+		return nil
+	}
 	if why := checkProperties(&m.Properties); why != "" {
 		return &Refusal{Code: unspecified, Text: "hook: " + why}
 	}
 	p.whole.Payload, p.whole.Properties = m.Payload, m.Properties
 	p.msg = fromMessage(&p.whole)
 	return nil
+}
+
+// untouched reports whether m is certainly as before, of which it is a copy. Who
+// has properties that can be changed in place may have changed them.
+func untouched(m, before *Message) bool {
+	p, q := &m.Properties, &before.Properties
+	return len(m.Payload) == len(before.Payload) && unsafe.SliceData(m.Payload) == unsafe.SliceData(before.Payload) &&
+		p.ContentType == q.ContentType && p.ResponseTopic == q.ResponseTopic && p.Expiry == q.Expiry &&
+		p.PayloadFormat == nil && q.PayloadFormat == nil && p.CorrelationData == nil && q.CorrelationData == nil && len(p.User)+len(q.User) == 0
 }
 
 // wanted asks the hook whether t gets p.

@@ -73,6 +73,56 @@ func TestHooks(t *testing.T) {
 	}
 }
 
+// TestHookChangesReachEverybody changes one thing each, in place too, before a
+// subscriber who is there and one whose queue has it.
+func TestHookChangesReachEverybody(t *testing.T) {
+	const sent, props = "x", "\x26\x00\x01k\x00\x01v" // the user property k is v
+	for _, c := range []struct {
+		name          string
+		change        func(m *Message)
+		payload, want string // properties
+		props         string // as sent
+	}{
+		{"nothing", func(*Message) {}, sent, "", ""},
+		{"nothing of properties", func(*Message) {}, sent, props, props},
+		{"payload", func(m *Message) { m.Payload = []byte("y") }, "y", "", ""},
+		{"no payload", func(m *Message) { m.Payload = nil }, "", "", ""},
+		{"less payload", func(m *Message) { m.Payload = m.Payload[:0] }, "", "", ""},
+		{"content type", func(m *Message) { m.Properties.ContentType = "t" }, sent, "\x03\x00\x01t", ""},
+		{"response topic", func(m *Message) { m.Properties.ResponseTopic = "r" }, sent, "\x08\x00\x01r", ""},
+		{"correlation data", func(m *Message) { m.Properties.CorrelationData = []byte("c") }, sent, "\x09\x00\x01c", ""},
+		{"payload format", func(m *Message) { m.Properties.PayloadFormat = new(byte) }, sent, "\x01\x00", ""},
+		{"payload format in place", func(m *Message) { *m.Properties.PayloadFormat = 0 }, sent, "\x01\x00", "\x01\x01"},
+		{"user property", func(m *Message) { m.Properties.User = []UserProperty{{"k", "v"}} }, sent, props, ""},
+		{"user property in place", func(m *Message) { m.Properties.User[0].Value = "v" }, sent, props, "\x26\x00\x01k\x00\x01w"},
+		{"no user property", func(m *Message) { m.Properties.User = nil }, sent, "", props},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubblePipes(t, func(t *testing.T, b *Broker) {
+				away := join(t, b, connectOpts{id: "away", expiry: 60})
+				away.subscribe(1, "t")
+				away.leave()
+				there := join(t, b, connectOpts{id: "there"})
+				there.subscribe(1, "t")
+				p := join(t, b, connectOpts{id: "p"})
+				p.write(frame(0x32, str("t"), u16(1), section([]byte(c.props)), []byte(sent)))
+				p.want(0x40, u16(1))
+				away = join(t, b, connectOpts{id: "away", expiry: 60, resume: true})
+				for _, one := range []*peer{there, away} {
+					if d := one.gets(1, "t", c.payload); string(d.props) != c.want {
+						t.Errorf("properties %x, want %x", d.props, c.want)
+					}
+				}
+				away.leave()
+				there.leave()
+				p.leave()
+			}, func(o *Options) {
+				o.Hooks = &Hooks{OnPublish: func(_ context.Context, m *Message) error { c.change(m); return nil }}
+			})
+		})
+	}
+}
+
 func TestWatch(t *testing.T) {
 	bubble(t, func(t *testing.T, b *Broker) {
 		all, err := b.Watch(WatchOptions{})
