@@ -21,6 +21,7 @@ import (
 )
 
 func main() {
+	tuneRuntime()
 	cfg, err := parseConfig(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
 		return
