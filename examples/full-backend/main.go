@@ -16,12 +16,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	_ "time/tzdata" // parse_time knows every zone, also where the host has no zone files
 )
 
 func main() {
-	tuneRuntime()
+	defer runtime.KeepAlive(suitRuntime())
 	cfg, err := parseConfig(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
 		return
