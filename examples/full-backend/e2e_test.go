@@ -54,6 +54,10 @@ func TestThresholdNotifies(t *testing.T) {
 		t.Errorf("a second notification: %s", more)
 	default:
 	}
+	// The page has it from the list, and hears of it once more as it subscribes.
+	if page := browse(t, p.http+"/", "live", n.Message); strings.Count(page, n.Message) != 1 {
+		t.Errorf("%q is not on the page once:\n%s", n.Message, page)
+	}
 	status, answer := p.curl("GET", "/things/lamp-7/shadow", "")
 	if status != 200 || !strings.Contains(answer, `"reported":{"temperature":40.5}`) {
 		t.Errorf("shadow over HTTP: %d %s", status, answer)

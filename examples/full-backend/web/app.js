@@ -138,7 +138,13 @@ function link(up) {
   $('link').textContent = up ? 'live' : 'no answer from the server, trying again';
 }
 
+// A subscription begins with the last notification of each thing, which the list had as well.
+const told = new Set();
+
 function notify(n) {
+  const key = JSON.stringify([n.thing, n.time, n.message]);
+  if (told.has(key)) return;
+  told.add(key);
   const li = document.createElement('li'), time = document.createElement('time');
   time.textContent = new Date(n.time).toLocaleString();
   li.append(n.message, time);
