@@ -126,12 +126,7 @@ func (r *Registry) CreateAuthorizer(ctx context.Context, a Authorizer) (Authoriz
 
 // Authorizer returns the authorizer, or ErrNotFound.
 func (r *Registry) Authorizer(ctx context.Context, name string) (Authorizer, error) {
-	var a Authorizer
-	found, _, err := r.load(ctx, keyAuthorizer+name, &a)
-	if err == nil && !found {
-		err = notFound("authorizer", name)
-	}
-	return a, err
+	return stored[Authorizer](ctx, r, keyAuthorizer+name, "authorizer", name)
 }
 
 // Authorizers yields the authorizers whose names come after the given one, in order.
@@ -240,12 +235,7 @@ func (r *Registry) DefaultAuthorizer(ctx context.Context) (Authorizer, error) {
 }
 
 func (t *tx) authorizer(name string) (Authorizer, error) {
-	var a Authorizer
-	found, err := t.get(keyAuthorizer+name, &a)
-	if err == nil && !found {
-		err = notFound("authorizer", name)
-	}
-	return a, err
+	return needed[Authorizer](t, keyAuthorizer+name, "authorizer", name)
 }
 
 func (t *tx) defaultAuthorizer() (name string, err error) {

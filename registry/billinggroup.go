@@ -60,12 +60,7 @@ func (r *Registry) CreateBillingGroup(ctx context.Context, g BillingGroup) (Bill
 
 // BillingGroup returns the billing group, or ErrNotFound.
 func (r *Registry) BillingGroup(ctx context.Context, name string) (BillingGroup, error) {
-	var g BillingGroup
-	found, _, err := r.load(ctx, keyBillingGroup+name, &g)
-	if err == nil && !found {
-		err = notFound("billing group", name)
-	}
-	return g, err
+	return stored[BillingGroup](ctx, r, keyBillingGroup+name, "billing group", name)
 }
 
 // BillingGroups yields the billing groups whose names have the prefix and come
@@ -180,12 +175,7 @@ func (r *Registry) ThingsInBillingGroup(ctx context.Context, group, after string
 }
 
 func (t *tx) billingGroup(name string) (BillingGroup, error) {
-	var g BillingGroup
-	found, err := t.get(keyBillingGroup+name, &g)
-	if err == nil && !found {
-		err = notFound("billing group", name)
-	}
-	return g, err
+	return needed[BillingGroup](t, keyBillingGroup+name, "billing group", name)
 }
 
 // useBillingGroup checks that a billing group is there and stays; that of no

@@ -182,12 +182,7 @@ func (r *Registry) verifyRegistration(ctx context.Context, ca *x509.Certificate,
 
 // CACertificate returns the CA certificate, or ErrNotFound.
 func (r *Registry) CACertificate(ctx context.Context, id string) (CACertificate, error) {
-	var c CACertificate
-	found, _, err := r.load(ctx, keyCA+id, &c)
-	if err == nil && !found {
-		err = notFound("CA certificate", id)
-	}
-	return c, err
+	return stored[CACertificate](ctx, r, keyCA+id, "CA certificate", id)
 }
 
 // CACertificates yields the CA certificates that come after the given ID, in order.
@@ -255,12 +250,7 @@ func (r *Registry) DeleteCACertificate(ctx context.Context, id string) error {
 }
 
 func (t *tx) caCertificate(id string) (CACertificate, error) {
-	var ca CACertificate
-	found, err := t.get(keyCA+id, &ca)
-	if err == nil && !found {
-		err = notFound("CA certificate", id)
-	}
-	return ca, err
+	return needed[CACertificate](t, keyCA+id, "CA certificate", id)
 }
 
 // signer finds the registered, active CA that signed cert.

@@ -63,12 +63,7 @@ func isCertificateID(s string) bool {
 
 // Certificate returns the certificate, or ErrNotFound.
 func (r *Registry) Certificate(ctx context.Context, id string) (Certificate, error) {
-	var c Certificate
-	found, _, err := r.load(ctx, keyCert+id, &c)
-	if err == nil && !found {
-		err = notFound("certificate", id)
-	}
-	return c, err
+	return stored[Certificate](ctx, r, keyCert+id, "certificate", id)
 }
 
 // A CertificateQuery selects certificates. The zero value is all of them.
@@ -205,12 +200,7 @@ func (r *Registry) DeleteCertificate(ctx context.Context, id string, force bool)
 }
 
 func (t *tx) certificate(id string) (Certificate, error) {
-	var c Certificate
-	found, err := t.get(keyCert+id, &c)
-	if err == nil && !found {
-		err = notFound("certificate", id)
-	}
-	return c, err
+	return needed[Certificate](t, keyCert+id, "certificate", id)
 }
 
 // PrincipalOf returns the principal of a client that proved to have the key

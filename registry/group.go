@@ -143,12 +143,7 @@ func sameAttributes(a, b map[string]string) bool {
 
 // Group returns the group, or ErrNotFound.
 func (r *Registry) Group(ctx context.Context, name string) (Group, error) {
-	var g Group
-	found, _, err := r.load(ctx, keyGroup+name, &g)
-	if err == nil && !found {
-		err = notFound("thing group", name)
-	}
-	return g, err
+	return stored[Group](ctx, r, keyGroup+name, "thing group", name)
 }
 
 // A GroupQuery selects groups for Groups. The zero value is all of them.
@@ -352,12 +347,7 @@ func (r *Registry) releaseMembers(ctx context.Context, name string) error {
 
 // group reads a group that has to exist.
 func (t *tx) group(name string) (Group, error) {
-	var g Group
-	found, err := t.get(keyGroup+name, &g)
-	if err == nil && !found {
-		err = notFound("thing group", name)
-	}
-	return g, err
+	return needed[Group](t, keyGroup+name, "thing group", name)
 }
 
 func (t *tx) groupEvent(operation string, g *Group) error {

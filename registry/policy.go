@@ -89,12 +89,7 @@ func (r *Registry) CreateTaggedPolicy(ctx context.Context, name, document string
 
 // Policy returns the policy, or ErrNotFound.
 func (r *Registry) Policy(ctx context.Context, name string) (Policy, error) {
-	var p Policy
-	found, _, err := r.load(ctx, keyPolicy+name, &p)
-	if err == nil && !found {
-		err = notFound("policy", name)
-	}
-	return p, err
+	return stored[Policy](ctx, r, keyPolicy+name, "policy", name)
 }
 
 // Policies yields the policies whose names come after the given one, in order.
@@ -195,10 +190,5 @@ func (r *Registry) DeletePolicy(ctx context.Context, name string) error {
 }
 
 func (t *tx) policy(name string) (Policy, error) {
-	var p Policy
-	found, err := t.get(keyPolicy+name, &p)
-	if err == nil && !found {
-		err = notFound("policy", name)
-	}
-	return p, err
+	return needed[Policy](t, keyPolicy+name, "policy", name)
 }

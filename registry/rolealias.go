@@ -60,12 +60,7 @@ func (r *Registry) CreateRoleAlias(ctx context.Context, a RoleAlias) (RoleAlias,
 
 // RoleAlias returns the role alias, or ErrNotFound.
 func (r *Registry) RoleAlias(ctx context.Context, name string) (RoleAlias, error) {
-	var a RoleAlias
-	found, _, err := r.load(ctx, keyRoleAlias+name, &a)
-	if err == nil && !found {
-		err = notFound("role alias", name)
-	}
-	return a, err
+	return stored[RoleAlias](ctx, r, keyRoleAlias+name, "role alias", name)
 }
 
 // RoleAliases yields the role aliases whose names come after the given one, in order.

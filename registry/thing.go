@@ -73,12 +73,7 @@ func attributeLimit(thingType string) int {
 
 // Thing returns the thing, or ErrNotFound.
 func (r *Registry) Thing(ctx context.Context, name string) (Thing, error) {
-	var t Thing
-	found, _, err := r.load(ctx, keyThing+name, &t)
-	if err == nil && !found {
-		err = notFound("thing", name)
-	}
-	return t, err
+	return stored[Thing](ctx, r, keyThing+name, "thing", name)
 }
 
 // A ThingUpdate changes one thing. What is zero stays as it is.
@@ -271,12 +266,7 @@ func attributeKey(name, value, thing string) string {
 
 // thing reads a thing that has to exist.
 func (t *tx) thing(name string) (Thing, error) {
-	var v Thing
-	found, err := t.get(keyThing+name, &v)
-	if err == nil && !found {
-		err = notFound("thing", name)
-	}
-	return v, err
+	return needed[Thing](t, keyThing+name, "thing", name)
 }
 
 // putThing writes a thing and its indexes; old is nil for a new one, now for

@@ -104,12 +104,7 @@ func (r *Registry) CreateThingType(ctx context.Context, t ThingType) (ThingType,
 
 // ThingType returns the type, or ErrNotFound.
 func (r *Registry) ThingType(ctx context.Context, name string) (ThingType, error) {
-	var t ThingType
-	found, _, err := r.load(ctx, keyType+name, &t)
-	if err == nil && !found {
-		err = notFound("thing type", name)
-	}
-	return t, err
+	return stored[ThingType](ctx, r, keyType+name, "thing type", name)
 }
 
 // ThingTypes yields the types whose names come after the given one, in order.
@@ -182,12 +177,7 @@ func (r *Registry) DeleteThingType(ctx context.Context, name string) error {
 }
 
 func (t *tx) thingType(name string) (ThingType, error) {
-	var v ThingType
-	found, err := t.get(keyType+name, &v)
-	if err == nil && !found {
-		err = notFound("thing type", name)
-	}
-	return v, err
+	return needed[ThingType](t, keyType+name, "thing type", name)
 }
 
 // useType checks that things may get the type; that of no type is empty.

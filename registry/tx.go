@@ -185,6 +185,24 @@ func (r *Registry) names(ctx context.Context, prefix, after string) iter.Seq2[st
 	}
 }
 
+// stored is what lies under key, or ErrNotFound, for something of that kind and name.
+func stored[T any](ctx context.Context, r *Registry, key, kind, name string) (v T, err error) {
+	found, _, err := r.load(ctx, key, &v)
+	if err == nil && !found {
+		err = notFound(kind, name)
+	}
+	return v, err
+}
+
+// needed is stored within a transaction.
+func needed[T any](t *tx, key, kind, name string) (v T, err error) {
+	found, err := t.get(key, &v)
+	if err == nil && !found {
+		err = notFound(kind, name)
+	}
+	return v, err
+}
+
 // scan decodes the entries with the prefix that come after prefix + after.
 func scan[T any](ctx context.Context, r *Registry, prefix, after string) iter.Seq2[T, error] {
 	if after != "" {
